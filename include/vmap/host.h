@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_HOST_H
+#define VMAP_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <vmap/page.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The host: everything that libvmap needs from the world, in one place
+ *
+ * The core is freestanding. It reaches memory, locks, pages and translations only through this structure, which the
+ * embedder fills in once and keeps alive, unchanged, as long as a space uses it. A host serves one space: its lock is
+ * that space's lock.
+ *
+ * Order of calls. The core never calls meta_alloc, meta_free, page_alloc, page_get, page_put, map, unmap or flush with the
+ * lock held; between lock and unlock it only touches its own structures, for a time bounded by the depth of a tree. A hook
+ * must not call back into the same space. Hooks may be called from several threads at once where the embedder calls the
+ * space from several threads; map and unmap are then called for disjoint ranges.
+ */
+
+#define VMAP_HOST_VERSION 1
+
+/* A range of virtual addresses, in bytes; both members are multiples of the base page size. */
+struct vmap_range {
+	uintptr_t addr;
+	size_t size;
+};
+
+/* What a mapping allows. VMAP_WRITE and VMAP_EXEC imply VMAP_READ. */
+#define VMAP_READ 0x1u
+#define VMAP_WRITE 0x2u
+#define VMAP_EXEC 0x4u
+
+struct vmap_host {
+	/* VMAP_HOST_VERSION the embedder was compiled with; vmap_space_create() refuses another with -VMAP_EINVAL. */
+	uint32_t version;
+	/* log2 of the base page size in bytes: 12 to 30. */
+	uint32_t page_shift;
+	/* Handed to every hook as its first argument; the core never looks at it. */
+	void *ctx;
+
+	/*
+	 * Memory for the core's own descriptors: size bytes (more than 0), aligned for any object, contents undefined; NULL when
+	 * there is none. meta_free gets the size that was asked for. May sleep.
+	 */
+	void *(*meta_alloc)(void *ctx, size_t size);
+	void (*meta_free)(void *ctx, void *mem, size_t size);
+
+	/*
+	 * The space's lock, not recursive. lock returns what unlock needs to restore (an interrupt state, or anything); unlock gets
+	 * it back. Both NULL where only one thread ever enters the space.
+	 */
+	unsigned long (*lock)(void *ctx);
+	void (*unlock)(void *ctx, unsigned long saved);
+
+	/*
+	 * Make n pages of the given order, one reference each, into pages[0..n-1]; all or nothing. Needed by vmap_alloc() only; may
+	 * be NULL (vmap_alloc() then returns -VMAP_EINVAL). 0 or -VMAP_ENOMEM. May sleep.
+	 */
+	int (*page_alloc)(void *ctx, unsigned order, size_t n, struct vmap_page **pages);
+
+	/*
+	 * Take, or give back, one reference on each of pages[0..n-1]; a page may stand in the array more than once. A page whose
+	 * last reference is given back is free again. page_get cannot fail.
+	 */
+	void (*page_get)(void *ctx, struct vmap_page *const *pages, size_t n);
+	void (*page_put)(void *ctx, struct vmap_page *const *pages, size_t n);
+
+	/*
+	 * Make pages[0..n-1], in order, appear at addr (base page aligned), with protection prot. The core guarantees that the range
+	 * lies in the space, was reserved for this call, and has no translation. On return 0 every byte can be used by every CPU:
+	 * a host that must publish new entries (dsb+isb, sfence.vma) does so here. On failure (a negative error number, passed on to
+	 * the caller) nothing of the range may be left mapped. May sleep.
+	 */
+	int (*map)(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
+
+	/*
+	 * Take the translations of [addr, addr + size) away. Cannot fail and must not need memory. CPUs may go on using stale
+	 * translations until flush: the core keeps addresses and page references back until then.
+	 */
+	void (*unmap)(void *ctx, uintptr_t addr, size_t size);
+
+	/*
+	 * Make sure that no CPU uses a stale translation of any of the n ranges. n = 0 stands for "everything in this space", used
+	 * when there would be more than VMAP_FLUSH_RANGES. Cannot fail.
+	 */
+	void (*flush)(void *ctx, const struct vmap_range *ranges, size_t n);
+};
+
+/* flush() never gets more ranges than this; beyond it the core asks for everything. */
+#define VMAP_FLUSH_RANGES 32
+
+#ifdef __cplusplus
+}
+#endif
+#endif

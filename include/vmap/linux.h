@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_LINUX_H
+#define VMAP_LINUX_H
+
+#include <vmap/map.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The Linux-process host
+ *
+ * Pages live in a pool: one memfd, mapped once as a whole. A view is a second mapping of some of those pages, in an order
+ * of the caller's choice, in a reservation of address space that belongs to the space. Neighbours in the pool become one
+ * mmap(); the pool hands pages out in address order so that there are neighbours. Guards and unmapped ranges are PROT_NONE and
+ * fault. All functions are thread-safe; memory grows on demand, up to the configured limits.
+ */
+struct vmap_process;
+
+struct vmap_process_config {
+	size_t pool_max; /* bytes that the pool may grow to; 0: a quarter of the address space limits, at most 64 GiB */
+	size_t space_size; /* bytes of address space for views; 0: 64 GiB */
+	size_t lazy_max; /* see struct vmap_space_config */
+	const char *name; /* shown in /proc/self/maps; NULL: "vmap" */
+};
+
+/* What this process's pool and views cost; all O(1). */
+struct vmap_process_stats {
+	size_t pool_pages; /* base pages in use */
+	size_t pool_bytes; /* bytes the memfd has grown to */
+	size_t pool_peak; /* the most bytes of pages that were in use at once */
+	uint64_t mmaps; /* mmap() calls made for views, ever */
+	uint64_t runs; /* runs of neighbouring base pages that those covered, ever */
+};
+
+/*
+ * Make a pool, a reservation and a space over them. config may be NULL (all 0).
+ *
+ * -VMAP_EINVAL: sizes that are no multiple of the page size. -VMAP_ENOMEM: the system gave no memory, memfd or address space.
+ */
+VMAP_API int vmap_process_create(const struct vmap_process_config *config, struct vmap_process **process);
+
+/* End the space, the pool and the reservation. -VMAP_EBUSY: areas are live or pages still referenced; nothing was changed. */
+VMAP_API int vmap_process_destroy(struct vmap_process *process);
+
+/* The space whose areas are this process's views. Lives as long as the process object. */
+VMAP_API struct vmap_space *vmap_process_space(struct vmap_process *process);
+
+/* See struct vmap_process_stats. */
+VMAP_API void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats *stats);
+
+/*
+ * Allocate n pages of one order, one reference each, all or nothing; neighbours in the pool where there is room. The contents
+ * are undefined: zeros, or what this process last kept there.
+ * -VMAP_EINVAL: n = 0 or an order above VMAP_MAX_ORDER. -VMAP_ENOMEM: the pool is at its limit, or the system out of memory.
+ */
+VMAP_API int vmap_page_alloc(struct vmap_process *process, unsigned order, size_t n, struct vmap_page **pages);
+
+/* Take, or give back, one reference on each page. The page's memory is free again with the last one. */
+VMAP_API void vmap_page_get(struct vmap_process *process, struct vmap_page *const *pages, size_t n);
+VMAP_API void vmap_page_put(struct vmap_process *process, struct vmap_page *const *pages, size_t n);
+
+/* Where the pool's own mapping shows this page; good while the caller holds a reference. O(1), no system call. */
+VMAP_API void *vmap_page_address(struct vmap_process *process, const struct vmap_page *page);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

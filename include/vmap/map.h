@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_MAP_H
+#define VMAP_MAP_H
+
+#include <vmap/space.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Mapping
+ *
+ * vmap_pages() is the one code path: an array of pages, wherever they lie, becomes one virtually contiguous range.
+ * vmap_alloc() allocates the pages first and hands them over (VMAP_PUT_PAGES); vmap_unmap() and vmap_free() give back
+ * exactly what the mapping took.
+ */
+
+/* Flags of struct vmap_options. */
+#define VMAP_BORROW 0x01u /* take no references: the caller keeps the pages alive until the flush that follows the unmap */
+#define VMAP_PUT_PAGES 0x02u /* take over the caller's references instead of taking new ones; ownership moves only on success */
+#define VMAP_NO_GUARD 0x04u /* no guard after the area: another may begin right behind it */
+#define VMAP_SYNC 0x08u /* unmap of this area flushes at once, whatever the space's lazy_max */
+
+/* All members may be 0; a NULL pointer to the options means the same as all 0. */
+struct vmap_options {
+	unsigned flags; /* VMAP_BORROW, ... */
+	unsigned prot; /* VMAP_READ | VMAP_WRITE | VMAP_EXEC; 0 stands for VMAP_READ | VMAP_WRITE */
+	size_t align; /* the address is phase modulo align: a power of two of at least a base page; 0: the base page */
+	size_t phase; /* less than align, a multiple of the base page */
+	uintptr_t min; /* the area with its guard lies at or above min */
+	uintptr_t max; /* and its last byte at or below max; 0: no limit */
+	size_t guard; /* bytes of guard, a multiple of the base page; 0: one base page (see VMAP_NO_GUARD) */
+	const char *tag; /* who made this area, for listings; not copied, must stay valid as long as the area */
+};
+
+/*
+ * Map pages[0..n-1], in order, as one contiguous range, and give its address in *addr. The size is the sum of the pages'
+ * sizes. The array is copied; a page may stand in it more than once. Takes one reference on each entry (see VMAP_BORROW and
+ * VMAP_PUT_PAGES). May sleep; callable from several threads.
+ *
+ * On failure *addr is NULL, no reference was taken or given, and nothing is left mapped or reserved.
+ *
+ * -VMAP_EINVAL: n = 0, a NULL page, an order above VMAP_MAX_ORDER, BORROW with PUT_PAGES, unknown flags or protection, align or
+ *               phase or guard that break their rules.
+ * -VMAP_ERANGE: the sizes add up to more than an address can hold.
+ * -VMAP_ENOSPC: no free range fits, even after everything that was unmapped has been flushed.
+ * -VMAP_ENOMEM: no descriptor memory, or the host's map hook said so. Other errors of the map hook are passed on.
+ */
+VMAP_API int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
+			void **addr);
+
+/*
+ * End the mapping at addr, which must be exactly what vmap_pages() gave. Its translations go now; flush, page references and
+ * addresses follow when the space's lazy budget is reached, or at once (lazy_max 0, VMAP_SYNC). The caller must not touch the
+ * range any more. May sleep.
+ *
+ * -VMAP_ENOENT: no area begins at addr (foreign, inside an area, or freed long ago). -VMAP_EALREADY: unmapped already and not
+ * yet flushed. -VMAP_EINVAL: an area made by vmap_alloc().
+ */
+VMAP_API int vmap_unmap(struct vmap_space *space, const void *addr);
+
+/*
+ * Allocate at least size bytes in pages of 1 << order base pages (the last pages may be smaller, so that no more than a base
+ * page is wasted) and map them as vmap_pages() does. The contents are undefined. May sleep. BORROW and PUT_PAGES may not
+ * be given.
+ *
+ * Errors as vmap_pages(); -VMAP_EINVAL also for size 0 and for a host without page_alloc; -VMAP_ENOMEM also for no pages.
+ */
+VMAP_API int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const struct vmap_options *options, void **addr);
+
+/* End a mapping made by vmap_alloc() and give its pages back after the flush. Errors as vmap_unmap(), -VMAP_EINVAL reversed. */
+VMAP_API int vmap_free(struct vmap_space *space, const void *addr);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_SPACE_H
+#define VMAP_SPACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <vmap/error.h>
+#include <vmap/host.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Spaces
+ *
+ * A space is one range of virtual addresses that libvmap hands out in areas. Everything libvmap knows hangs off it: there
+ * are no globals, and spaces do not know of each other.
+ *
+ * Life of an address range: free -> reserved -> mapped -> unmapped (lazy) -> flushed -> free. Neither the addresses nor the page
+ * references of an area are given out again before the flush.
+ *
+ * Contexts: every function here may be called from any thread that may take the host's lock and, where it says "may sleep",
+ * may call the host's sleeping hooks. None may be called from inside a hook.
+ */
+struct vmap_space;
+
+struct vmap_space_config {
+	uintptr_t base; /* first address; base page aligned, not 0 */
+	size_t size; /* bytes; a multiple of the base page size, at least one page; base + size must not wrap */
+	/*
+	 * How many bytes of unmapped ranges (guards counted) may wait for one flush. 0: every unmap flushes at once
+	 * (synchronous). SIZE_MAX: flush only when addresses run out, or on vmap_purge().
+	 */
+	size_t lazy_max;
+};
+
+/* Totals, all kept up to date as things happen: reading them never walks anything. Sizes in bytes. */
+struct vmap_stats {
+	size_t areas; /* live areas */
+	size_t mapped; /* bytes of live areas, without guards */
+	size_t guards; /* bytes of their guards */
+	size_t lazy_areas; /* unmapped areas that wait for the flush */
+	size_t lazy; /* bytes of those, guards counted */
+	size_t free; /* bytes that could be handed out now (mapped + guards + lazy + free = size of the space) */
+	size_t pages_held; /* page references held, of live and lazy areas */
+	uint64_t maps; /* vmap_pages() and vmap_alloc() calls that succeeded, ever */
+	uint64_t unmaps; /* vmap_unmap() and vmap_free() calls that succeeded, ever */
+	uint64_t flushes; /* calls of the flush hook, ever */
+	uint64_t pool_hits; /* ranges found in an exact-size pool, without a search of the tree, ever */
+};
+
+/* One area, as it was when it was looked at. */
+struct vmap_area_info {
+	uintptr_t addr; /* first mapped byte */
+	size_t size; /* mapped bytes */
+	size_t guard; /* bytes of unmapped guard that follow */
+	size_t pages; /* entries of the page array */
+	unsigned flags; /* the VMAP_... flags it was made with */
+	unsigned prot; /* VMAP_READ | ... */
+	int state; /* enum vmap_state */
+	const char *tag; /* the caller's tag, or NULL */
+};
+
+enum vmap_state {
+	VMAP_STATE_FREE = 0, /* not in any area */
+	VMAP_STATE_MAPPED, /* mapped bytes of a live area */
+	VMAP_STATE_GUARD, /* guard of a live area */
+	VMAP_STATE_LAZY, /* an area (or its guard) that was unmapped and waits for its flush */
+};
+
+/*
+ * Make a space over a host. host must stay as it is until vmap_space_destroy(). May sleep.
+ *
+ * -VMAP_EINVAL: a mandatory hook is missing, another host version, an unaligned, empty or wrapping range.
+ * -VMAP_ENOMEM: no descriptor memory.
+ */
+VMAP_API int vmap_space_create(const struct vmap_host *host, const struct vmap_space_config *config, struct vmap_space **space);
+
+/*
+ * Flush what waits, give every descriptor back, and end the space. May sleep. Nobody else may use the space any more.
+ *
+ * -VMAP_EBUSY: areas are live; nothing was changed.
+ */
+VMAP_API int vmap_space_destroy(struct vmap_space *space);
+
+/* Fill in *stats: one consistent set. Any context that may take the lock; O(1). */
+VMAP_API void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stats);
+
+/*
+ * Barrier: when this returns, every range that was unmapped before the call is flushed, its page references are given back
+ * and its addresses are free. May sleep.
+ */
+VMAP_API void vmap_purge(struct vmap_space *space);
+
+/*
+ * What is at addr: fills in *info with the area that covers it, its guard included (state says which). O(log areas).
+ *
+ * -VMAP_ENOENT: free, or outside the space; info->state is VMAP_STATE_FREE, the rest is 0.
+ */
+VMAP_API int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_info *info);
+
+/*
+ * The page that backs addr, and how many bytes into that page addr lies. The pointer is the caller's own; it is good for as
+ * long as the caller makes sure that the area is not unmapped. O(log areas + log entries).
+ *
+ * -VMAP_ENOENT: no live area there. -VMAP_EFAULT: the guard of a live area.
+ */
+VMAP_API int vmap_page_at(struct vmap_space *space, const void *addr, struct vmap_page **page, size_t *offset);
+
+/*
+ * Iteration, as /proc/vmallocinfo does it, with no lock held between the calls: fills in *info with the first area, live or
+ * lazy, whose address is at least *cursor, and moves *cursor behind it. Start with *cursor = 0. An area that is made or
+ * unmapped meanwhile may or may not be seen; every other one is seen exactly once, in address order. O(log areas) a call.
+ *
+ * -VMAP_ENOENT: no further area.
+ */
+VMAP_API int vmap_area_next(struct vmap_space *space, uintptr_t *cursor, struct vmap_area_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

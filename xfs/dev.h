@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_DEV_H
+#define XR_DEV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "msg.h"
+
+/* A basic block: the unit of every log address and daddr (specification section 0.2). */
+#define XR_BB 512u
+#define XR_BB_SHIFT 9
+
+/*
+ * An image or block device
+ *
+ * All I/O is pread and pwrite of whole ranges: a short read or a bad sector is an error with an address, never a signal.
+ */
+struct xr_dev {
+	int fd;
+	const char *name; /* as the user gave it; the caller's string */
+	uint64_t start; /* byte offset of the filesystem (or log) in the file; 0 today */
+	uint64_t size; /* bytes from start on */
+	bool writable;
+	const struct xr_msg *msg;
+};
+
+/*
+ * Open a regular file or block device; whether somebody else uses it is inuse.h's question, asked before. A block device
+ * opened for writing is opened O_EXCL. 0 or a negative errno, said.
+ */
+int xr_dev_open(struct xr_dev *dev, const char *name, bool writable, const struct xr_msg *msg);
+void xr_dev_close(struct xr_dev *dev);
+
+/* Read or write exactly size bytes at byte offset. -EIO (said, with the first byte that failed) or another errno. */
+int xr_dev_read(const struct xr_dev *dev, void *to, size_t size, uint64_t offset);
+int xr_dev_write(const struct xr_dev *dev, const void *from, size_t size, uint64_t offset);
+
+/* Everything written so far is on stable storage when this returns 0. */
+int xr_dev_flush(const struct xr_dev *dev);
+
+#endif

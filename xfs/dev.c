@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Images and block devices
+ *
+ * One loop reads, one writes: both take up again after a signal or a short transfer, and both know the byte they got to,
+ * which is what the message about a bad sector names. Every range is checked against the size seen at open, so that a wild
+ * address is an error here, not a file that grows.
+ */
+#include "dev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int dev_size(const struct xr_dev *dev, const struct stat *st, uint64_t *size)
+{
+	if (S_ISBLK(st->st_mode))
+		return ioctl(dev->fd, BLKGETSIZE64, size) ? -errno : 0;
+	*size = (uint64_t)st->st_size;
+	return 0;
+}
+
+int xr_dev_open(struct xr_dev *dev, const char *name, bool writable, const struct xr_msg *msg)
+{
+	int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC;
+	struct stat st;
+	int error;
+
+	*dev = (struct xr_dev){.fd = -1, .name = name, .writable = writable, .msg = msg};
+	/* Looked at before it is opened: opening can act (a FIFO blocks), and O_EXCL has a meaning for block devices only. */
+	if (stat(name, &st))
+		return xr_fail(msg, -errno, "%s: %s", name, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return xr_fail(msg, -EINVAL, "%s: neither a regular file nor a block device: name an image or a device", name);
+	if (writable && S_ISBLK(st.st_mode))
+		flags |= O_EXCL;
+	dev->fd = open(name, flags);
+	if (dev->fd < 0 && errno == EBUSY)
+		return xr_fail(msg, -EBUSY, "%s: in use (mounted, or part of another device): unmount it first", name);
+	if (dev->fd < 0)
+		return xr_fail(msg, -errno, "%s: cannot open for %s: %s", name, writable ? "writing" : "reading",
+			       strerror(errno));
+	error = fstat(dev->fd, &st) ? -errno : dev_size(dev, &st, &dev->size);
+	if (error) {
+		xr_dev_close(dev);
+		return xr_fail(msg, error, "%s: cannot tell its size: %s", name, strerror(-error));
+	}
+	return 0;
+}
+
+void xr_dev_close(struct xr_dev *dev)
+{
+	if (dev->fd >= 0)
+		close(dev->fd);
+	dev->fd = -1;
+}
+
+static int dev_check(const struct xr_dev *dev, size_t size, uint64_t offset)
+{
+	if (offset <= dev->size && size <= dev->size - offset)
+		return 0;
+	return xr_fail(dev->msg, -EIO, "%s: %zu bytes at byte %" PRIu64 " lie beyond its end at %" PRIu64 ": is it cut short?",
+		       dev->name, size, offset, dev->size);
+}
+
+static int dev_failed(const struct xr_dev *dev, const char *what, uint64_t offset, ssize_t n, int error)
+{
+	if (n == 0)
+		return xr_fail(dev->msg, -EIO, "%s: %s at byte %" PRIu64 ": nothing transferred: has it become shorter?",
+			       dev->name, what, offset);
+	return xr_fail(dev->msg, -error, "%s: %s at byte %" PRIu64 ": %s", dev->name, what, offset, strerror(error));
+}
+
+int xr_dev_read(const struct xr_dev *dev, void *to, size_t size, uint64_t offset)
+{
+	int error = dev_check(dev, size, offset);
+
+	for (size_t done = 0; !error && done < size;) {
+		ssize_t n = pread(dev->fd, (char *)to + done, size - done, (off_t)(dev->start + offset + done));
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			error = dev_failed(dev, "cannot read", offset + done, n, errno);
+	}
+	return error;
+}
+
+int xr_dev_write(const struct xr_dev *dev, const void *from, size_t size, uint64_t offset)
+{
+	int error = dev_check(dev, size, offset);
+
+	for (size_t done = 0; !error && done < size;) {
+		ssize_t n = pwrite(dev->fd, (const char *)from + done, size - done, (off_t)(dev->start + offset + done));
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			error = dev_failed(dev, "cannot write", offset + done, n, errno);
+	}
+	return error;
+}
+
+int xr_dev_flush(const struct xr_dev *dev)
+{
+	/* fdatasync() leaves out only what is not needed to read the data back; on a block device it empties the write cache. */
+	if (fdatasync(dev->fd))
+		return xr_fail(dev->msg, -errno, "%s: cannot flush: %s: what was written may not be on the disk", dev->name,
+			       strerror(errno));
+	return 0;
+}

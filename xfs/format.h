@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_FORMAT_H
+#define XR_FORMAT_H
+
+/*
+ * XFS on the disk
+ *
+ * xfslibs-dev's headers, which must come in this order, and after them what is newer than those of Debian 12 (6.1). Only
+ * offsets, sizes and constants are taken from here: the bytes themselves are reached through bytes.h.
+ */
+#include <xfs/xfs.h>
+#include <xfs/xfs_types.h>
+#include <xfs/xfs_arch.h>
+#include <xfs/xfs_fs.h>
+#include <xfs/xfs_format.h>
+#include <xfs/xfs_log_format.h>
+#include <xfs/xfs_da_format.h>
+
+/* Superblock fields behind sb_meta_uuid: metadata directory and realtime groups. */
+#define XR_DSB_METADIRINO 264
+#define XR_DSB_RGCOUNT 272
+#define XR_DSB_RGEXTENTS 276
+#define XR_DSB_RGBLKLOG 280
+
+/* Incompatible features. */
+#ifndef XFS_SB_FEAT_INCOMPAT_EXCHRANGE
+#define XFS_SB_FEAT_INCOMPAT_EXCHRANGE (1 << 6)
+#endif
+#ifndef XFS_SB_FEAT_INCOMPAT_PARENT
+#define XFS_SB_FEAT_INCOMPAT_PARENT (1 << 7)
+#endif
+#ifndef XFS_SB_FEAT_INCOMPAT_METADIR
+#define XFS_SB_FEAT_INCOMPAT_METADIR (1 << 8)
+#endif
+#ifndef XFS_SB_FEAT_INCOMPAT_ZONED
+#define XFS_SB_FEAT_INCOMPAT_ZONED (1 << 9)
+#endif
+#ifndef XFS_SB_FEAT_INCOMPAT_ZONE_GAPS
+#define XFS_SB_FEAT_INCOMPAT_ZONE_GAPS (1 << 10)
+#endif
+
+/* Inode flags. */
+#ifndef XFS_DIFLAG2_METADATA
+#define XFS_DIFLAG2_METADATA (1 << 5)
+#endif
+
+/* Log items. */
+#ifndef XFS_LI_XMI
+#define XFS_LI_XMI 0x1248 /* mapping exchange intent */
+#define XFS_LI_XMD 0x1249
+#endif
+#ifndef XFS_LI_EFI_RT
+#define XFS_LI_EFI_RT 0x124a /* the same intents for realtime groups */
+#define XFS_LI_EFD_RT 0x124b
+#define XFS_LI_RUI_RT 0x124c
+#define XFS_LI_RUD_RT 0x124d
+#define XFS_LI_CUI_RT 0x124e
+#define XFS_LI_CUD_RT 0x124f
+#endif
+
+#endif

@@ -75,7 +75,7 @@ struct vmap_host {
 	 * Make pages[0..n-1], in order, appear at addr (base page aligned), with protection prot. The core guarantees that the range
 	 * lies in the space, was reserved for this call, and has no translation. On return 0 every byte can be used by every CPU:
 	 * a host that must publish new entries (dsb+isb, sfence.vma) does so here. On failure (a negative error number, passed on to
-	 * the caller) nothing of the range may be left mapped. May sleep.
+	 * the caller) nothing of the range may be left mapped; the core flushes it before pages and addresses go back. May sleep.
 	 */
 	int (*map)(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
 

@@ -30,7 +30,7 @@ struct vmap_options {
 	size_t phase; /* less than align, a multiple of the base page */
 	uintptr_t min; /* the area with its guard lies at or above min */
 	uintptr_t max; /* and its last byte at or below max; 0: no limit */
-	size_t guard; /* bytes of guard, a multiple of the base page; 0: one base page (see VMAP_NO_GUARD) */
+	size_t guard; /* bytes of guard, a multiple of the base page; 0: one base page, or none with VMAP_NO_GUARD */
 	const char *tag; /* who made this area, for listings; not copied, must stay valid as long as the area */
 };
 

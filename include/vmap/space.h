@@ -35,7 +35,10 @@ struct vmap_space_config {
 	size_t lazy_max;
 };
 
-/* Totals, all kept up to date as things happen: reading them never walks anything. Sizes in bytes. */
+/*
+ * Totals, all kept up to date as things happen: reading them never walks anything. Sizes in bytes. An area counts as live from the
+ * moment its addresses are reserved until its unmapping begins, and as lazy from there until its addresses are free.
+ */
 struct vmap_stats {
 	size_t areas; /* live areas */
 	size_t mapped; /* bytes of live areas, without guards */
@@ -88,8 +91,9 @@ VMAP_API int vmap_space_destroy(struct vmap_space *space);
 VMAP_API void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stats);
 
 /*
- * Barrier: when this returns, every range that was unmapped before the call is flushed, its page references are given back
- * and its addresses are free. May sleep.
+ * Barrier: when this returns, every range whose unmapping returned before the call is flushed, its addresses are free, and its
+ * page references are given back; only where another thread completes the same ranges at the same time may that thread's
+ * call of the page_put hook still be under way. Never waits for another thread. May sleep.
  */
 VMAP_API void vmap_purge(struct vmap_space *space);
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_AREA_H
+#define VMAP_AREA_H
+
+#include <vmap/space.h>
+#include "pages.h"
+#include "range.h"
+
+/* One descriptor serves an address range all its life: free (only extent counts), reserved, mapped, lazy, free. */
+struct vmap_area {
+	struct vmap_extent extent; /* the addresses, guard counted */
+	size_t size; /* mapped bytes */
+	struct vmap_page_array *pages;
+	uint64_t seq; /* which unmapping this was, in the order in which areas began to wait for a flush */
+	const char *tag;
+	unsigned flags; /* VMAP_... as the caller gave them */
+	unsigned prot;
+	enum vmap_state state; /* VMAP_STATE_MAPPED or VMAP_STATE_LAZY */
+	bool allocated; /* made by vmap_alloc() */
+};
+
+/* The areas of a space by address; they do not overlap. All O(log n). */
+void vmap_areas_insert(struct vmap_tree *areas, struct vmap_area *area);
+void vmap_areas_remove(struct vmap_tree *areas, struct vmap_area *area);
+
+/* The area that covers addr, its guard included; NULL: none. */
+struct vmap_area *vmap_areas_at(const struct vmap_tree *areas, uintptr_t addr);
+
+/* The first area that begins at addr or behind it; NULL: none. */
+struct vmap_area *vmap_areas_from(const struct vmap_tree *areas, uintptr_t addr);
+
+static inline struct vmap_area *vmap_area_of(struct vmap_extent *extent)
+{
+	return extent ? (struct vmap_area *)(void *)extent : NULL;
+}
+
+static inline size_t vmap_area_guard(const struct vmap_area *area)
+{
+	return area->extent.size - area->size;
+}
+
+#endif

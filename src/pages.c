@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: the array of pages behind an area, and from a place in the area to its page.
+ *
+ * Where all pages have one order the entry is a shift away. Where orders are mixed the array carries, in the same piece of
+ * memory, the number of base pages before each entry, and a binary search finds the entry. Both are filled in before the area
+ * is seen by anybody and stay as they are, so reading needs the lock only to keep the area from being unmapped.
+ */
+#include "pages.h"
+
+struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed)
+{
+	size_t bytes = sizeof(struct vmap_page_array) + n * sizeof(struct vmap_page *) + (mixed ? n * sizeof(size_t) : 0);
+	struct vmap_page_array *array = host->meta_alloc(host->ctx, bytes);
+
+	if (!array)
+		return NULL;
+	*array = (struct vmap_page_array){.bytes = bytes, .n = n};
+	if (mixed)
+		array->starts = (size_t *)(void *)(array->pages + n);
+	return array;
+}
+
+void vmap_page_array_index(struct vmap_page_array *array)
+{
+	size_t start = 0;
+
+	array->order = array->pages[0]->order;
+	for (size_t i = 0; array->starts && i < array->n; i++) {
+		array->starts[i] = start;
+		start += (size_t)1 << array->pages[i]->order;
+	}
+}
+
+void vmap_page_array_free(const struct vmap_host *host, struct vmap_page_array *array)
+{
+	host->meta_free(host->ctx, array, array->bytes);
+}
+
+struct vmap_page *vmap_page_array_at(const struct vmap_page_array *array, size_t number, size_t *within)
+{
+	size_t low = 0, high = array->n, middle;
+
+	if (!array->starts) {
+		*within = number & (((size_t)1 << array->order) - 1);
+		return array->pages[number >> array->order];
+	}
+	while (high - low > 1) {
+		middle = low + (high - low) / 2;
+		if (array->starts[middle] <= number)
+			low = middle;
+		else
+			high = middle;
+	}
+	*within = number - array->starts[low];
+	return array->pages[low];
+}

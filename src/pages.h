@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_PAGES_H
+#define VMAP_PAGES_H
+
+#include <stdbool.h>
+#include <vmap/host.h>
+
+/* An area's own copy of its pages. One piece of descriptor memory, never changed once the area is mapped. */
+struct vmap_page_array {
+	struct vmap_page_array *next; /* among arrays that are being given back */
+	size_t bytes; /* of descriptor memory */
+	size_t n; /* entries */
+	size_t *starts; /* base pages before each entry; NULL: every page has the order of the first */
+	unsigned order;
+	bool held; /* each entry holds a reference */
+	struct vmap_page *pages[];
+};
+
+/*
+ * Memory for n entries, at least one; mixed where their orders may differ. n entries of a page each fit the address space, so
+ * that the size cannot wrap. NULL: no descriptor memory. May sleep.
+ */
+struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed);
+
+/* Note the orders, once pages[] is filled in. */
+void vmap_page_array_index(struct vmap_page_array *array);
+
+/* Give the memory back, and nothing else. */
+void vmap_page_array_free(const struct vmap_host *host, struct vmap_page_array *array);
+
+/* The page that holds the base page with this number, counted from the array's begin, and which of that page's base pages it is. */
+struct vmap_page *vmap_page_array_at(const struct vmap_page_array *array, size_t number, size_t *within);
+
+#endif

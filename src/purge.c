@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: lazy flushing. One flush, which may interrupt every CPU, serves many unmapped areas.
+ *
+ * An unmapped area waits in a queue, in the order in which the areas came (seq), and stays in the tree of areas, so that
+ * neither its addresses nor its page references can be given out. A purge
+ *   1. notes, under the lock, the last seq and up to VMAP_FLUSH_RANGES ranges of the queue,
+ *   2. flushes those ranges, or everything where more wait, without the lock,
+ *   3. completes, in batches of VMAP_PURGE_BATCH a hold of the lock, what heads the queue up to the noted seq: the area
+ *      leaves queue and tree and its addresses become free; then, without the lock, its page references are given back.
+ * What step 3 completes was in the queue at step 1, so the flush of step 2 covers it.
+ *
+ * Barrier without waiting. An area stays in the queue while it is flushed. A second purger finds it there, flushes it
+ * once more, which is harmless, and completes whatever the first has not completed yet: under the lock, so once. Nobody waits
+ * for anybody, a purger that was preempted holds nobody up, and when vmap_purge() returns, whatever waited when it was called
+ * has been flushed and its addresses are free. Only a page_put that another thread is just calling may still be under way.
+ * Areas for which a flush has begun no longer count against the budget (lazy_pending), so that threads above the budget
+ * do not flush the same areas twice.
+ *
+ * An area that is to be flushed at once never enters the queue: its thread flushes and completes just this one.
+ */
+#include "purge.h"
+
+/* Under the lock: end an area that was flushed. Its pages are put before those that wait to be given back. */
+static void complete(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
+{
+	area->pages->next = *released;
+	*released = area->pages;
+	vmap_space_count_flushed(space, area);
+	vmap_areas_remove(&space->areas, area);
+	vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
+}
+
+static void release(const struct vmap_host *host, struct vmap_page_array *released)
+{
+	struct vmap_page_array *array;
+
+	while ((array = released)) {
+		released = array->next;
+		if (array->held)
+			host->page_put(host->ctx, array->pages, array->n);
+		vmap_page_array_free(host, array);
+	}
+}
+
+/* Complete a batch of the areas up to seq. false: there are no more. */
+static bool complete_batch(struct vmap_space *space, uint64_t seq)
+{
+	struct vmap_page_array *released = NULL;
+	unsigned long saved = vmap_space_lock(space);
+	struct vmap_area *area;
+	unsigned n;
+
+	for (n = 0; n < VMAP_PURGE_BATCH; n++) {
+		area = vmap_area_of(space->lazy_first);
+		if (!area || area->seq > seq)
+			break;
+		space->lazy_first = area->extent.next;
+		complete(space, area, &released);
+	}
+	vmap_space_unlock(space, saved);
+	release(space->host, released);
+	return n == VMAP_PURGE_BATCH;
+}
+
+static struct vmap_range mapped_range(const struct vmap_area *area)
+{
+	return (struct vmap_range){.addr = area->extent.addr, .size = area->size};
+}
+
+void vmap_purge(struct vmap_space *space)
+{
+	struct vmap_range ranges[VMAP_FLUSH_RANGES];
+	const struct vmap_host *host = space->host;
+	unsigned long saved = vmap_space_lock(space);
+	uint64_t seq = space->lazy_seq;
+	struct vmap_extent *extent;
+	size_t n = 0;
+
+	for (extent = space->lazy_first; extent && n < VMAP_FLUSH_RANGES; extent = extent->next)
+		ranges[n++] = mapped_range(vmap_area_of(extent));
+	space->lazy_pending = 0;
+	space->stats.flushes += n > 0;
+	vmap_space_unlock(space, saved);
+	if (!n)
+		return;
+	host->flush(host->ctx, extent ? NULL : ranges, extent ? 0 : n);
+	while (complete_batch(space, seq))
+		;
+}
+
+static void flush_one(struct vmap_space *space, struct vmap_area *area)
+{
+	struct vmap_page_array *released = NULL;
+	struct vmap_range range = mapped_range(area);
+	unsigned long saved;
+
+	space->host->flush(space->host->ctx, &range, 1);
+	saved = vmap_space_lock(space);
+	space->stats.flushes++;
+	complete(space, area, &released);
+	vmap_space_unlock(space, saved);
+	release(space->host, released);
+}
+
+void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
+{
+	unsigned long saved;
+	bool over;
+
+	if (!space->lazy_max || area->flags & VMAP_SYNC) {
+		flush_one(space, area);
+		return;
+	}
+	saved = vmap_space_lock(space);
+	area->seq = ++space->lazy_seq;
+	area->extent.next = NULL;
+	if (space->lazy_first)
+		space->lazy_last->next = &area->extent;
+	else
+		space->lazy_first = &area->extent;
+	space->lazy_last = &area->extent;
+	space->lazy_pending += area->extent.size;
+	over = space->lazy_pending > space->lazy_max;
+	vmap_space_unlock(space, saved);
+	if (over)
+		vmap_purge(space);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_PURGE_H
+#define VMAP_PURGE_H
+
+#include "space.h"
+
+/* How many areas are completed in one hold of the lock. */
+#define VMAP_PURGE_BATCH 32
+
+/*
+ * Go on with an area that is marked as unmapped and whose translations the host has taken away: flush it now, or let it wait
+ * and purge if too much waits. The area may be gone on return. May sleep.
+ */
+void vmap_purge_area(struct vmap_space *space, struct vmap_area *area);
+
+#endif

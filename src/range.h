@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_RANGE_H
+#define VMAP_RANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "tree.h"
+
+/* Ranges of up to this many base pages, guards counted, have a pool of their size. */
+#define VMAP_POOL_PAGES 64
+
+/* A pool holds at most this many ranges; what is freed beyond that coalesces. */
+#define VMAP_POOL_DEPTH 32
+
+/* How many candidates vmap_ranges_take() looks at, and how many ranges vmap_ranges_drain() moves, in one call. */
+#define VMAP_RANGES_BATCH 32
+
+/* A free range, or the addresses of an area; at least a base page long. Is the first member of the area's descriptor. */
+struct vmap_extent {
+	struct vmap_tree_node node; /* in the tree of free ranges, or of areas */
+	struct vmap_extent *next; /* in a pool, among the spares, or among the areas that wait for a flush */
+	uintptr_t addr;
+	size_t size;
+	size_t largest; /* size of the largest free range in the subtree; of ranges in the free tree only */
+};
+
+/* Descriptors without a range, waiting for their use. */
+struct vmap_spares {
+	struct vmap_extent *first;
+	size_t n;
+};
+
+/* All free ranges of a space. */
+struct vmap_ranges {
+	struct vmap_tree tree; /* ranges by address; no two of them touch */
+	struct vmap_extent *pool[VMAP_POOL_PAGES]; /* pool[i]: ranges of i + 1 base pages */
+	unsigned char pool_len[VMAP_POOL_PAGES];
+	unsigned page_shift;
+	unsigned starved; /* allocations that found nothing and look again: meanwhile the pools take nothing */
+	size_t free; /* bytes in the tree and the pools */
+	uint64_t pool_hits; /* ranges taken from a pool, ever */
+};
+
+/* What is looked for. There are no defaults here: each member says what it is. */
+struct vmap_request {
+	size_t size; /* guard counted */
+	size_t align; /* power of two, at least a base page */
+	size_t phase; /* less than align */
+	uintptr_t min; /* lowest allowed first byte */
+	uintptr_t max; /* highest allowed last byte */
+	uintptr_t cursor; /* 0 at first; where vmap_ranges_take() goes on after -VMAP_EAGAIN */
+};
+
+/* The most spare descriptors that one vmap_ranges_take() uses. */
+#define VMAP_TAKE_SPARES 2
+
+void vmap_spares_push(struct vmap_spares *spares, struct vmap_extent *extent);
+struct vmap_extent *vmap_spares_pop(struct vmap_spares *spares);
+
+void vmap_ranges_init(struct vmap_ranges *ranges, unsigned page_shift);
+
+/*
+ * Cut a range for this request out of the free ones. The extent is then the caller's and in no tree. spares holds at least
+ * VMAP_TAKE_SPARES descriptors. Without a constraint on the address this takes O(log n).
+ *
+ * -VMAP_EAGAIN: looked at VMAP_RANGES_BATCH ranges that are long enough and do not fit; the caller lets others have the lock and
+ * calls again with the same request. Each such call starts behind the last, so their number is bounded by that of free ranges.
+ * -VMAP_ENOSPC: the tree holds no such range, nor a pool one of exactly this size.
+ */
+int vmap_ranges_take(struct vmap_ranges *ranges, struct vmap_request *request, struct vmap_spares *spares,
+		     struct vmap_extent **extent);
+
+/* Make this range free, together with its descriptor. Descriptors that coalescing leaves over go to spares, at most two. O(log n). */
+void vmap_ranges_give(struct vmap_ranges *ranges, struct vmap_extent *extent, struct vmap_spares *spares);
+
+/* Move up to VMAP_RANGES_BATCH ranges out of the pools into the tree. false: the pools are empty now. */
+bool vmap_ranges_drain(struct vmap_ranges *ranges, struct vmap_spares *spares);
+
+/* Take the one range that is left where everything is free and the pools are empty. */
+struct vmap_extent *vmap_ranges_whole(struct vmap_ranges *ranges);
+
+#endif

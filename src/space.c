@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: a space is one range of addresses, cut into free ranges and areas, and one lock over both.
+ *
+ * There is one lock, the host's, and no order to keep. A hold of it covers a few walks of a tree, and a bounded batch of
+ * those in a purge. Hooks that may sleep are called without it: memory for descriptors is taken before (the spares), and what
+ * is left over is given back after. Totals are counted where something happens, in the same hold, so that at any time
+ * mapped + guards + lazy + free is the size of the space; an area counts as live from the reservation of its addresses on.
+ */
+#include "space.h"
+
+unsigned long vmap_space_lock(struct vmap_space *space)
+{
+	return space->host->lock ? space->host->lock(space->host->ctx) : 0;
+}
+
+static void free_descriptors(const struct vmap_host *host, struct vmap_spares *spares)
+{
+	while (spares->n)
+		host->meta_free(host->ctx, vmap_area_of(vmap_spares_pop(spares)), sizeof(struct vmap_area));
+}
+
+/* Make n more spare descriptors. false: no memory. */
+static bool make_descriptors(const struct vmap_host *host, struct vmap_spares *spares, unsigned n)
+{
+	struct vmap_area *area;
+
+	for (unsigned i = 0; i < n; i++) {
+		area = host->meta_alloc(host->ctx, sizeof(*area));
+		if (!area) {
+			free_descriptors(host, spares);
+			return false;
+		}
+		*area = (struct vmap_area){0};
+		vmap_spares_push(spares, &area->extent);
+	}
+	return true;
+}
+
+int vmap_space_lock_spares(struct vmap_space *space, unsigned long *saved)
+{
+	struct vmap_spares made = {0};
+
+	*saved = vmap_space_lock(space);
+	if (space->spares.n >= VMAP_TAKE_SPARES)
+		return 0;
+	vmap_space_unlock(space, *saved);
+	if (!make_descriptors(space->host, &made, VMAP_TAKE_SPARES))
+		return -VMAP_ENOMEM;
+	*saved = vmap_space_lock(space);
+	while (made.n)
+		vmap_spares_push(&space->spares, vmap_spares_pop(&made));
+	return 0;
+}
+
+void vmap_space_unlock(struct vmap_space *space, unsigned long saved)
+{
+	struct vmap_spares surplus = {0};
+
+	while (space->spares.n > VMAP_SPARES_KEPT)
+		vmap_spares_push(&surplus, vmap_spares_pop(&space->spares));
+	if (space->host->unlock)
+		space->host->unlock(space->host->ctx, saved);
+	free_descriptors(space->host, &surplus);
+}
+
+void vmap_space_drain_pools(struct vmap_space *space)
+{
+	unsigned long saved;
+	bool more;
+
+	do {
+		saved = vmap_space_lock(space);
+		more = vmap_ranges_drain(&space->ranges, &space->spares);
+		vmap_space_unlock(space, saved);
+	} while (more);
+}
+
+static size_t references(const struct vmap_area *area)
+{
+	return area->pages->held ? area->pages->n : 0;
+}
+
+void vmap_space_count_reserved(struct vmap_space *space, const struct vmap_area *area)
+{
+	space->stats.areas++;
+	space->stats.mapped += area->size;
+	space->stats.guards += vmap_area_guard(area);
+	space->stats.pages_held += references(area);
+}
+
+void vmap_space_count_unreserved(struct vmap_space *space, const struct vmap_area *area)
+{
+	space->stats.areas--;
+	space->stats.mapped -= area->size;
+	space->stats.guards -= vmap_area_guard(area);
+	space->stats.pages_held -= references(area);
+}
+
+void vmap_space_count_unmapped(struct vmap_space *space, const struct vmap_area *area)
+{
+	space->stats.areas--;
+	space->stats.mapped -= area->size;
+	space->stats.guards -= vmap_area_guard(area);
+	space->stats.lazy_areas++;
+	space->stats.lazy += area->extent.size;
+	space->stats.unmaps++;
+}
+
+void vmap_space_count_flushed(struct vmap_space *space, const struct vmap_area *area)
+{
+	space->stats.lazy_areas--;
+	space->stats.lazy -= area->extent.size;
+	space->stats.pages_held -= references(area);
+}
+
+static bool host_is_valid(const struct vmap_host *host)
+{
+	if (!host || host->version != VMAP_HOST_VERSION || host->page_shift < 12 || host->page_shift > 30)
+		return false;
+	if (!host->meta_alloc || !host->meta_free || !host->page_get || !host->page_put)
+		return false;
+	return host->map && host->unmap && host->flush && !host->lock == !host->unlock;
+}
+
+static bool config_is_valid(const struct vmap_space_config *config, unsigned page_shift)
+{
+	uintptr_t mask = ((uintptr_t)1 << page_shift) - 1;
+
+	return config && config->base && config->size && !((config->base | config->size) & mask) &&
+	       config->size <= UINTPTR_MAX - config->base;
+}
+
+int vmap_space_create(const struct vmap_host *host, const struct vmap_space_config *config, struct vmap_space **result)
+{
+	struct vmap_space *space;
+	struct vmap_extent *all;
+
+	if (!result)
+		return -VMAP_EINVAL;
+	*result = NULL;
+	if (!host_is_valid(host) || !config_is_valid(config, host->page_shift))
+		return -VMAP_EINVAL;
+	space = host->meta_alloc(host->ctx, sizeof(*space));
+	if (!space)
+		return -VMAP_ENOMEM;
+	*space = (struct vmap_space){
+		.host = host,
+		.base = config->base,
+		.size = config->size,
+		.lazy_max = config->lazy_max,
+	};
+	if (!make_descriptors(host, &space->spares, 1)) {
+		host->meta_free(host->ctx, space, sizeof(*space));
+		return -VMAP_ENOMEM;
+	}
+	all = vmap_spares_pop(&space->spares);
+	all->addr = config->base;
+	all->size = config->size;
+	vmap_ranges_init(&space->ranges, host->page_shift);
+	vmap_ranges_give(&space->ranges, all, &space->spares);
+	*result = space;
+	return 0;
+}
+
+int vmap_space_destroy(struct vmap_space *space)
+{
+	const struct vmap_host *host = space->host;
+	unsigned long saved = vmap_space_lock(space);
+	size_t live = space->stats.areas;
+
+	vmap_space_unlock(space, saved);
+	if (live)
+		return -VMAP_EBUSY;
+	vmap_purge(space);
+	vmap_space_drain_pools(space);
+	/* Nothing is mapped: the free ranges have melted into the one they were made from. */
+	vmap_spares_push(&space->spares, vmap_ranges_whole(&space->ranges));
+	free_descriptors(host, &space->spares);
+	host->meta_free(host->ctx, space, sizeof(*space));
+	return 0;
+}
+
+void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stats)
+{
+	unsigned long saved = vmap_space_lock(space);
+
+	*stats = space->stats;
+	stats->free = space->ranges.free;
+	stats->pool_hits = space->ranges.pool_hits;
+	vmap_space_unlock(space, saved);
+}
+
+static struct vmap_area_info info_of(const struct vmap_area *area)
+{
+	return (struct vmap_area_info){
+		.addr = area->extent.addr,
+		.size = area->size,
+		.guard = vmap_area_guard(area),
+		.pages = area->pages->n,
+		.flags = area->flags,
+		.prot = area->prot,
+		.state = area->state,
+		.tag = area->tag,
+	};
+}
+
+int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_info *info)
+{
+	unsigned long saved = vmap_space_lock(space);
+	struct vmap_area *area = vmap_areas_at(&space->areas, (uintptr_t)addr);
+
+	*info = area ? info_of(area) : (struct vmap_area_info){.state = VMAP_STATE_FREE};
+	vmap_space_unlock(space, saved);
+	if (!area)
+		return -VMAP_ENOENT;
+	if (info->state == VMAP_STATE_MAPPED && (uintptr_t)addr - info->addr >= info->size)
+		info->state = VMAP_STATE_GUARD;
+	return 0;
+}
+
+/* Under the lock. */
+static int page_at(const struct vmap_space *space, uintptr_t addr, struct vmap_page **page, size_t *offset)
+{
+	const struct vmap_area *area = vmap_areas_at(&space->areas, addr);
+	unsigned shift = space->host->page_shift;
+	size_t into, within;
+
+	if (!area || area->state != VMAP_STATE_MAPPED)
+		return -VMAP_ENOENT;
+	into = addr - area->extent.addr;
+	if (into >= area->size)
+		return -VMAP_EFAULT;
+	*page = vmap_page_array_at(area->pages, into >> shift, &within);
+	*offset = (within << shift) | (into & (((size_t)1 << shift) - 1));
+	return 0;
+}
+
+int vmap_page_at(struct vmap_space *space, const void *addr, struct vmap_page **page, size_t *offset)
+{
+	unsigned long saved = vmap_space_lock(space);
+	int err = page_at(space, (uintptr_t)addr, page, offset);
+
+	vmap_space_unlock(space, saved);
+	return err;
+}
+
+int vmap_area_next(struct vmap_space *space, uintptr_t *cursor, struct vmap_area_info *info)
+{
+	unsigned long saved = vmap_space_lock(space);
+	struct vmap_area *area = vmap_areas_from(&space->areas, *cursor);
+
+	if (area) {
+		*info = info_of(area);
+		*cursor = area->extent.addr + area->extent.size;
+	}
+	vmap_space_unlock(space, saved);
+	return area ? 0 : -VMAP_ENOENT;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_SPACE_PRIVATE_H
+#define VMAP_SPACE_PRIVATE_H
+
+#include <vmap/map.h>
+#include "area.h"
+
+/* Descriptors that a space keeps for the next areas; what coalescing leaves over beyond them is given back to the host. */
+#define VMAP_SPARES_KEPT 16
+
+struct vmap_space {
+	const struct vmap_host *host;
+	uintptr_t base;
+	size_t size;
+	size_t lazy_max;
+
+	/* What follows is guarded by the host's lock. */
+	struct vmap_ranges ranges;
+	struct vmap_tree areas;
+	struct vmap_spares spares;
+	struct vmap_extent *lazy_first; /* areas that wait for a flush, by rising seq */
+	struct vmap_extent *lazy_last;
+	uint64_t lazy_seq; /* seq of the area that began to wait last */
+	size_t lazy_pending; /* bytes of those areas for which nobody has begun to flush */
+	struct vmap_stats stats; /* but free and pool_hits, which ranges knows */
+};
+
+/* Take the host's lock; where it says so, with VMAP_TAKE_SPARES spare descriptors at hand (then -VMAP_ENOMEM: not locked). */
+unsigned long vmap_space_lock(struct vmap_space *space);
+int vmap_space_lock_spares(struct vmap_space *space, unsigned long *saved);
+
+/* Drop the lock, and give spare descriptors back that are too many. */
+void vmap_space_unlock(struct vmap_space *space, unsigned long saved);
+
+/* Move what the pools hold into the tree. Where ranges.starved is set, or nobody else uses the space, they are empty then. */
+void vmap_space_drain_pools(struct vmap_space *space);
+
+/* Under the lock: count an area that was reserved, that was unmapped, whose range goes back. */
+void vmap_space_count_reserved(struct vmap_space *space, const struct vmap_area *area);
+void vmap_space_count_unreserved(struct vmap_space *space, const struct vmap_area *area);
+void vmap_space_count_unmapped(struct vmap_space *space, const struct vmap_area *area);
+void vmap_space_count_flushed(struct vmap_space *space, const struct vmap_area *area);
+
+#endif

@@ -2,7 +2,7 @@
 /*
  * Images and block devices
  *
- * One loop reads, one writes: both take up again after a signal or a short transfer, and both know the byte they got to,
+ * One loop reads and writes: it takes up again after a signal or a short transfer, and knows the byte it got to,
  * which is what the message about a bad sector names. Every range is checked against the size seen at open, so that a wild
  * address is an error here, not a file that grows.
  */
@@ -76,32 +76,66 @@ static int dev_failed(const struct xr_dev *dev, const char *what, uint64_t offse
 	return xr_fail(dev->msg, -error, "%s: %s at byte %" PRIu64 ": %s", dev->name, what, offset, strerror(error));
 }
 
-int xr_dev_read(const struct xr_dev *dev, void *to, size_t size, uint64_t offset)
+/* Cut the done bytes off the front of the n pieces; returns how many pieces are used up. */
+static int advance(struct iovec *iov, int n, size_t done)
 {
-	int error = dev_check(dev, size, offset);
+	int i = 0;
 
-	for (size_t done = 0; !error && done < size;) {
-		ssize_t n = pread(dev->fd, (char *)to + done, size - done, (off_t)(dev->start + offset + done));
-		if (n > 0)
-			done += (size_t)n;
-		else if (n == 0 || errno != EINTR)
-			error = dev_failed(dev, "cannot read", offset + done, n, errno);
+	for (; i < n && done >= iov[i].iov_len; i++)
+		done -= iov[i].iov_len;
+	if (i < n) {
+		iov[i].iov_base = (char *)iov[i].iov_base + done;
+		iov[i].iov_len -= done;
+	}
+	return i;
+}
+
+static int transfer(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t offset, bool write)
+{
+	const char *what = write ? "cannot write" : "cannot read";
+	size_t size = 0;
+	int error;
+
+	for (int i = 0; i < n; i++)
+		size += iov[i].iov_len;
+	error = dev_check(dev, size, offset);
+	for (int i = advance(iov, n, 0); !error && i < n;) {
+		off_t at = (off_t)(dev->start + offset);
+		ssize_t done = write ? pwritev(dev->fd, iov + i, n - i, at) : preadv(dev->fd, iov + i, n - i, at);
+
+		if (done > 0) {
+			i += advance(iov + i, n - i, (size_t)done);
+			offset += (uint64_t)done;
+		} else if (done == 0 || errno != EINTR) {
+			error = dev_failed(dev, what, offset, done, errno);
+		}
 	}
 	return error;
 }
 
+int xr_dev_readv(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t offset)
+{
+	return transfer(dev, iov, n, offset, false);
+}
+
+int xr_dev_writev(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t offset)
+{
+	return transfer(dev, iov, n, offset, true);
+}
+
+int xr_dev_read(const struct xr_dev *dev, void *to, size_t size, uint64_t offset)
+{
+	struct iovec iov = {to, size};
+
+	return transfer(dev, &iov, 1, offset, false);
+}
+
 int xr_dev_write(const struct xr_dev *dev, const void *from, size_t size, uint64_t offset)
 {
-	int error = dev_check(dev, size, offset);
+	/* An iovec has no const; a write does not change what it points to. */
+	struct iovec iov = {(void *)(uintptr_t)from, size};
 
-	for (size_t done = 0; !error && done < size;) {
-		ssize_t n = pwrite(dev->fd, (const char *)from + done, size - done, (off_t)(dev->start + offset + done));
-		if (n > 0)
-			done += (size_t)n;
-		else if (n == 0 || errno != EINTR)
-			error = dev_failed(dev, "cannot write", offset + done, n, errno);
-	}
-	return error;
+	return transfer(dev, &iov, 1, offset, true);
 }
 
 int xr_dev_flush(const struct xr_dev *dev)

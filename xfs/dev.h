@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 #include "msg.h"
 
 /* A basic block: the unit of every log address and daddr (specification section 0.2). */
@@ -35,6 +36,10 @@ void xr_dev_close(struct xr_dev *dev);
 /* Read or write exactly size bytes at byte offset. -EIO (said, with the first byte that failed) or another errno. */
 int xr_dev_read(const struct xr_dev *dev, void *to, size_t size, uint64_t offset);
 int xr_dev_write(const struct xr_dev *dev, const void *from, size_t size, uint64_t offset);
+
+/* The same for n pieces of memory (n <= IOV_MAX) and one range of the device; the pieces' descriptions are used up. */
+int xr_dev_readv(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t offset);
+int xr_dev_writev(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t offset);
 
 /* Everything written so far is on stable storage when this returns 0. */
 int xr_dev_flush(const struct xr_dev *dev);

@@ -38,6 +38,7 @@ struct xr_cache_stats {
 	uint64_t copied; /* bytes gathered or scattered by copy */
 	uint64_t reads, read_bytes, writes, write_bytes;
 	uint64_t pages, peak_pages; /* pages in memory now, and at most */
+	uint64_t dirty_bytes; /* of pages that a flush would write now */
 };
 
 /* 0 or -ENOMEM. dev and process must outlive the cache. write: whether xr_cache_flush() may write to dev. */
@@ -63,6 +64,9 @@ void xr_buf_put(struct xr_cache *cache, struct xr_buf *buf);
 
 /* Write every changed sector, in address order (nothing on an overlay cache). Not a barrier: see xr_dev_flush(). */
 int xr_cache_flush(struct xr_cache *cache);
+
+/* The length of the device in BBs. */
+uint64_t xr_cache_bbs(const struct xr_cache *cache);
 
 void xr_cache_stats(const struct xr_cache *cache, struct xr_cache_stats *stats);
 

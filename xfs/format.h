@@ -39,6 +39,17 @@
 #define XFS_SB_FEAT_INCOMPAT_ZONE_GAPS (1 << 10)
 #endif
 
+/* Block magic numbers. */
+#define XR_RTRMAP_MAGIC 0x4d415052 /* MAPR */
+#define XR_RTREFC_MAGIC 0x52434e54 /* RCNT */
+#define XR_RTBITMAP_MAGIC 0x424d505a /* BMPZ */
+#define XR_RTSUMMARY_MAGIC 0x53554d59 /* SUMY */
+
+/* Inode formats, and the kinds of metadata btree inodes (di_metatype, at the place of di_onlink). */
+#define XR_DINODE_FMT_META_BTREE 5
+#define XR_METATYPE_RTRMAP 7
+#define XR_METATYPE_RTREFC 8
+
 /* Inode flags. */
 #ifndef XFS_DIFLAG2_METADATA
 #define XFS_DIFLAG2_METADATA (1 << 5)

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The two passes
+ *
+ * Concept. Both passes walk the log from tail to head and see each committed transaction once, at its COMMIT. Inside a transaction
+ * pass 2 does not follow the log's order: buffers come before what is inside them, unlinked-list updates after the inodes, cancels last.
+ *
+ * LSN groups. Many transactions can begin in one record and so share one LSN. A block that was stamped with it would look
+ * up to date to the next item of the same LSN, which would then be lost. Therefore changed buffers are only noted, and get LSN and
+ * CRC when the first transaction of another LSN commits (section 8.1). A group that failed is never stamped and never written.
+ *
+ * Writing. The cache holds what was changed; it is written between groups when it grew beyond DIRTY_BYTES, otherwise at the end. Pass
+ * 2 is idempotent, so an interrupted write is repaired by the next run or by a kernel.
+ */
+#include "items.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format.h"
+#include "verify.h"
+
+#define DIRTY_BYTES (96u << 20)
+
+static const struct xr_item_type types[] = {
+	{XFS_LI_BUF, "buffer", xr_buf_item_check, xr_buf_item_replay},
+	{XFS_LI_INODE, "inode", xr_inode_item_check, xr_inode_item_replay},
+	{XFS_LI_ICREATE, "icreate", xr_icreate_item_check, xr_icreate_item_replay},
+	{XFS_LI_DQUOT, "dquot", xr_dquot_item_check, xr_dquot_item_replay},
+	{XFS_LI_QUOTAOFF, "quotaoff", xr_quotaoff_item_check, xr_quotaoff_item_replay},
+	{XFS_LI_EFI, "EFI", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_EFD, "EFD", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_RUI, "RUI", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_RUD, "RUD", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_CUI, "CUI", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_CUD, "CUD", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_BUI, "BUI", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_BUD, "BUD", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_ATTRI, "ATTRI", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_ATTRD, "ATTRD", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_XMI, "XMI", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_XMD, "XMD", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_EFI_RT, "EFI_RT", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_EFD_RT, "EFD_RT", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_RUI_RT, "RUI_RT", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_RUD_RT, "RUD_RT", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_CUI_RT, "CUI_RT", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_CUD_RT, "CUD_RT", xr_intent_item_check, xr_intent_item_replay},
+};
+#define NTYPES (sizeof(types) / sizeof(types[0]))
+_Static_assert(NTYPES <= XR_ITEM_TYPES, "every item type has its counters");
+
+const char *xr_item_name(unsigned n)
+{
+	return n < NTYPES ? types[n].name : NULL;
+}
+
+static const struct xr_item_type *type_of(uint16_t type)
+{
+	for (size_t i = 0; i < NTYPES; i++)
+		if (types[i].type == type)
+			return &types[i];
+	return NULL;
+}
+
+int xr_item_bad(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item, const char *format, ...)
+{
+	const struct xr_item_type *type = type_of(item->type);
+	char what[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(what, sizeof(what), format, ap);
+	va_end(ap);
+	return xr_fail(replay->msg, -EUCLEAN, "log record at LSN %u:%u, transaction %#x, %s item: %s", xr_lsn_cycle(item->lsn),
+		       xr_lsn_block(item->lsn), trans->tid, type ? type->name : "unknown", what);
+}
+
+void xr_replay_init(struct xr_replay *replay, const struct xr_log *log, struct xr_cache *cache, const struct xr_msg *msg)
+{
+	*replay = (struct xr_replay){.log = log, .cache = cache, .msg = msg, .sb = *log->sb, .trivial = true};
+}
+
+void xr_replay_destroy(struct xr_replay *replay)
+{
+	xr_table_clear(&replay->cancel);
+	xr_table_clear(&replay->group);
+	xr_table_clear(&replay->intents);
+}
+
+/* --- pass 1 --- */
+
+static int check_trans(void *arg, const struct xr_trans *trans)
+{
+	struct xr_replay *replay = arg;
+
+	for (size_t i = 0; i < trans->nitems; i++) {
+		const struct xr_item *item = &trans->items[i];
+		const struct xr_item_type *type = type_of(item->type);
+		int ret;
+
+		if (!type)
+			return xr_item_bad(replay, trans, item, "type %#x is none that XFS has; nothing was replayed",
+					   item->type);
+		ret = type->check(replay, trans, item);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int xr_replay_check(struct xr_replay *replay, const struct xr_head *head)
+{
+	return xr_trans_walk(replay->log, head, check_trans, replay, NULL, NULL, NULL);
+}
+
+/* --- LSN groups --- */
+
+int xr_group_add(struct xr_replay *replay, uint64_t daddr, uint32_t bbs)
+{
+	if (!xr_table_add(&replay->group, daddr, bbs))
+		return xr_fail(replay->msg, -ENOMEM, "no memory for the list of changed buffers");
+	return 0;
+}
+
+static int finish_buffer(struct xr_replay *replay, const struct xr_entry *entry)
+{
+	struct xr_buf buf;
+	int ret;
+
+	ret = xr_buf_read(replay->cache, entry->a, (uint32_t)entry->b, &buf);
+	if (ret)
+		return ret;
+	ret = xr_block_stamp(&replay->sb, entry->a, buf.data, buf.size, replay->group_lsn, replay->msg);
+	if (!ret)
+		xr_buf_dirty(replay->cache, &buf, 0, buf.size);
+	xr_buf_put(replay->cache, &buf);
+	return ret;
+}
+
+/* End the group: stamp what it changed, and write if much has come together. */
+static int finish_group(struct xr_replay *replay)
+{
+	struct xr_cache_stats stats;
+	int ret;
+
+	if (!replay->group.count)
+		return 0;
+	for (const struct xr_entry *e = replay->group.first; e; e = e->next) {
+		ret = finish_buffer(replay, e);
+		if (ret)
+			return ret;
+	}
+	xr_table_clear(&replay->group);
+	replay->stats.groups++;
+	xr_cache_stats(replay->cache, &stats);
+	return stats.dirty_bytes > DIRTY_BYTES ? xr_cache_flush(replay->cache) : 0;
+}
+
+/* --- pass 2 --- */
+
+/* The order of a transaction's items in pass 2. */
+enum list { BUFFERS, OTHERS, INODE_BUFFERS, CANCELS };
+
+static enum list list_of(const struct xr_replay *replay, const struct xr_item *item)
+{
+	if (item->type == XFS_LI_ICREATE)
+		return BUFFERS;
+	if (item->type != XFS_LI_BUF)
+		return OTHERS;
+	if (xr_buf_item_cancels(replay, item))
+		return CANCELS;
+	return xr_buf_item_is_inodes(replay, item) ? INODE_BUFFERS : BUFFERS;
+}
+
+static int replay_item(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+{
+	const struct xr_item_type *type = type_of(item->type);
+	struct xr_item_stats *stats = &replay->stats.items[type - types];
+	enum xr_outcome outcome = XR_NOTED;
+	int ret = type->replay(replay, trans, item, &outcome);
+
+	stats->seen++;
+	stats->replayed += outcome == XR_REPLAYED;
+	stats->stale += outcome == XR_STALE;
+	stats->cancelled += outcome == XR_CANCELLED;
+	return ret;
+}
+
+static int replay_trans(void *arg, const struct xr_trans *trans)
+{
+	struct xr_replay *replay = arg;
+	int ret = 0;
+
+	if (trans->lsn != replay->group_lsn) {
+		ret = finish_group(replay);
+		replay->group_lsn = trans->lsn;
+	}
+	for (enum list list = BUFFERS; list <= CANCELS && !ret; list++)
+		for (size_t i = 0; i < trans->nitems && !ret; i++) {
+			/* The two later lists are worked through in reverse. */
+			size_t at = list < INODE_BUFFERS ? i : trans->nitems - 1 - i;
+
+			if (list_of(replay, &trans->items[at]) == list)
+				ret = replay_item(replay, trans, &trans->items[at]);
+		}
+	return ret;
+}
+
+int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head)
+{
+	int ret = xr_trans_walk(replay->log, head, replay_trans, replay, &replay->stats.log, replay->progress,
+				replay->progress_arg);
+
+	if (!ret)
+		ret = finish_group(replay);
+	if (!ret && replay->cancel.count)
+		ret = xr_fail(replay->msg, -EUCLEAN,
+			      "the log changed while it was read: %zu cancelled buffers were not met again",
+			      replay->cancel.count);
+	return ret;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_REPLAY_H
+#define XR_REPLAY_H
+
+#include "cache.h"
+#include "table.h"
+#include "trans.h"
+
+/*
+ * The two passes (specification section 8)
+ *
+ * Pass 1 reads the whole log, checks every record, operation and item as far as that goes without looking at the filesystem, and
+ * collects what later items take back: cancelled buffers, quota that was switched off. Pass 2 applies the items, in the cache.
+ */
+
+/* What became of the items of one type. */
+struct xr_item_stats {
+	uint64_t seen; /* in committed transactions */
+	uint64_t replayed;
+	uint64_t stale; /* the disk held a newer state */
+	uint64_t cancelled; /* a later item freed the buffer */
+};
+
+#define XR_ITEM_TYPES 32 /* room for every item type XFS ever had */
+
+struct xr_replay_stats {
+	struct xr_trans_stats log;
+	struct xr_item_stats items[XR_ITEM_TYPES]; /* see xr_item_name() */
+	uint64_t cancels; /* buffer cancel records */
+	uint64_t unverified; /* buffers written as they came, without LSN and CRC: not what their log item said */
+	uint64_t groups; /* groups of transactions with one LSN */
+	uint64_t fragments; /* directory buffers shorter than the directory block */
+	uint64_t fragment_daddr, fragment_lsn; /* the first of them */
+};
+
+struct xr_replay {
+	const struct xr_log *log;
+	struct xr_cache *cache;
+	const struct xr_msg *msg;
+	struct xr_sb sb; /* as it is at this point of the log: growfs may change it on the way */
+	struct xr_table cancel; /* (daddr, BBs): cancel items still to come */
+	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */
+	struct xr_table group; /* (daddr, BBs) of the buffers that the current LSN changed */
+	uint64_t group_lsn;
+	struct xr_table intents; /* (type, id): intents without a done item, in log order; value: their LSN */
+	bool trivial; /* nothing but the superblock was logged: a frozen filesystem */
+	struct xr_replay_stats stats;
+	void (*progress)(void *arg, uint32_t done, uint32_t all); /* may be NULL */
+	void *progress_arg;
+};
+
+/* A replay of log into cache, which holds the data device. Changes nothing yet. */
+void xr_replay_init(struct xr_replay *replay, const struct xr_log *log, struct xr_cache *cache, const struct xr_msg *msg);
+void xr_replay_destroy(struct xr_replay *replay);
+
+/* Pass 1. 0; -EUCLEAN, -EBADMSG, -EOPNOTSUPP, -EIO, -ENOMEM, said. Nothing is written. */
+int xr_replay_check(struct xr_replay *replay, const struct xr_head *head);
+
+/*
+ * Pass 2, after xr_replay_check(). Changes the cache only, except that a cache with many changed pages is written in between,
+ * at the end of an LSN group. On failure the group at hand is not to be written: the caller drops the cache. Errors as above.
+ */
+int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head);
+
+/* The name of the n-th item type, "buffer", "inode", ...; NULL behind the last. */
+const char *xr_item_name(unsigned n);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_FINISH_H
+#define XR_FINISH_H
+
+#include "cache.h"
+#include "head.h"
+#include "summary.h"
+
+/*
+ * Put the counters and the LSN that the clean log will end with into the superblock, and take the log's own feature bits out
+ * (specification section 12.2 step 3). In the cache: the caller flushes. -EIO, -ENOMEM, -EUCLEAN, said.
+ */
+int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const struct xr_summary *summary,
+			 const struct xr_head *head, const struct xr_msg *msg);
+
+/*
+ * Make the log clean: clear what may be stale behind the head (section 5.1) and write an unmount record there (12.2). Everything that the
+ * log holds must be on stable storage before. The log is on stable storage when this returns 0. -EIO, -ENOMEM, -EUCLEAN, said.
+ */
+int xr_finish_log(const struct xr_log *log, const struct xr_head *head);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_SUMMARY_H
+#define XR_SUMMARY_H
+
+#include "inode.h"
+
+/* What the allocation groups add up to (specification section 11.1), and what pass 2 leaves undone in them (11.4, 11.5). */
+struct xr_summary {
+	uint64_t icount, ifree, fdblocks, frextents;
+	uint64_t unlinked; /* AGI buckets that hold inodes without a name, still to be freed */
+	uint64_t cow; /* allocation groups with copy-on-write leftovers */
+};
+
+/*
+ * Read the headers of all allocation groups, as they are in the cache, and sum up; fs->sb is the superblock after replay. -EUCLEAN, said:
+ * a header is damaged or the sums are impossible; -EOPNOTSUPP: realtime groups, whose free space we cannot count; -EIO, -ENOMEM.
+ */
+int xr_summary_read(struct xr_summary *summary, const struct xr_fs *fs);
+
+#endif

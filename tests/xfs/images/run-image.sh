@@ -1,0 +1,185 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# usage: run-image.sh GEOMETRY
+#
+# Makes a filesystem, works on it, shuts it down by force, and recovers two copies: K by the kernel, T by xfs_replay. Whatever can be seen of
+# them afterwards must be equal: names, attributes, contents, mappings, counters, xfs_repair's findings; and where xfs_replay
+# finished the log (exit 0), every sector outside the log. Where it left work to the kernel (exit 2), the kernel finishes T first.
+#
+# Environment: XFS_REPLAY the tool, IMAGE_TOOLS the directory of the helpers, IMAGE_SEED another seed, KEEP_IMAGES=1 keep the images.
+# The tool "kernel" stands for the kernel itself: it tests this test.
+
+. "$(dirname "$0")/lib.sh"
+
+tools=${IMAGE_TOOLS:?}
+replay=${XFS_REPLAY:?}
+geometry=${1:?}
+
+# What the geometries have in common; each case changes what makes it special.
+size=300M
+log_size=
+mkfs=()
+load=(--ops=2500 --tail-ops=500 --tidy --reflink --freeze-every=1700)
+shutdown=flush
+expect=0
+wrap=
+twice=
+small=(--unsupported -l size=8m)
+
+case $geometry in
+default) ;;
+block1k) mkfs=(-b size=1k) ;;
+dir64k) mkfs=(-n size=65536) ;;
+rmapbt) mkfs=(-m rmapbt=1) ;;
+nrext64) mkfs=(-i nrext64=1) ;;
+sunit256k) mkfs=(-d "su=256k,sw=1,agcount=2" -l "su=256k,size=96m") mount_options=logbsize=256k ;;
+sector4k) mkfs=(-s size=4096) ;;
+external) log_size=64M ;;
+inode2k) mkfs=(-i size=2048 -l su=64k) ;;
+plain)
+  mkfs=(-m "reflink=0,finobt=0,bigtime=0,inobtcount=0" -i sparse=0)
+  load=(--ops=2500 --tail-ops=500 --tidy)
+  ;;
+wrapped) mkfs=("${small[@]}") wrap=1 load=(--tail-ops=50 --tidy --reflink) ;;
+wrapped-rmapbt) mkfs=("${small[@]}" -b size=1k -m rmapbt=1) wrap=1 load=(--tail-ops=50 --tidy --reflink) ;;
+unflushed)
+  # What was flushed must be tidy for a complete recovery; what was not is lost whatever it is.
+  load=(--ops=2500 --tidy --reflink --sync-every=200)
+  shutdown=noflush expect=any
+  ;;
+twice) twice=logbsize=256k ;;
+orphans) load+=(--orphans=40) expect=2 ;;
+cow) load+=(--cow=12) expect=2 ;;
+race) mkfs=(-m rmapbt=1) load=(--ops=800 --reflink --race) expect=any ;;
+*) fail "unknown geometry $geometry" ;;
+esac
+
+# workload IMAGE SEED [MOUNT-OPTION]
+workload() {
+  local args=("${load[@]}" "--seed=$2" "--shutdown=$shutdown")
+  mount_image "$1" rw "${3:-}" || fail "the kernel does not mount $1"
+  [ -z "$wrap" ] || args+=("--wrap=/sys/fs/xfs/${device#/dev/}/log")
+  "$tools/workload" "${args[@]}" "$work/mnt" || fail "the workload failed"
+  unmount_image
+}
+
+make_image() {
+  mkdir "$1"
+  truncate -s "$size" "$1/img"
+  if [ -n "$log_size" ]; then
+    truncate -s "$log_size" "$1/log"
+    mkfs+=(-l "logdev=$1/log,size=$log_size")
+  fi
+  mkfs.xfs -q -f "${mkfs[@]}" "$1/img" 2>"$work/mkfs" || fail "mkfs.xfs: $(head -1 "$work/mkfs")"
+  workload "$1" "$seed"
+  if [ -n "$twice" ]; then
+    check_dirty "$1"
+    workload "$1" $((seed + 1)) "$twice"
+  fi
+}
+
+# run_tool EXPECTED-STATUS ARGUMENT...: output to $work/said
+run_tool() {
+  local rc=0
+  if [ "$replay" = kernel ]; then
+    return 0
+  fi
+  "$replay" "${@:2}" >"$work/said" 2>&1 || rc=$?
+  case " $1 " in
+  *" $rc "*) status=$rc ;;
+  *)
+    cat "$work/said" >&2
+    fail "xfs_replay ${*:2}: exit $rc, expected $1"
+    ;;
+  esac
+}
+
+unchanged() { # IMAGE COPY WHAT
+  local file
+  for file in "$1"/*; do
+    cmp "$file" "$2/${file##*/}" >&2 || fail "$3 changed $file"
+  done
+}
+
+# The tool said that the log is clean: everybody must agree.
+check_clean() {
+  set_log_options "$T"
+  xfs_logprint -t "${log_options[@]}" "$T/img" 2>&1 | grep -q 'state: <CLEAN>' || fail "xfs_logprint finds the log not clean"
+  copy_image "$T" "$work/before"
+  run_tool 0 "${log_options[@]}" "$T/img"
+  unchanged "$T" "$work/before" "a second run"
+  same_state "$K" "$T" || fail "replay and kernel disagree"
+  "$tools/imgdiff" "$K/img" "$T/img" >&2 || fail "replay and kernel wrote different sectors"
+  kernel_mount "$T"
+  [ "$verdict" = clean ] || fail "the kernel recovered a log that was said to be clean"
+}
+
+# The filesystem is not only right but usable.
+check_usable() {
+  load=(--ops=200) shutdown=none wrap=
+  workload "$T" 77
+  repair_image "$T" "$work/usable"
+  [ "$(cat "$work/usable.rc")" = 0 ] || [ "$(cat "$K.repair.rc")" != 0 ] || fail "xfs_repair after more work: $(cat "$work/usable")"
+}
+
+# The tree of the dirty image, recovered in memory only, is the tree that the kernel recovered.
+check_tree() {
+  set_log_options "$work/report"
+  [ "$replay" != kernel ] || return 0
+  "$replay" --tree "${log_options[@]}" "$work/report/img" >"$work/tree" || [ $? = 2 ] || fail "--tree: exit $?"
+  grep -aE '^[-dlcbps][-rwxsStT]{9} ' "$work/tree" | sort | diff -u "$K.txt.tree" - >"$work/tree.diff" || {
+    head -20 "$work/tree.diff" >&2
+    fail "--tree lists another tree than the kernel recovers"
+  }
+  unchanged "$D" "$work/report" "--tree"
+}
+
+need_kernel
+[ "$replay" = kernel ] || [ -x "$replay" ] || skip "$replay is not built"
+seed=${IMAGE_SEED:-1}
+D=$work/dirty K=$work/kernel T=$work/tool
+
+make_image "$D"
+check_dirty "$D"
+echo "$geometry: log blocks $log_tail to $log_head"
+[ -z "$wrap" ] || [ "$log_head" -lt "$log_tail" ] || fail "the log did not wrap"
+
+copy_image "$D" "$K"
+kernel_mount "$K"
+[ "$verdict" = recovered ] || fail "the kernel found nothing to recover"
+
+copy_image "$D" "$work/report"
+set_log_options "$work/report"
+run_tool "0 2" -n "${log_options[@]}" "$work/report/img"
+unchanged "$D" "$work/report" "-n"
+
+copy_image "$D" "$T"
+set_log_options "$T"
+[ "$expect" != any ] || expect="0 2"
+if [ "$replay" = kernel ]; then
+  kernel_mount "$T"
+  status=0
+else
+  run_tool "$expect" "${log_options[@]}" "$T/img"
+fi
+tail -3 "$work/said" 2>/dev/null || true
+
+if [ -z "$log_size" ] && [ "$replay" != kernel ]; then
+  run_tool "$status" --output "$work/output.img" "$work/report/img"
+  unchanged "$D" "$work/report" "--output"
+  cmp "$work/output.img" "$T/img" >&2 || fail "--output gives another image than replay in place"
+  rm "$work/output.img"
+fi
+
+if [ "$status" = 0 ]; then
+  check_clean
+else
+  kernel_mount "$T"
+  [ "$verdict" = recovered ] || fail "the tool said that a dirty log remains, the kernel found none"
+  same_state "$K" "$T" || fail "replay finished by the kernel differs from the kernel's own"
+  "$tools/imgdiff" "$K/img" "$T/img" >&2 || fail "the kernel wrote other sectors after replay than without it"
+fi
+check_tree
+check_usable
+echo "$geometry: equal in $(wc -l <"$K.txt") lines ($(grep -c ' ino ' "$K.txt") names), xfs_replay said $status"

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * workload: make a dirty XFS log
+ *
+ * Runs seeded random operations on a mounted filesystem and shuts it down by force, as a crash would, so that its log holds
+ * metadata that is nowhere else. Three things decide what recovery has to do afterwards:
+ *
+ *   - what was written back before. --freeze-every freezes and thaws the filesystem: everything is written in place and
+ *     the tail of the log moves up; what follows is in the log alone. --wrap goes on until the log's head has come round behind
+ *     its tail; by then most of the metadata was written in place by the pressure for log space, some of it newer than the log's tail.
+ *   - what was flushed. --shutdown=flush writes the log out first; noflush loses what no fsync had forced.
+ *   - what was finished. --tidy leaves no unlinked inode and no CoW fork behind, so that physical replay is all there is to do;
+ *     --orphans, --cow and --race leave work that only logical recovery can do.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xfs/xfs.h>
+#include "workload.h"
+
+#define WRAP_MAX_OPS 500000u
+#define WRAP_TURNS 20u
+
+struct options {
+	uint64_t seed, ops, tail_ops, sync_every, freeze_every, orphans, cow;
+	const char *wrap; /* directory with log_head_lsn and log_tail_lsn */
+	const char *shutdown;
+	int reflink, tidy, race;
+};
+
+static int said(int rc, const char *what)
+{
+	if (rc < 0)
+		rc = -errno;
+	if (rc)
+		fprintf(stderr, "workload: %s: %s\n", what, strerror(-rc));
+	return rc;
+}
+
+static int freeze(int root)
+{
+	int rc = said(ioctl(root, FIFREEZE, 0), "freezing");
+
+	return rc ? rc : said(ioctl(root, FITHAW, 0), "thawing");
+}
+
+/* Finish what the kernel does in the background: inactivation of unlinked inodes, blocks beyond EOF and in CoW forks. */
+static int tidy(int root)
+{
+	struct xfs_fs_eofblocks all = {.eof_version = 1, .eof_flags = XFS_EOF_FLAGS_SYNC};
+
+	return said(ioctl(root, XFS_IOC_FREE_EOFBLOCKS, &all), "freeing leftover blocks");
+}
+
+static int read_lsn(const char *dir, const char *name, unsigned *cycle, unsigned *block)
+{
+	char path[256];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "r");
+	if (!f)
+		return said(-1, path);
+	n = fscanf(f, "%u:%u", cycle, block);
+	fclose(f);
+	if (n == 2)
+		return 0;
+	fprintf(stderr, "workload: %s: not an LSN\n", path);
+	return -EINVAL;
+}
+
+/*
+ * Whether the live part of the log runs over the log's end: 1 or 0 or -errno. The head must be some way in and the tail some way before the
+ * farthest block seen, so that what is still to come does not change the picture.
+ */
+static int log_wrapped(const char *dir)
+{
+	static unsigned farthest;
+	unsigned head, tail, head_block, tail_block;
+	int rc = read_lsn(dir, "log_head_lsn", &head, &head_block);
+
+	if (!rc)
+		rc = read_lsn(dir, "log_tail_lsn", &tail, &tail_block);
+	if (rc)
+		return rc;
+	if (head_block > farthest)
+		farthest = head_block;
+	return head == tail + 1 && head_block > 600 && tail_block > head_block + 2000 && tail_block + 3000 < farthest;
+}
+
+static int random_ops(struct work *w, const struct options *o)
+{
+	for (uint64_t n = 1; o->wrap ? n < WRAP_MAX_OPS : n <= o->ops; n++) {
+		int rc = work_step(w);
+
+		if (!rc && o->sync_every && n % o->sync_every == 0)
+			rc = said(syncfs(w->root), "syncfs");
+		if (!rc && o->freeze_every && n % o->freeze_every == 0)
+			rc = freeze(w->root);
+		if (!rc && o->wrap && n % 16 == 0) {
+			rc = log_wrapped(o->wrap);
+			if (rc > 0)
+				return 0;
+		}
+		if (rc)
+			return rc;
+	}
+	if (!o->wrap)
+		return 0;
+	fprintf(stderr, "workload: the log did not wrap in %u operations\n", WRAP_MAX_OPS);
+	return -ETIMEDOUT;
+}
+
+/* All random operations, and what comes between them; the last ones are few, and no writeback follows them. */
+static int all_ops(struct work *w, const struct options *o)
+{
+	const struct options last = {.ops = o->tail_ops};
+	int rc;
+
+	w->settle = false;
+	rc = random_ops(w, o);
+	if (!rc && o->tidy) {
+		rc = said(syncfs(w->root), "syncfs");
+		if (!rc)
+			rc = tidy(w->root);
+		w->settle = true;
+	}
+	if (!rc)
+		rc = random_ops(w, &last);
+	if (!rc && o->tidy)
+		rc = tidy(w->root);
+	return rc;
+}
+
+/* Files that lose their name while they are open. The process holds them until it exits, after the shutdown. */
+static int leave_orphans(int root, uint64_t n)
+{
+	char data[10000], name[32];
+
+	memset(data, 'o', sizeof(data));
+	for (uint64_t i = 0; i < n; i++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "orphan %ju", (uintmax_t)i);
+		fd = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (fd < 0 || write(fd, data, 1 + i * 1111 % sizeof(data)) < 0 || fsync(fd) || unlinkat(root, name, 0))
+			return said(-1, name);
+	}
+	return 0;
+}
+
+/* Overwrite parts of clones: the kernel reserves more blocks in the CoW fork than the write needs, and keeps them for a while. */
+static int leave_cow(int root, uint64_t n)
+{
+	char data[4096], name[32];
+	int from = openat(root, "cow source", O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	memset(data, 'c', sizeof(data));
+	for (unsigned i = 0; from >= 0 && i < 64; i++)
+		if (pwrite(from, data, sizeof(data), (off_t)(i * sizeof(data))) < 0)
+			return said(-1, "cow source");
+	if (from < 0 || fsync(from))
+		return said(-1, "cow source");
+	for (uint64_t i = 0; i < n; i++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "cow %ju", (uintmax_t)i);
+		fd = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (fd < 0 || ioctl(fd, FICLONE, from) || pwrite(fd, data, sizeof(data), (off_t)(i % 60 * 4096)) < 0 || fsync(fd))
+			return said(-1, name);
+	}
+	return 0;
+}
+
+/*
+ * A child that clones and empties a fragmented file for ever: wherever the shutdown hits it, a chain of deferred work is
+ * probably under way.
+ */
+static int race(int root, pid_t *child)
+{
+	char data[512];
+	int from = openat(root, "race source", O_RDWR | O_CREAT | O_EXCL, 0600);
+	int to = openat(root, "race target", O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	memset(data, 'r', sizeof(data));
+	if (from < 0 || to < 0)
+		return said(-1, "race source");
+	for (unsigned i = 0; i < 400; i++)
+		if (pwrite(from, data, sizeof(data), (off_t)i * 16384) < 0)
+			return said(-1, "race source");
+	if (fsync(from))
+		return said(-1, "race source");
+	*child = fork();
+	if (*child < 0)
+		return said(-1, "fork");
+	if (!*child) {
+		while (!ioctl(to, FICLONE, from) && !ftruncate(to, 0) && !fsync(to))
+			;
+		_exit(0); /* the shutdown ends it */
+	}
+	usleep(200000);
+	return 0;
+}
+
+static int shut_down(int root, const char *how)
+{
+	uint32_t flags = strcmp(how, "flush") ? XFS_FSOP_GOING_FLAGS_NOLOGFLUSH : XFS_FSOP_GOING_FLAGS_LOGFLUSH;
+
+	return strcmp(how, "none") ? said(ioctl(root, XFS_IOC_GOINGDOWN, &flags), "shutting down") : 0;
+}
+
+static int run(const char *mnt, const struct options *o)
+{
+	int root = open(mnt, O_RDONLY | O_DIRECTORY);
+	pid_t child = 0;
+	struct work w;
+	int rc = root < 0 ? said(-1, mnt) : work_start(&w, root, o->seed);
+
+	if (rc)
+		return rc;
+	w.reflink = o->reflink;
+	rc = all_ops(&w, o);
+	/* Writeback goes on behind our back and may have moved the tail over the log's end since: once more round, then. */
+	for (unsigned turn = 0; !rc && o->wrap && turn < WRAP_TURNS; turn++) {
+		rc = log_wrapped(o->wrap);
+		if (rc)
+			break;
+		rc = all_ops(&w, o);
+	}
+	rc = rc > 0 ? 0 : rc;
+	if (!rc && o->orphans)
+		rc = leave_orphans(root, o->orphans);
+	if (!rc && o->cow)
+		rc = leave_cow(root, o->cow);
+	if (!rc && o->race)
+		rc = race(root, &child);
+	if (!rc)
+		rc = shut_down(root, o->shutdown);
+	if (child > 0) {
+		if (rc)
+			kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	printf("workload: seed %ju: %ju operations done, %ju refused\n", (uintmax_t)o->seed, (uintmax_t)w.done,
+	       (uintmax_t)w.refused);
+	work_stop(&w);
+	return rc;
+}
+
+static int usage(void)
+{
+	fputs("usage: workload [--seed=N] [--ops=N] [--tail-ops=N] [--sync-every=N] [--freeze-every=N] [--wrap=SYSFS-LOG-DIR]\n"
+	      "                [--orphans=N] [--cow=N] [--race] [--tidy] [--reflink] [--shutdown=flush|noflush|none] "
+	      "MOUNTPOINT\n",
+	      stderr);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.seed = 1, .ops = 1000, .shutdown = "flush"};
+	const struct option longs[] = {{"seed", 1, NULL, 's'},
+				       {"ops", 1, NULL, 'o'},
+				       {"tail-ops", 1, NULL, 't'},
+				       {"sync-every", 1, NULL, 'y'},
+				       {"freeze-every", 1, NULL, 'f'},
+				       {"wrap", 1, NULL, 'w'},
+				       {"orphans", 1, NULL, 'u'},
+				       {"cow", 1, NULL, 'c'},
+				       {"race", 0, &o.race, 1},
+				       {"tidy", 0, &o.tidy, 1},
+				       {"reflink", 0, &o.reflink, 1},
+				       {"shutdown", 1, NULL, 'd'},
+				       {NULL, 0, NULL, 0}};
+	uint64_t *numbers[128] = {['s'] = &o.seed,         ['o'] = &o.ops,     ['t'] = &o.tail_ops, ['y'] = &o.sync_every,
+				  ['f'] = &o.freeze_every, ['u'] = &o.orphans, ['c'] = &o.cow};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 'w')
+			o.wrap = optarg;
+		else if (c == 'd')
+			o.shutdown = optarg;
+		else if (c == '?')
+			return usage();
+		else if (c)
+			*numbers[c] = strtoull(optarg, NULL, 0);
+	}
+	if (optind + 1 != argc || (strcmp(o.shutdown, "flush") && strcmp(o.shutdown, "noflush") && strcmp(o.shutdown, "none")))
+		return usage();
+	return run(argv[optind], &o) ? 1 : 0;
+}

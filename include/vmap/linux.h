@@ -15,14 +15,18 @@ extern "C" {
  * of the caller's choice, in a reservation of address space that belongs to the space. Neighbours in the pool become one
  * mmap(); the pool hands pages out in address order so that there are neighbours. Guards and unmapped ranges are PROT_NONE and
  * fault. All functions are thread-safe; memory grows on demand, up to the configured limits.
+ *
+ * Every run is a mapping of the process, and vm.max_map_count limits those: vmap_pages() and vmap_alloc() return -VMAP_EOVERFLOW
+ * when it is reached. Unmapping always works. After a fork() pages and views are shared by both processes, descriptors are not:
+ * only one of the two may go on calling these functions.
  */
 struct vmap_process;
 
 struct vmap_process_config {
-	size_t pool_max; /* bytes that the pool may grow to; 0: a quarter of the address space limits, at most 64 GiB */
-	size_t space_size; /* bytes of address space for views; 0: 64 GiB */
+	size_t pool_max; /* bytes that the pool may grow to; 0: a quarter of the address space limit, at most 64 GiB */
+	size_t space_size; /* bytes of address space for views; 0: as many */
 	size_t lazy_max; /* see struct vmap_space_config */
-	const char *name; /* shown in /proc/self/maps; NULL: "vmap" */
+	const char *name; /* shown in /proc/self/maps, at most 249 bytes; NULL: "vmap" */
 };
 
 /* What this process's pool and views cost; all O(1). */
@@ -30,14 +34,15 @@ struct vmap_process_stats {
 	size_t pool_pages; /* base pages in use */
 	size_t pool_bytes; /* bytes the memfd has grown to */
 	size_t pool_peak; /* the most bytes of pages that were in use at once */
-	uint64_t mmaps; /* mmap() calls made for views, ever */
-	uint64_t runs; /* runs of neighbouring base pages that those covered, ever */
+	uint64_t mmaps; /* mmap() calls made to map views, ever; failed ones count */
+	uint64_t runs; /* runs of neighbouring base pages that those mapped, ever */
 };
 
 /*
  * Make a pool, a reservation and a space over them. config may be NULL (all 0).
  *
- * -VMAP_EINVAL: sizes that are no multiple of the page size. -VMAP_ENOMEM: the system gave no memory, memfd or address space.
+ * -VMAP_EINVAL: sizes that are no multiple of the page size, a name that is too long. -VMAP_ENOMEM: the system gave no memory, memfd
+ * or address space.
  */
 VMAP_API int vmap_process_create(const struct vmap_process_config *config, struct vmap_process **process);
 

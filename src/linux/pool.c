@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool
+ *
+ * Theory: all pages lie in one memfd, so that any of them can be mapped a second time at an address of our choice. The memfd, the
+ * page descriptors and the tree of free frames are each mapped once at their largest size, without reserving memory: an address
+ * never moves, page <-> descriptor <-> memory is arithmetic, and what is never used is never backed.
+ *
+ * Growth: memory is taken from the system (fallocate) before a page of it is handed out, so a lack of memory is an error here and not
+ * a SIGBUS at some later touch. Pages come lowest address first, and a batch comes as few runs of neighbours as there is room for:
+ * the largest power of two that holds it, or else halves of that. The pool grows for the sake of longer runs only while at
+ * least half of it is in use; after that the holes are used up first, so that it stays within about twice its need.
+ *
+ * Locks: the tree and the counts under one mutex, held over the growth as well; nothing is taken under it. References are
+ * atomic: only the last one of a page needs the mutex.
+ *
+ * Cost: O(log frames) a page to take and to give back, 18 bytes of address space a base page.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "pool.h"
+
+/* How much memory to take from the system at once: keeps each call short, since a signal makes it start over. */
+#define POOL_STEP ((uint64_t)1 << 20)
+
+/* Linux 6.3: where vm.memfd_noexec is 2 a memfd must say that it is no program. It can still be mapped executable. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008u
+#endif
+
+static int pool_memfd(const char *name)
+{
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+
+	return fd < 0 && errno == EINVAL ? memfd_create(name, flags) : fd;
+}
+
+/* A file limit would end the process with SIGXFSZ where it is crossed: the pool ends before it. */
+static uint64_t pool_frames_allowed(uint64_t frames, unsigned page_shift)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur >> page_shift < frames)
+		return limit.rlim_cur >> page_shift;
+	return frames;
+}
+
+static void *pool_reserve(size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static void pool_release(void *mem, size_t size)
+{
+	if (mem)
+		munmap(mem, size);
+}
+
+/* Frames behind the last one, up to the tree's power of two, are taken for good. */
+static void pool_fence(struct pool *pool)
+{
+	uint64_t end = (uint64_t)1 << pool->buddy.order;
+	uint64_t frame = pool->frames;
+
+	while (frame < end) {
+		unsigned order = (unsigned)__builtin_ctzll(frame);
+
+		buddy_take(&pool->buddy, frame, order);
+		frame += (uint64_t)1 << order;
+	}
+}
+
+int pool_create(struct pool *pool, unsigned page_shift, uint64_t frames, const char *name)
+{
+	void *memory;
+
+	*pool = (struct pool){.page_shift = page_shift, .frames = pool_frames_allowed(frames, page_shift)};
+	if (!pool->frames)
+		return -VMAP_ENOMEM;
+	while ((uint64_t)1 << pool->buddy.order < pool->frames)
+		pool->buddy.order++;
+
+	pool->fd = pool_memfd(name);
+	if (pool->fd < 0)
+		return errno == EINVAL ? -VMAP_EINVAL : -VMAP_ENOMEM;
+	fcntl(pool->fd, F_ADD_SEALS, F_SEAL_SHRINK);
+	memory = mmap(NULL, pool->frames << page_shift, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, pool->fd, 0);
+	pool->memory = memory == MAP_FAILED ? NULL : memory;
+	pool->pages = pool_reserve(pool->frames * sizeof(*pool->pages));
+	pool->buddy.nodes = pool_reserve(buddy_bytes(pool->buddy.order));
+	pthread_mutex_init(&pool->lock, NULL);
+	if (!pool->memory || !pool->pages || !pool->buddy.nodes) {
+		pool_destroy(pool);
+		return -VMAP_ENOMEM;
+	}
+	pool_fence(pool);
+	return 0;
+}
+
+void pool_destroy(struct pool *pool)
+{
+	pthread_mutex_destroy(&pool->lock);
+	pool_release(pool->buddy.nodes, buddy_bytes(pool->buddy.order));
+	pool_release(pool->pages, pool->frames * sizeof(*pool->pages));
+	pool_release(pool->memory, pool->frames << pool->page_shift);
+	close(pool->fd);
+}
+
+/* Back the frames below end with memory, in whole steps while there is room for them. */
+static bool pool_grow(struct pool *pool, uint64_t end)
+{
+	while (pool->grown < end) {
+		uint64_t step = POOL_STEP >> pool->page_shift ? POOL_STEP >> pool->page_shift : 1;
+		int err;
+
+		if (step > pool->frames - pool->grown)
+			step = pool->frames - pool->grown;
+		do {
+			err = fallocate(pool->fd, 0, (off_t)(pool->grown << pool->page_shift), (off_t)(step << pool->page_shift))
+				      ? errno
+				      : 0;
+		} while (err == EINTR);
+		if (err)
+			return false;
+		pool->grown += step;
+	}
+	return true;
+}
+
+/* Take up to n neighbours of one order: as many as the longest run there is room for. 0: there is no page. */
+static size_t pool_take_run(struct pool *pool, unsigned order, size_t n, struct vmap_page **pages)
+{
+	unsigned run = 0;
+
+	while (order + run < pool->buddy.order && (size_t)1 << run < n)
+		run++;
+	for (;; run--) {
+		size_t count = n >> run ? (size_t)1 << run : n;
+		bool may_grow = !run || pool->used >= pool->grown - pool->used;
+		uint64_t frame;
+
+		if (buddy_find(&pool->buddy, order + run, &frame)) {
+			uint64_t end = frame + ((uint64_t)count << order);
+
+			if (end <= pool->grown || (may_grow && pool_grow(pool, end))) {
+				for (size_t i = 0; i < count; i++, frame += (uint64_t)1 << order) {
+					buddy_take(&pool->buddy, frame, order);
+					pages[i] = &pool->pages[frame];
+					*pages[i] = (struct vmap_page){.frame = frame, .refs = 1, .order = (uint8_t)order};
+				}
+				pool->used += (uint64_t)count << order;
+				return count;
+			}
+		}
+		if (!run)
+			return 0;
+	}
+}
+
+static void pool_free_locked(struct pool *pool, const struct vmap_page *page)
+{
+	buddy_give(&pool->buddy, page->frame, page->order);
+	pool->used -= (uint64_t)1 << page->order;
+}
+
+int pool_alloc(struct pool *pool, unsigned order, size_t n, struct vmap_page **pages)
+{
+	size_t done = 0, got = 1;
+
+	if (!n || order > VMAP_MAX_ORDER)
+		return -VMAP_EINVAL;
+	pthread_mutex_lock(&pool->lock);
+	if (n <= (pool->frames - pool->used) >> order) {
+		for (; done < n && got; done += got)
+			got = pool_take_run(pool, order, n - done, pages + done);
+	}
+	if (done < n) {
+		for (size_t i = 0; i < done; i++)
+			pool_free_locked(pool, pages[i]);
+	} else if (pool->used > pool->peak) {
+		pool->peak = pool->used;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return done < n ? -VMAP_ENOMEM : 0;
+}
+
+void pool_get(struct vmap_page *const *pages, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		__atomic_add_fetch(&pages[i]->refs, 1, __ATOMIC_RELAXED);
+}
+
+void pool_put(struct pool *pool, struct vmap_page *const *pages, size_t n)
+{
+	bool locked = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (__atomic_sub_fetch(&pages[i]->refs, 1, __ATOMIC_ACQ_REL))
+			continue;
+		if (!locked)
+			pthread_mutex_lock(&pool->lock);
+		locked = true;
+		pool_free_locked(pool, pages[i]);
+	}
+	if (locked)
+		pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_stats(struct pool *pool, struct vmap_process_stats *stats)
+{
+	pthread_mutex_lock(&pool->lock);
+	stats->pool_pages = pool->used;
+	stats->pool_bytes = pool->grown << pool->page_shift;
+	stats->pool_peak = pool->peak << pool->page_shift;
+	pthread_mutex_unlock(&pool->lock);
+}

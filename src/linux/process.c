@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process host
+ *
+ * Theory: glue. One object holds a pool (pool.c), a reservation of address space in which map.c makes views, and the space over
+ * both.
+ *
+ * Locks: the space's mutex and the pool's; neither is ever taken with the other held, because the core calls no page hook
+ * under its lock.
+ */
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "process.h"
+
+#define LINUX_DEFAULT_MAX ((uint64_t)64 << 30)
+
+static void *linux_meta_alloc(void *ctx, size_t size)
+{
+	(void)ctx;
+	return malloc(size);
+}
+
+static void linux_meta_free(void *ctx, void *mem, size_t size)
+{
+	(void)ctx;
+	(void)size;
+	free(mem);
+}
+
+static unsigned long linux_lock(void *ctx)
+{
+	struct vmap_process *process = ctx;
+
+	pthread_mutex_lock(&process->lock);
+	return 0;
+}
+
+static void linux_unlock(void *ctx, unsigned long saved)
+{
+	struct vmap_process *process = ctx;
+
+	(void)saved;
+	pthread_mutex_unlock(&process->lock);
+}
+
+static int linux_page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
+{
+	return vmap_page_alloc(ctx, order, n, pages);
+}
+
+static void linux_page_get(void *ctx, struct vmap_page *const *pages, size_t n)
+{
+	vmap_page_get(ctx, pages, n);
+}
+
+static void linux_page_put(void *ctx, struct vmap_page *const *pages, size_t n)
+{
+	vmap_page_put(ctx, pages, n);
+}
+
+/* A quarter of what may be addressed, at most LINUX_DEFAULT_MAX: see struct vmap_process_config. */
+static size_t linux_default_size(size_t page_size)
+{
+	struct rlimit limit;
+	uint64_t size = SIZE_MAX;
+
+	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size)
+		size = limit.rlim_cur;
+	size /= 4;
+	if (size > LINUX_DEFAULT_MAX)
+		size = LINUX_DEFAULT_MAX;
+	return (size_t)size & ~(page_size - 1);
+}
+
+static int linux_space(struct vmap_process *process, size_t lazy_max)
+{
+	struct vmap_space_config config = {
+		.base = process->views.base,
+		.size = process->views.size,
+		.lazy_max = lazy_max,
+	};
+
+	process->host = (struct vmap_host){
+		.version = VMAP_HOST_VERSION,
+		.page_shift = process->pool.page_shift,
+		.ctx = process,
+		.meta_alloc = linux_meta_alloc,
+		.meta_free = linux_meta_free,
+		.lock = linux_lock,
+		.unlock = linux_unlock,
+		.page_alloc = linux_page_alloc,
+		.page_get = linux_page_get,
+		.page_put = linux_page_put,
+		.map = linux_map,
+		.unmap = linux_unmap,
+		.flush = linux_flush,
+	};
+	return vmap_space_create(&process->host, &config, &process->space);
+}
+
+int vmap_process_create(const struct vmap_process_config *given, struct vmap_process **out)
+{
+	struct vmap_process_config config = given ? *given : (struct vmap_process_config){0};
+	size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned page_shift = (unsigned)__builtin_ctzl(page_size);
+	struct vmap_process *process;
+	int err;
+
+	*out = NULL;
+	if (config.pool_max % page_size || config.space_size % page_size)
+		return -VMAP_EINVAL;
+	if (!config.pool_max)
+		config.pool_max = linux_default_size(page_size);
+	if (!config.space_size)
+		config.space_size = linux_default_size(page_size);
+
+	process = calloc(1, sizeof(*process));
+	if (!process)
+		return -VMAP_ENOMEM;
+	err = pool_create(&process->pool, page_shift, config.pool_max >> page_shift, config.name ? config.name : "vmap");
+	if (err)
+		goto free_process;
+	err = views_create(&process->views, &process->pool, config.space_size);
+	if (err)
+		goto destroy_pool;
+	pthread_mutex_init(&process->lock, NULL);
+	err = linux_space(process, config.lazy_max);
+	if (err)
+		goto destroy_views;
+	*out = process;
+	return 0;
+
+destroy_views:
+	pthread_mutex_destroy(&process->lock);
+	views_destroy(&process->views, &process->pool);
+destroy_pool:
+	pool_destroy(&process->pool);
+free_process:
+	free(process);
+	return err;
+}
+
+int vmap_process_destroy(struct vmap_process *process)
+{
+	struct vmap_process_stats pool;
+	struct vmap_stats space;
+	int err;
+
+	vmap_space_stats(process->space, &space);
+	if (space.areas)
+		return -VMAP_EBUSY;
+	vmap_purge(process->space);
+	vmap_process_stats(process, &pool);
+	if (pool.pool_pages)
+		return -VMAP_EBUSY;
+	err = vmap_space_destroy(process->space);
+	if (err)
+		return err;
+	pthread_mutex_destroy(&process->lock);
+	views_destroy(&process->views, &process->pool);
+	pool_destroy(&process->pool);
+	free(process);
+	return 0;
+}
+
+struct vmap_space *vmap_process_space(struct vmap_process *process)
+{
+	return process->space;
+}
+
+void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats *stats)
+{
+	pool_stats(&process->pool, stats);
+	stats->mmaps = __atomic_load_n(&process->views.mmaps, __ATOMIC_RELAXED);
+	stats->runs = __atomic_load_n(&process->views.runs, __ATOMIC_RELAXED);
+}
+
+int vmap_page_alloc(struct vmap_process *process, unsigned order, size_t n, struct vmap_page **pages)
+{
+	return pool_alloc(&process->pool, order, n, pages);
+}
+
+void vmap_page_get(struct vmap_process *process, struct vmap_page *const *pages, size_t n)
+{
+	(void)process;
+	pool_get(pages, n);
+}
+
+void vmap_page_put(struct vmap_process *process, struct vmap_page *const *pages, size_t n)
+{
+	pool_put(&process->pool, pages, n);
+}
+
+void *vmap_page_address(struct vmap_process *process, const struct vmap_page *page)
+{
+	return process->pool.memory + (page->frame << process->pool.page_shift);
+}

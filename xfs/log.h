@@ -41,9 +41,22 @@ static inline uint64_t xr_lsn(uint32_t cycle, uint32_t block)
 	return (uint64_t)cycle << 32 | block;
 }
 
+/* The log block that lies count behind block in the ring. */
+static inline uint32_t xr_log_add(const struct xr_log *log, uint32_t block, uint64_t count)
+{
+	return (uint32_t)((block + count) % log->bbs);
+}
+
+/* How many blocks forward from block from the block to is, 0 if they are the same. */
+static inline uint32_t xr_log_distance(const struct xr_log *log, uint32_t from, uint32_t to)
+{
+	return to >= from ? to - from : to + log->bbs - from;
+}
+
 /*
  * Fill in *log for sb's log, internal (logdev NULL: it is on data) or external, checking that it fits its device; makes the
- * ring, whose pages and view come from process. 0, -EUCLEAN, -ENOMEM; said.
+ * ring, whose pages and view come from process. 0; -EUCLEAN; -ENOMEM; -EINVAL: logdev given for an internal
+ * log, or missing for an external one; said.
  */
 int xr_log_open(struct xr_log *log, const struct xr_sb *sb, const struct xr_dev *data, const struct xr_dev *logdev,
 		struct vmap_process *process, const struct xr_msg *msg);

@@ -21,12 +21,6 @@ struct xr_record {
 /* The cycle of a log block, from its first 8 bytes (section 3.3). */
 uint32_t xr_block_cycle(const uint8_t *bb);
 
-/* The log block that lies count behind block in the ring. */
-static inline uint32_t xr_log_add(const struct xr_log *log, uint32_t block, uint64_t count)
-{
-	return (uint32_t)((block + count) % log->bbs);
-}
-
 /*
  * Decode the header at block and check what section 6 calls header sanity: magic, version, lengths against the limits of
  * the format. Says nothing: the search for the head meets garbage as a matter of course. 0, -EUCLEAN, -EIO (said).

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Transactions
+ *
+ * The records hold a stream of operations, each a piece of one transaction, and several transactions interleave. Open
+ * transactions stand in a hash table by tid, which holds each from its START to its COMMIT. What an operation carries has to
+ * outlive the window on the log, so it is copied once, into its transaction's arena: a list of chunks that grow. The region under
+ * construction is always the last thing in its arena, so a continued region grows in place, and moves (into a chunk twice
+ * its size) only when the chunk is full.
+ *
+ * A transaction's regions are one array and so are its items; both grow, so addresses are put in only at commit. Memory is
+ * bounded by what was read: every byte of the log goes into one arena at most, every region has at least a byte, every item a
+ * region. Open transactions without any content are limited in number.
+ */
+#include "trans.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "format.h"
+
+#define BUCKETS 256u
+#define MAX_OPEN 4096u /* transactions at a time; kernels have one or two, old ones one for each running thread */
+#define MAX_REGIONS 257u /* of an item: the format, and every second chunk of the largest buffer */
+#define CHUNK_MIN (4u << 10)
+#define CHUNK_MAX (1u << 20)
+#define OP(field) offsetof(struct xlog_op_header, oh_##field)
+#define OP_BYTES sizeof(struct xlog_op_header)
+#define HEADER_BYTES sizeof(struct xfs_trans_header)
+
+struct chunk {
+	struct chunk *next;
+	size_t size, used;
+	_Alignas(8) uint8_t data[];
+};
+
+struct open {
+	struct open *next; /* in the bucket */
+	struct xr_trans trans;
+	struct chunk *chunks; /* the newest first */
+	struct xr_region *regions; /* of all items, in order */
+	size_t nregions, max_regions, max_items;
+	uint64_t memory;
+	uint8_t header_have; /* bytes of the transaction header so far */
+	uint8_t header[HEADER_BYTES];
+};
+
+struct assembly {
+	const struct xr_log *log;
+	const struct xr_head *head;
+	xr_commit_fn *fn;
+	void *arg;
+	void (*progress)(void *arg, uint32_t done, uint32_t all);
+	void *progress_arg;
+	struct xr_trans_stats stats;
+	uint64_t memory; /* of all open transactions */
+	uint32_t nopen;
+	struct open *buckets[BUCKETS];
+};
+
+/* One operation, where it stands, for messages, and what it carries. */
+struct op {
+	const struct xr_record *rec;
+	uint32_t number, tid, len;
+	uint8_t client, flags;
+	const uint8_t *data;
+};
+
+static int bad_op(const struct assembly *as, const struct op *op, const char *what)
+{
+	return xr_fail(as->log->msg, -EUCLEAN, "log record at block %u (LSN %u:%u), operation %u, transaction 0x%08x: %s",
+		       op->rec->block, xr_lsn_cycle(op->rec->lsn), xr_lsn_block(op->rec->lsn), op->number, op->tid, what);
+}
+
+static int no_memory(const struct assembly *as)
+{
+	return xr_fail(as->log->msg, -ENOMEM, "no memory for the log's transactions (%llu bytes in use)",
+		       (unsigned long long)as->memory);
+}
+
+static void account(struct assembly *as, struct open *open, size_t bytes)
+{
+	open->memory += bytes;
+	as->memory += bytes;
+	if (as->memory > as->stats.peak)
+		as->stats.peak = as->memory;
+}
+
+/* Room for size more bytes behind the last ones, of which keep move along if they do not fit where they are. NULL: no memory. */
+static uint8_t *arena_room(struct assembly *as, struct open *open, size_t keep, size_t size)
+{
+	struct chunk *old = open->chunks, *chunk;
+	size_t next = old ? 2 * old->size : CHUNK_MIN;
+
+	if (old && size <= old->size - old->used)
+		return old->data + old->used;
+	if (next > CHUNK_MAX)
+		next = CHUNK_MAX;
+	if (next < 2 * (keep + size))
+		next = 2 * (keep + size);
+	chunk = malloc(sizeof(*chunk) + next);
+	if (!chunk)
+		return NULL;
+	*chunk = (struct chunk){.next = old, .size = next, .used = keep};
+	if (keep)
+		memcpy(chunk->data, old->data + old->used - keep, keep);
+	open->chunks = chunk;
+	account(as, open, sizeof(*chunk) + next);
+	return chunk->data + keep;
+}
+
+/* One more element for an array of size-byte elements; NULL (and nothing changed): no memory. */
+static void *grow(struct assembly *as, struct open *open, void *array, size_t have, size_t *max, size_t size)
+{
+	size_t more = *max ? *max : 8;
+	void *larger;
+
+	if (have < *max)
+		return array;
+	larger = realloc(array, (*max + more) * size);
+	if (!larger)
+		return NULL;
+	account(as, open, more * size);
+	*max += more;
+	return larger;
+}
+
+static struct open **bucket_of(struct assembly *as, uint32_t tid)
+{
+	return &as->buckets[(tid * 0x9e3779b1u) >> 24];
+}
+
+/* The link that leads to the transaction, or to NULL. What is found moves to the front: the next operation is likely its own. */
+static struct open **lookup(struct assembly *as, uint32_t tid)
+{
+	struct open **bucket = bucket_of(as, tid), **link = bucket;
+
+	while (*link && (*link)->trans.tid != tid)
+		link = &(*link)->next;
+	if (*link && link != bucket) {
+		struct open *open = *link;
+		*link = open->next;
+		open->next = *bucket;
+		*bucket = open;
+		return bucket;
+	}
+	return link;
+}
+
+static void end(struct assembly *as, struct open **link)
+{
+	struct open *open = *link;
+
+	*link = open->next;
+	as->nopen--;
+	as->memory -= open->memory;
+	while (open->chunks) {
+		struct chunk *chunk = open->chunks;
+		open->chunks = chunk->next;
+		free(chunk);
+	}
+	free(open->regions);
+	free(open->trans.items);
+	free(open);
+}
+
+static int begin(struct assembly *as, const struct op *op, struct open **link)
+{
+	struct open *open;
+
+	if (op->len)
+		return bad_op(as, op, "a START that carries data");
+	if (as->nopen == MAX_OPEN)
+		return bad_op(as, op, "too many transactions at a time");
+	open = calloc(1, sizeof(*open));
+	if (!open)
+		return no_memory(as);
+	open->trans.tid = op->tid;
+	open->trans.lsn = op->rec->lsn;
+	*link = open;
+	as->nopen++;
+	account(as, open, sizeof(*open));
+	return 0;
+}
+
+static int add_header(struct assembly *as, struct open *open, const struct op *op)
+{
+	if (op->len > HEADER_BYTES - open->header_have)
+		return bad_op(as, op, "a transaction header of more than 16 bytes");
+	memcpy(open->header + open->header_have, op->data, op->len);
+	open->header_have += (uint8_t)op->len;
+	if (open->header_have == HEADER_BYTES && xr_get32(as->log->order, open->header) != XFS_TRANS_HEADER_MAGIC)
+		return bad_op(as, op, "does not begin with a transaction header");
+	return 0;
+}
+
+/* A region that begins an item names its type and how many regions it has. */
+static int add_item(struct assembly *as, struct open *open, const struct op *op)
+{
+	struct xr_item *items;
+	uint16_t count;
+
+	if (op->len < 4)
+		return bad_op(as, op, "an item that is too short for its type");
+	count = xr_get16(as->log->order, op->data + 2);
+	if (!count || count > MAX_REGIONS)
+		return bad_op(as, op, "an item with an impossible number of regions");
+	items = grow(as, open, open->trans.items, open->trans.nitems, &open->max_items, sizeof(*items));
+	if (!items)
+		return no_memory(as);
+	open->trans.items = items;
+	items[open->trans.nitems++] =
+		(struct xr_item){.type = xr_get16(as->log->order, op->data), .count = count, .lsn = op->rec->lsn};
+	return 0;
+}
+
+static struct xr_item *last_item(struct open *open)
+{
+	return open->trans.nitems ? &open->trans.items[open->trans.nitems - 1] : NULL;
+}
+
+static int add_region(struct assembly *as, struct open *open, const struct op *op)
+{
+	struct xr_item *item = last_item(open);
+	struct xr_region *regions;
+	int error;
+
+	if (!op->len)
+		return 0;
+	if (!open->header_have)
+		return add_header(as, open, op);
+	if (open->header_have < HEADER_BYTES)
+		return bad_op(as, op, "a region where the rest of the transaction header should follow");
+	if (!item || item->have == item->count) {
+		error = add_item(as, open, op);
+		if (error)
+			return error;
+	}
+	regions = grow(as, open, open->regions, open->nregions, &open->max_regions, sizeof(*regions));
+	if (!regions)
+		return no_memory(as);
+	open->regions = regions;
+	/* Regions begin aligned, whatever the sizes of those before. */
+	if (open->chunks)
+		open->chunks->used = (open->chunks->used + 7) & ~(size_t)7;
+	regions[open->nregions].data = arena_room(as, open, 0, op->len + 7u);
+	if (!regions[open->nregions].data)
+		return no_memory(as);
+	memcpy(regions[open->nregions].data, op->data, op->len);
+	open->chunks->used += op->len;
+	regions[open->nregions++].size = op->len;
+	last_item(open)->have++;
+	return 0;
+}
+
+/* More bytes of the region before, or of the transaction header. */
+static int continue_region(struct assembly *as, struct open *open, const struct op *op)
+{
+	struct xr_region *region;
+	uint8_t *room;
+
+	if (open->header_have < HEADER_BYTES)
+		return add_header(as, open, op);
+	if (!open->nregions)
+		return bad_op(as, op, "continues a region, but none was begun");
+	region = &open->regions[open->nregions - 1];
+	room = arena_room(as, open, region->size, op->len + 7u);
+	if (!room)
+		return no_memory(as);
+	memcpy(room, op->data, op->len);
+	open->chunks->used += op->len;
+	region->data = room - region->size;
+	region->size += op->len;
+	return 0;
+}
+
+static int commit(struct assembly *as, struct open **link, const struct op *op)
+{
+	struct open *open = *link;
+	struct xr_item *item = last_item(open);
+	struct xr_region *regions = open->regions;
+	int error;
+
+	if (open->header_have && open->header_have < HEADER_BYTES)
+		return bad_op(as, op, "committed without a whole transaction header");
+	if (item && item->have != item->count)
+		return bad_op(as, op, "committed with regions of its last item missing");
+	for (size_t i = 0; i < open->trans.nitems; i++) {
+		open->trans.items[i].regions = regions;
+		regions += open->trans.items[i].have;
+	}
+	open->trans.commit_lsn = op->rec->lsn;
+	error = as->fn(as->arg, &open->trans);
+	if (error < 0)
+		return error;
+	as->stats.committed++;
+	end(as, link);
+	return 0;
+}
+
+static int do_op(struct assembly *as, const struct op *op)
+{
+	struct open **link = lookup(as, op->tid);
+	uint8_t flags = op->flags & (uint8_t)~XLOG_END_TRANS;
+
+	if (op->client != XFS_TRANSACTION && op->client != XFS_LOG)
+		return bad_op(as, op, "unknown client");
+	if (!*link) /* without a START it began before the tail: all of it is on the disk */
+		return op->flags & XLOG_START_TRANS ? begin(as, op, link) : 0;
+	if (flags & XLOG_WAS_CONT_TRANS)
+		flags &= (uint8_t)~XLOG_CONTINUE_TRANS;
+	switch (flags) {
+	case 0:
+	case XLOG_CONTINUE_TRANS:
+		return add_region(as, *link, op);
+	case XLOG_WAS_CONT_TRANS:
+		return continue_region(as, *link, op);
+	case XLOG_COMMIT_TRANS:
+		return commit(as, link, op);
+	case XLOG_UNMOUNT_TRANS:
+		xr_say(as->log->msg, XR_WARN, "log record at block %u: transaction 0x%08x ends in an unmount: dropped",
+		       op->rec->block, op->tid);
+		end(as, link);
+		return 0;
+	default:
+		return bad_op(as, op, flags & XLOG_START_TRANS ? "a second START" : "an impossible combination of flags");
+	}
+}
+
+static int do_record(void *arg, const struct xr_record *rec, const uint8_t *data)
+{
+	struct assembly *as = arg;
+	uint32_t left = rec->len, tail = as->head->tail;
+	int error = 0;
+
+	for (uint32_t i = 0; !error && i < rec->num_ops; i++) {
+		struct op op = {.rec = rec, .number = i};
+
+		if (left < OP_BYTES)
+			return bad_op(as, &op, "lies behind the record's end");
+		op.tid = xr_be32(data + OP(tid));
+		op.len = xr_be32(data + OP(len));
+		op.client = data[OP(clientid)];
+		op.flags = data[OP(flags)];
+		op.data = data + OP_BYTES;
+		if (op.len > left - OP_BYTES)
+			return bad_op(as, &op, "reaches behind the record's end");
+		error = do_op(as, &op);
+		data += OP_BYTES + op.len;
+		left -= (uint32_t)OP_BYTES + op.len;
+	}
+	as->stats.records++;
+	as->stats.operations += rec->num_ops;
+	as->stats.bytes += rec->len;
+	if (!error && as->progress)
+		as->progress(as->progress_arg, xr_log_distance(as->log, tail, rec->block) + rec->header_bbs + rec->data_bbs,
+			     xr_log_distance(as->log, tail, as->head->head));
+	return error;
+}
+
+int xr_trans_walk(const struct xr_log *log, const struct xr_head *head, xr_commit_fn *fn, void *arg, struct xr_trans_stats *stats,
+		  void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg)
+{
+	struct assembly as = {.log = log, .head = head, .fn = fn, .arg = arg, .progress = progress, .progress_arg = progress_arg};
+	int error = xr_record_walk(log, head->tail, head->head, do_record, &as);
+
+	as.stats.unfinished = as.nopen;
+	for (uint32_t i = 0; i < BUCKETS; i++) {
+		while (as.buckets[i])
+			end(&as, &as.buckets[i]);
+	}
+	if (stats)
+		*stats = as.stats;
+	return error;
+}

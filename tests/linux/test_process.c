@@ -80,13 +80,14 @@ static void test_no_trace(void **state)
 	assert_int_equal(vmap_process_create(NULL, &process), 0);
 	assert_int_equal(vmap_process_destroy(process), 0);
 	before = count_mappings();
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 40; i++) {
 		assert_int_equal(vmap_process_create(NULL, &process), 0);
 		assert_int_equal(vmap_alloc(vmap_process_space(process), 1 << 20, 0, NULL, &view), 0);
 		assert_int_equal(vmap_free(vmap_process_space(process), view), 0);
 		assert_int_equal(vmap_process_destroy(process), 0);
 	}
-	assert_in_range(count_mappings(), before - 1, before + 1);
+	/* A sanitizer's own mappings may grow a little; one forgotten each time would be 40. */
+	assert_true(count_mappings() < before + 40);
 	second = dup(0);
 	close(second);
 	assert_int_equal(first, second);

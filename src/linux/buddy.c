@@ -17,12 +17,12 @@
 #include "buddy.h"
 
 /* Order of the largest free block below a node, plus one; 0: none. */
-static unsigned buddy_room(const struct buddy *buddy, uint64_t node, unsigned order)
+static unsigned buddy_room(const struct vmap_buddy *buddy, uint64_t node, unsigned order)
 {
 	return order + 1 - buddy->nodes[node];
 }
 
-bool buddy_find(const struct buddy *buddy, unsigned order, uint64_t *frame)
+bool vmap_buddy_find(const struct vmap_buddy *buddy, unsigned order, uint64_t *frame)
 {
 	uint64_t node = 1;
 
@@ -37,7 +37,7 @@ bool buddy_find(const struct buddy *buddy, unsigned order, uint64_t *frame)
 	return true;
 }
 
-static void buddy_set(struct buddy *buddy, uint64_t frame, unsigned order, uint8_t value)
+static void buddy_set(struct vmap_buddy *buddy, uint64_t frame, unsigned order, uint8_t value)
 {
 	uint64_t node = (((uint64_t)1 << buddy->order) + frame) >> order;
 
@@ -53,12 +53,12 @@ static void buddy_set(struct buddy *buddy, uint64_t frame, unsigned order, uint8
 	}
 }
 
-void buddy_take(struct buddy *buddy, uint64_t frame, unsigned order)
+void vmap_buddy_take(struct vmap_buddy *buddy, uint64_t frame, unsigned order)
 {
 	buddy_set(buddy, frame, order, (uint8_t)(order + 1));
 }
 
-void buddy_give(struct buddy *buddy, uint64_t frame, unsigned order)
+void vmap_buddy_give(struct vmap_buddy *buddy, uint64_t frame, unsigned order)
 {
 	buddy_set(buddy, frame, order, 0);
 }

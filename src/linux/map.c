@@ -35,7 +35,7 @@
 /* Pages in front of the space: never accessible, ballast, never accessible. */
 #define LEAD 3
 
-#define COLOURS (sizeof((struct views *)0)->fds / sizeof(int))
+#define COLOURS (sizeof((struct vmap_views *)0)->fds / sizeof(int))
 
 static void *views_reserve(size_t size, int prot)
 {
@@ -45,16 +45,17 @@ static void *views_reserve(size_t size, int prot)
 }
 
 /* The second of the LEAD pages in front of the space. Dropped, it makes room for two mappings. */
-static void views_ballast(struct views *views, bool keep)
+static void views_ballast(struct vmap_views *views, bool keep)
 {
 	mprotect(views->reservation + views->lead / LEAD, views->lead / LEAD, keep ? PROT_READ : PROT_NONE);
 }
 
-int views_create(struct views *views, const struct pool *pool, size_t size)
+int vmap_views_create(struct vmap_views *views, const struct vmap_pool *pool, size_t size)
 {
 	char path[32];
 
-	*views = (struct views){.lead = (size_t)LEAD << pool->page_shift, .size = size, .fds = {pool->fd, pool->fd, pool->fd}};
+	*views = (struct vmap_views){
+		.lead = (size_t)LEAD << pool->page_shift, .size = size, .fds = {pool->fd, pool->fd, pool->fd}};
 	if (size > SIZE_MAX - views->lead)
 		return -VMAP_ENOMEM;
 	views->reservation = views_reserve(views->lead + size, PROT_NONE);
@@ -80,7 +81,7 @@ int views_create(struct views *views, const struct pool *pool, size_t size)
 	return 0;
 }
 
-void views_destroy(struct views *views, const struct pool *pool)
+void vmap_views_destroy(struct vmap_views *views, const struct vmap_pool *pool)
 {
 	pthread_mutex_destroy(&views->lock);
 	for (size_t i = 1; i < COLOURS; i++) {
@@ -92,7 +93,7 @@ void views_destroy(struct views *views, const struct pool *pool)
 }
 
 /* Choose, and note, a colour for a view of pages first to last of the space. */
-static size_t views_colour(struct views *views, size_t first, size_t last, size_t end)
+static size_t views_colour(struct vmap_views *views, size_t first, size_t last, size_t end)
 {
 	uint8_t left, right, colour = 1;
 
@@ -106,7 +107,7 @@ static size_t views_colour(struct views *views, size_t first, size_t last, size_
 	return colour - 1u;
 }
 
-static void views_uncolour(struct views *views, size_t first, size_t last)
+static void views_uncolour(struct vmap_views *views, size_t first, size_t last)
 {
 	pthread_mutex_lock(&views->lock);
 	views->edges[first] = views->edges[last] = 0;
@@ -121,7 +122,7 @@ static bool views_replace(uintptr_t addr, size_t size)
 }
 
 /* Put the reservation back over [addr, addr + size), whatever the limit of mappings says. */
-static void views_clear(struct views *views, uintptr_t addr, size_t size)
+static void views_clear(struct vmap_views *views, uintptr_t addr, size_t size)
 {
 	bool done;
 
@@ -136,10 +137,10 @@ static void views_clear(struct views *views, uintptr_t addr, size_t size)
 		mprotect((void *)addr, size, PROT_NONE);
 }
 
-void linux_unmap(void *ctx, uintptr_t addr, size_t size)
+void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	struct vmap_process *process = ctx;
-	struct views *views = &process->views;
+	struct vmap_views *views = &process->views;
 	size_t first = (addr - views->base) >> process->pool.page_shift;
 
 	views_clear(views, addr, size);
@@ -166,7 +167,7 @@ static int linux_prot(unsigned prot)
 /* One run as one mapping. */
 static int linux_map_run(struct vmap_process *process, int fd, uintptr_t addr, size_t size, uint64_t frame, int prot)
 {
-	struct views *views = &process->views;
+	struct vmap_views *views = &process->views;
 	int flags = MAP_SHARED | MAP_FIXED | (size <= POPULATE_MAX ? MAP_POPULATE : 0);
 
 	__atomic_add_fetch(&views->mmaps, 1, __ATOMIC_RELAXED);
@@ -176,10 +177,10 @@ static int linux_map_run(struct vmap_process *process, int fd, uintptr_t addr, s
 	return 0;
 }
 
-int linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
 {
 	struct vmap_process *process = ctx;
-	struct views *views = &process->views;
+	struct vmap_views *views = &process->views;
 	const unsigned shift = process->pool.page_shift;
 	size_t size = 0, first = (addr - views->base) >> shift;
 	uintptr_t at = addr;
@@ -198,11 +199,11 @@ int linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t 
 	}
 	/* All of it: a mmap() that fails may have taken the reservation away before. */
 	if (err)
-		linux_unmap(process, addr, size);
+		vmap_linux_unmap(process, addr, size);
 	return err;
 }
 
-void linux_flush(void *ctx, const struct vmap_range *ranges, size_t n)
+void vmap_linux_flush(void *ctx, const struct vmap_range *ranges, size_t n)
 {
 	(void)ctx;
 	(void)ranges;

@@ -63,7 +63,7 @@ static void pool_release(void *mem, size_t size)
 }
 
 /* Frames behind the last one, up to the tree's power of two, are taken for good. */
-static void pool_fence(struct pool *pool)
+static void pool_fence(struct vmap_pool *pool)
 {
 	uint64_t end = (uint64_t)1 << pool->buddy.order;
 	uint64_t frame = pool->frames;
@@ -71,16 +71,16 @@ static void pool_fence(struct pool *pool)
 	while (frame < end) {
 		unsigned order = (unsigned)__builtin_ctzll(frame);
 
-		buddy_take(&pool->buddy, frame, order);
+		vmap_buddy_take(&pool->buddy, frame, order);
 		frame += (uint64_t)1 << order;
 	}
 }
 
-int pool_create(struct pool *pool, unsigned page_shift, uint64_t frames, const char *name)
+int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frames, const char *name)
 {
 	void *memory;
 
-	*pool = (struct pool){.page_shift = page_shift, .frames = pool_frames_allowed(frames, page_shift)};
+	*pool = (struct vmap_pool){.page_shift = page_shift, .frames = pool_frames_allowed(frames, page_shift)};
 	if (!pool->frames)
 		return -VMAP_ENOMEM;
 	while ((uint64_t)1 << pool->buddy.order < pool->frames)
@@ -93,27 +93,27 @@ int pool_create(struct pool *pool, unsigned page_shift, uint64_t frames, const c
 	memory = mmap(NULL, pool->frames << page_shift, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, pool->fd, 0);
 	pool->memory = memory == MAP_FAILED ? NULL : memory;
 	pool->pages = pool_reserve(pool->frames * sizeof(*pool->pages));
-	pool->buddy.nodes = pool_reserve(buddy_bytes(pool->buddy.order));
+	pool->buddy.nodes = pool_reserve(vmap_buddy_bytes(pool->buddy.order));
 	pthread_mutex_init(&pool->lock, NULL);
 	if (!pool->memory || !pool->pages || !pool->buddy.nodes) {
-		pool_destroy(pool);
+		vmap_pool_destroy(pool);
 		return -VMAP_ENOMEM;
 	}
 	pool_fence(pool);
 	return 0;
 }
 
-void pool_destroy(struct pool *pool)
+void vmap_pool_destroy(struct vmap_pool *pool)
 {
 	pthread_mutex_destroy(&pool->lock);
-	pool_release(pool->buddy.nodes, buddy_bytes(pool->buddy.order));
+	pool_release(pool->buddy.nodes, vmap_buddy_bytes(pool->buddy.order));
 	pool_release(pool->pages, pool->frames * sizeof(*pool->pages));
 	pool_release(pool->memory, pool->frames << pool->page_shift);
 	close(pool->fd);
 }
 
 /* Back the frames below end with memory, in whole steps while there is room for them. */
-static bool pool_grow(struct pool *pool, uint64_t end)
+static bool pool_grow(struct vmap_pool *pool, uint64_t end)
 {
 	while (pool->grown < end) {
 		uint64_t step = POOL_STEP >> pool->page_shift ? POOL_STEP >> pool->page_shift : 1;
@@ -134,7 +134,7 @@ static bool pool_grow(struct pool *pool, uint64_t end)
 }
 
 /* Take up to n neighbours of one order: as many as the longest run there is room for. 0: there is no page. */
-static size_t pool_take_run(struct pool *pool, unsigned order, size_t n, struct vmap_page **pages)
+static size_t pool_take_run(struct vmap_pool *pool, unsigned order, size_t n, struct vmap_page **pages)
 {
 	unsigned run = 0;
 
@@ -145,12 +145,12 @@ static size_t pool_take_run(struct pool *pool, unsigned order, size_t n, struct 
 		bool may_grow = !run || pool->used >= pool->grown - pool->used;
 		uint64_t frame;
 
-		if (buddy_find(&pool->buddy, order + run, &frame)) {
+		if (vmap_buddy_find(&pool->buddy, order + run, &frame)) {
 			uint64_t end = frame + ((uint64_t)count << order);
 
 			if (end <= pool->grown || (may_grow && pool_grow(pool, end))) {
 				for (size_t i = 0; i < count; i++, frame += (uint64_t)1 << order) {
-					buddy_take(&pool->buddy, frame, order);
+					vmap_buddy_take(&pool->buddy, frame, order);
 					pages[i] = &pool->pages[frame];
 					*pages[i] = (struct vmap_page){.frame = frame, .refs = 1, .order = (uint8_t)order};
 				}
@@ -163,13 +163,13 @@ static size_t pool_take_run(struct pool *pool, unsigned order, size_t n, struct 
 	}
 }
 
-static void pool_free_locked(struct pool *pool, const struct vmap_page *page)
+static void pool_free_locked(struct vmap_pool *pool, const struct vmap_page *page)
 {
-	buddy_give(&pool->buddy, page->frame, page->order);
+	vmap_buddy_give(&pool->buddy, page->frame, page->order);
 	pool->used -= (uint64_t)1 << page->order;
 }
 
-int pool_alloc(struct pool *pool, unsigned order, size_t n, struct vmap_page **pages)
+int vmap_pool_alloc(struct vmap_pool *pool, unsigned order, size_t n, struct vmap_page **pages)
 {
 	size_t done = 0, got = 1;
 
@@ -190,13 +190,13 @@ int pool_alloc(struct pool *pool, unsigned order, size_t n, struct vmap_page **p
 	return done < n ? -VMAP_ENOMEM : 0;
 }
 
-void pool_get(struct vmap_page *const *pages, size_t n)
+void vmap_pool_get(struct vmap_page *const *pages, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		__atomic_add_fetch(&pages[i]->refs, 1, __ATOMIC_RELAXED);
 }
 
-void pool_put(struct pool *pool, struct vmap_page *const *pages, size_t n)
+void vmap_pool_put(struct vmap_pool *pool, struct vmap_page *const *pages, size_t n)
 {
 	bool locked = false;
 
@@ -212,7 +212,7 @@ void pool_put(struct pool *pool, struct vmap_page *const *pages, size_t n)
 		pthread_mutex_unlock(&pool->lock);
 }
 
-void pool_stats(struct pool *pool, struct vmap_process_stats *stats)
+void vmap_pool_stats(struct vmap_pool *pool, struct vmap_process_stats *stats)
 {
 	pthread_mutex_lock(&pool->lock);
 	stats->pool_pages = pool->used;

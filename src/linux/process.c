@@ -92,9 +92,9 @@ static int linux_space(struct vmap_process *process, size_t lazy_max)
 		.page_alloc = linux_page_alloc,
 		.page_get = linux_page_get,
 		.page_put = linux_page_put,
-		.map = linux_map,
-		.unmap = linux_unmap,
-		.flush = linux_flush,
+		.map = vmap_linux_map,
+		.unmap = vmap_linux_unmap,
+		.flush = vmap_linux_flush,
 	};
 	return vmap_space_create(&process->host, &config, &process->space);
 }
@@ -118,10 +118,10 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 	process = calloc(1, sizeof(*process));
 	if (!process)
 		return -VMAP_ENOMEM;
-	err = pool_create(&process->pool, page_shift, config.pool_max >> page_shift, config.name ? config.name : "vmap");
+	err = vmap_pool_create(&process->pool, page_shift, config.pool_max >> page_shift, config.name ? config.name : "vmap");
 	if (err)
 		goto free_process;
-	err = views_create(&process->views, &process->pool, config.space_size);
+	err = vmap_views_create(&process->views, &process->pool, config.space_size);
 	if (err)
 		goto destroy_pool;
 	pthread_mutex_init(&process->lock, NULL);
@@ -133,9 +133,9 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 
 destroy_views:
 	pthread_mutex_destroy(&process->lock);
-	views_destroy(&process->views, &process->pool);
+	vmap_views_destroy(&process->views, &process->pool);
 destroy_pool:
-	pool_destroy(&process->pool);
+	vmap_pool_destroy(&process->pool);
 free_process:
 	free(process);
 	return err;
@@ -158,8 +158,8 @@ int vmap_process_destroy(struct vmap_process *process)
 	if (err)
 		return err;
 	pthread_mutex_destroy(&process->lock);
-	views_destroy(&process->views, &process->pool);
-	pool_destroy(&process->pool);
+	vmap_views_destroy(&process->views, &process->pool);
+	vmap_pool_destroy(&process->pool);
 	free(process);
 	return 0;
 }
@@ -171,25 +171,25 @@ struct vmap_space *vmap_process_space(struct vmap_process *process)
 
 void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats *stats)
 {
-	pool_stats(&process->pool, stats);
+	vmap_pool_stats(&process->pool, stats);
 	stats->mmaps = __atomic_load_n(&process->views.mmaps, __ATOMIC_RELAXED);
 	stats->runs = __atomic_load_n(&process->views.runs, __ATOMIC_RELAXED);
 }
 
 int vmap_page_alloc(struct vmap_process *process, unsigned order, size_t n, struct vmap_page **pages)
 {
-	return pool_alloc(&process->pool, order, n, pages);
+	return vmap_pool_alloc(&process->pool, order, n, pages);
 }
 
 void vmap_page_get(struct vmap_process *process, struct vmap_page *const *pages, size_t n)
 {
 	(void)process;
-	pool_get(pages, n);
+	vmap_pool_get(pages, n);
 }
 
 void vmap_page_put(struct vmap_process *process, struct vmap_page *const *pages, size_t n)
 {
-	pool_put(&process->pool, pages, n);
+	vmap_pool_put(&process->pool, pages, n);
 }
 
 void *vmap_page_address(struct vmap_process *process, const struct vmap_page *page)

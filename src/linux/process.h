@@ -5,7 +5,7 @@
 #include "pool.h"
 
 /* What map.c knows about the reservation that views are made in. */
-struct views {
+struct vmap_views {
 	uint8_t *reservation; /* lead bytes that no view covers, then the space */
 	size_t lead;
 	uintptr_t base; /* the space */
@@ -18,19 +18,19 @@ struct views {
 
 struct vmap_process {
 	struct vmap_host host;
-	struct pool pool;
-	struct views views;
+	struct vmap_pool pool;
+	struct vmap_views views;
 	pthread_mutex_t lock; /* the space's */
 	struct vmap_space *space;
 };
 
 /* Reserve size bytes of address space for views of the pool. 0 or -VMAP_ENOMEM. */
-int views_create(struct views *views, const struct pool *pool, size_t size);
-void views_destroy(struct views *views, const struct pool *pool);
+int vmap_views_create(struct vmap_views *views, const struct vmap_pool *pool, size_t size);
+void vmap_views_destroy(struct vmap_views *views, const struct vmap_pool *pool);
 
 /* The host hooks that make and end views; ctx is the struct vmap_process. Contracts: <vmap/host.h>. */
-int linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
-void linux_unmap(void *ctx, uintptr_t addr, size_t size);
-void linux_flush(void *ctx, const struct vmap_range *ranges, size_t n);
+int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
+void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size);
+void vmap_linux_flush(void *ctx, const struct vmap_range *ranges, size_t n);
 
 #endif

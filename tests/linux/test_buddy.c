@@ -8,7 +8,7 @@
 #define FRAMES (1u << ORDER)
 
 struct model {
-	struct buddy buddy;
+	struct vmap_buddy buddy;
 	bool used[FRAMES];
 };
 
@@ -17,7 +17,7 @@ static struct model *model_new(void)
 	struct model *m = calloc(1, sizeof(*m));
 
 	assert_non_null(m);
-	m->buddy = (struct buddy){.nodes = calloc(1, buddy_bytes(ORDER)), .order = ORDER};
+	m->buddy = (struct vmap_buddy){.nodes = calloc(1, vmap_buddy_bytes(ORDER)), .order = ORDER};
 	assert_non_null(m->buddy.nodes);
 	return m;
 }
@@ -55,7 +55,7 @@ static void assert_same(const struct model *m)
 	for (unsigned order = 0; order <= ORDER; order++) {
 		uint64_t want = 0, got = 0;
 
-		assert_int_equal(buddy_find(&m->buddy, order, &got), model_find(m, order, &want));
+		assert_int_equal(vmap_buddy_find(&m->buddy, order, &got), model_find(m, order, &want));
 		assert_int_equal(got, want);
 	}
 }
@@ -76,23 +76,23 @@ static void test_random(void **state)
 		uint64_t frame;
 
 		/* Longer and shorter phases in which it fills up and empties. */
-		if (rand() % 100 < (i / 1000 % 2 ? 35 : 65) && buddy_find(&m->buddy, order, &frame)) {
-			buddy_take(&m->buddy, frame, order);
+		if (rand() % 100 < (i / 1000 % 2 ? 35 : 65) && vmap_buddy_find(&m->buddy, order, &frame)) {
+			vmap_buddy_take(&m->buddy, frame, order);
 			model_set(m, frame, order, true);
 			held[n].frame = frame;
 			held[n++].order = order;
 		} else if (n) {
 			size_t pick = (size_t)rand() % n;
 
-			buddy_give(&m->buddy, held[pick].frame, held[pick].order);
+			vmap_buddy_give(&m->buddy, held[pick].frame, held[pick].order);
 			model_set(m, held[pick].frame, held[pick].order, false);
 			held[pick] = held[--n];
 		}
 		assert_same(m);
 	}
 	while (n--)
-		buddy_give(&m->buddy, held[n].frame, held[n].order);
-	for (size_t i = 0; i < buddy_bytes(ORDER); i++)
+		vmap_buddy_give(&m->buddy, held[n].frame, held[n].order);
+	for (size_t i = 0; i < vmap_buddy_bytes(ORDER); i++)
 		assert_int_equal(m->buddy.nodes[i], 0);
 	model_free(m);
 }
@@ -104,15 +104,15 @@ static void test_inside(void **state)
 	uint64_t frame;
 
 	(void)state;
-	buddy_take(&m->buddy, 37, 0);
-	assert_true(buddy_find(&m->buddy, ORDER - 1, &frame));
+	vmap_buddy_take(&m->buddy, 37, 0);
+	assert_true(vmap_buddy_find(&m->buddy, ORDER - 1, &frame));
 	assert_int_equal(frame, FRAMES / 2);
-	assert_true(buddy_find(&m->buddy, 5, &frame));
+	assert_true(vmap_buddy_find(&m->buddy, 5, &frame));
 	assert_int_equal(frame, 0);
-	assert_false(buddy_find(&m->buddy, ORDER, &frame));
-	buddy_give(&m->buddy, 37, 0);
-	assert_true(buddy_find(&m->buddy, ORDER, &frame));
-	assert_false(buddy_find(&m->buddy, ORDER + 1, &frame));
+	assert_false(vmap_buddy_find(&m->buddy, ORDER, &frame));
+	vmap_buddy_give(&m->buddy, 37, 0);
+	assert_true(vmap_buddy_find(&m->buddy, ORDER, &frame));
+	assert_false(vmap_buddy_find(&m->buddy, ORDER + 1, &frame));
 	model_free(m);
 }
 
@@ -120,17 +120,17 @@ static void test_inside(void **state)
 static void test_one_frame(void **state)
 {
 	uint8_t nodes[2] = {0};
-	struct buddy buddy = {.nodes = nodes};
+	struct vmap_buddy buddy = {.nodes = nodes};
 	uint64_t frame = 9;
 
 	(void)state;
-	assert_int_equal(buddy_bytes(0), sizeof(nodes));
-	assert_true(buddy_find(&buddy, 0, &frame));
+	assert_int_equal(vmap_buddy_bytes(0), sizeof(nodes));
+	assert_true(vmap_buddy_find(&buddy, 0, &frame));
 	assert_int_equal(frame, 0);
-	buddy_take(&buddy, 0, 0);
-	assert_false(buddy_find(&buddy, 0, &frame));
-	buddy_give(&buddy, 0, 0);
-	assert_true(buddy_find(&buddy, 0, &frame));
+	vmap_buddy_take(&buddy, 0, 0);
+	assert_false(vmap_buddy_find(&buddy, 0, &frame));
+	vmap_buddy_give(&buddy, 0, 0);
+	assert_true(vmap_buddy_find(&buddy, 0, &frame));
 }
 
 int main(void)

@@ -218,7 +218,7 @@ static int symlink_remote(const struct xr_fs *fs, const struct xr_inode *inode, 
 	/* No target needs more than this many blocks, whatever the mappings say. */
 	uint32_t most = XR_SYMLINK_MAX / (fs->sb->blocksize - (uint32_t)sizeof(struct xfs_dsymlink_hdr)) + 1;
 	struct xr_bmap map;
-	size_t at = 0, got, i = 0;
+	size_t at = 0, got = 0, i = 0;
 	int error = xr_bmap_read(fs, inode, XR_DATA_FORK, &map);
 
 	for (; !error && at < inode->size; i++) {

@@ -17,7 +17,9 @@
  * Areas for which a flush has begun no longer count against the budget (lazy_pending), so that threads above the budget
  * do not flush the same areas twice.
  *
- * An area that is to be flushed at once never enters the queue: its thread flushes and completes just this one.
+ * An area that is to be flushed at once never enters the queue: its thread flushes and completes just this one. So it goes with
+ * every area while another thread has run out of addresses (starved): what that thread's purge frees cannot be taken by
+ * others and end up in the queue again before the thread has looked.
  */
 #include "purge.h"
 
@@ -103,16 +105,9 @@ static void flush_one(struct vmap_space *space, struct vmap_area *area)
 	release(space->host, released);
 }
 
-void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
+/* Under the lock. */
+static void wait_for_flush(struct vmap_space *space, struct vmap_area *area)
 {
-	unsigned long saved;
-	bool over;
-
-	if (!space->lazy_max || area->flags & VMAP_SYNC) {
-		flush_one(space, area);
-		return;
-	}
-	saved = vmap_space_lock(space);
 	area->seq = ++space->lazy_seq;
 	area->extent.next = NULL;
 	if (space->lazy_first)
@@ -121,8 +116,20 @@ void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 		space->lazy_first = &area->extent;
 	space->lazy_last = &area->extent;
 	space->lazy_pending += area->extent.size;
+}
+
+void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
+{
+	unsigned long saved = vmap_space_lock(space);
+	bool at_once = !space->lazy_max || area->flags & VMAP_SYNC || space->ranges.starved;
+	bool over;
+
+	if (!at_once)
+		wait_for_flush(space, area);
 	over = space->lazy_pending > space->lazy_max;
 	vmap_space_unlock(space, saved);
-	if (over)
+	if (at_once)
+		flush_one(space, area);
+	else if (over)
 		vmap_purge(space);
 }

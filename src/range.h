@@ -37,7 +37,7 @@ struct vmap_ranges {
 	struct vmap_extent *pool[VMAP_POOL_PAGES]; /* pool[i]: ranges of i + 1 base pages */
 	unsigned char pool_len[VMAP_POOL_PAGES];
 	unsigned page_shift;
-	unsigned starved; /* allocations that found nothing and look again: meanwhile the pools take nothing */
+	unsigned starved; /* allocations that found nothing and look again: meanwhile pools take nothing, unmaps flush at once */
 	size_t free; /* bytes in the tree and the pools */
 	uint64_t pool_hits; /* ranges taken from a pool, ever */
 };

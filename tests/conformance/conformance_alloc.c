@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/* vmap_alloc() and vmap_free(). */
+#include "bed.h"
+
+#define SPACE ((size_t)16 << 20)
+
+static void check_usable(struct conformance_bed *bed, uintptr_t addr, size_t size)
+{
+	unsigned char value;
+
+	for (size_t at = 0; at < size; at += bed->page_size / 2)
+		assert_true(bed->host->write(bed, addr + at, (unsigned char)(at >> 11)));
+	for (size_t at = 0; at < size; at += bed->page_size / 2) {
+		assert_true(bed->host->read(bed, addr + at, &value));
+		assert_int_equal(value, (unsigned char)(at >> 11));
+	}
+	assert_true(bed->host->write(bed, addr + size - 1, 0xff));
+}
+
+/* Pages of the order asked for, then each smaller order at most once. */
+static void check_pages(struct conformance_bed *bed, const struct vmap_area_info *info, unsigned order)
+{
+	unsigned last = order;
+	struct vmap_page *page;
+	size_t n = 0, offset;
+
+	for (size_t at = 0; at < info->size; at += bed_page_size(bed, page), n++) {
+		assert_int_equal(vmap_page_at(bed->space, bed_ptr(info->addr + at), &page, &offset), 0);
+		assert_int_equal(offset, 0);
+		assert_true(page->order <= last);
+		assert_true(page->order < last || last == order);
+		assert_int_equal(bed->host->page_refs(bed, page), 1);
+		last = page->order;
+	}
+	assert_int_equal(n, info->pages);
+}
+
+static void alloc_wastes_less_than_a_base_page(void **state)
+{
+	static const unsigned orders[] = {0, 1, 4, 9};
+	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
+	size_t p = bed->page_size;
+	const size_t sizes[] = {1, p - 1, p, p + 1, 3 * p, 16 * p, 31 * p - 7, 64 * p + 1, 700 * p};
+	struct vmap_area_info info;
+	void *addr;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(orders); k++) {
+			assert_int_equal(vmap_alloc(bed->space, sizes[i], orders[k], NULL, &addr), 0);
+			assert_int_equal(vmap_area_at(bed->space, addr, &info), 0);
+			assert_int_equal(info.addr, (uintptr_t)addr);
+			assert_true(info.size >= sizes[i] && info.size - sizes[i] < p);
+			assert_int_equal(bed->host->pages_used(bed), info.size);
+			check_pages(bed, &info, orders[k]);
+			check_usable(bed, info.addr, sizes[i]);
+			bed_check_faults(bed, info.addr + info.size, p);
+			assert_int_equal(vmap_free(bed->space, addr), 0);
+			vmap_purge(bed->space);
+			assert_int_equal(bed->host->pages_used(bed), 0);
+		}
+	}
+	bed_end(bed);
+}
+
+static void pages_live_until_the_flush(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
+	size_t size = 5 * bed->page_size;
+	void *addr;
+
+	assert_int_equal(vmap_alloc(bed->space, size, 1, NULL, &addr), 0);
+	assert_int_equal(bed_stats(bed).pages_held, 3);
+	assert_int_equal(vmap_free(bed->space, addr), 0);
+	assert_int_equal(bed->host->pages_used(bed), size);
+	assert_int_equal(bed_stats(bed).pages_held, 3);
+	assert_int_equal(vmap_free(bed->space, addr), -VMAP_EALREADY);
+	vmap_purge(bed->space);
+	assert_int_equal(bed->host->pages_used(bed), 0);
+	assert_int_equal(bed_stats(bed).pages_held, 0);
+	assert_int_equal(vmap_free(bed->space, addr), -VMAP_ENOENT);
+	bed_end(bed);
+}
+
+static void unmap_refuses_an_allocation(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
+	void *addr;
+
+	assert_int_equal(vmap_alloc(bed->space, 1, 0, NULL, &addr), 0);
+	assert_int_equal(vmap_unmap(bed->space, addr), -VMAP_EINVAL);
+	check_usable(bed, (uintptr_t)addr, bed->page_size);
+	assert_int_equal(vmap_free(bed->space, addr), 0);
+	bed_end(bed);
+}
+
+static void alloc_takes_options(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
+	size_t p = bed->page_size;
+	struct vmap_options options = {.flags = VMAP_SYNC, .align = 64 * p, .phase = 3 * p, .guard = 4 * p, .tag = "tagged"};
+	struct vmap_area_info info;
+	void *addr;
+
+	assert_int_equal(vmap_alloc(bed->space, 6 * p, 2, &options, &addr), 0);
+	assert_int_equal((uintptr_t)addr % (64 * p), 3 * p);
+	assert_int_equal(vmap_area_at(bed->space, addr, &info), 0);
+	assert_int_equal(info.guard, 4 * p);
+	assert_int_equal(info.flags, VMAP_SYNC);
+	assert_string_equal(info.tag, "tagged");
+	assert_int_equal(vmap_free(bed->space, addr), 0);
+	assert_int_equal(bed->host->pages_used(bed), 0);
+	bed_end(bed);
+}
+
+static void check_refused(struct conformance_bed *bed, size_t size, unsigned order, const struct vmap_options *options, int err)
+{
+	void *addr = bed;
+
+	assert_int_equal(vmap_alloc(bed->space, size, order, options, &addr), err);
+	assert_null(addr);
+	assert_int_equal(bed_stats(bed).free, bed->size);
+	assert_int_equal(bed->host->pages_used(bed), 0);
+}
+
+static void bad_allocations_are_refused(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
+	size_t p = bed->page_size;
+
+	check_refused(bed, 0, 0, NULL, -VMAP_EINVAL);
+	check_refused(bed, p, VMAP_MAX_ORDER + 1, NULL, -VMAP_EINVAL);
+	check_refused(bed, p, 0, &(struct vmap_options){.flags = VMAP_BORROW}, -VMAP_EINVAL);
+	check_refused(bed, p, 0, &(struct vmap_options){.flags = VMAP_PUT_PAGES}, -VMAP_EINVAL);
+	check_refused(bed, p, 0, &(struct vmap_options){.align = 3 * p}, -VMAP_EINVAL);
+	check_refused(bed, SIZE_MAX, 0, NULL, -VMAP_ERANGE);
+	check_refused(bed, SIZE_MAX - p + 1, 0, NULL, -VMAP_ERANGE);
+	check_refused(bed, bed->size, 0, NULL, -VMAP_ENOSPC);
+	check_refused(bed, p, 0, &(struct vmap_options){.max = bed->base - 1}, -VMAP_ENOSPC);
+	bed_end(bed);
+}
+
+const struct CMUnitTest conformance_alloc_tests[] = {
+	cmocka_unit_test(alloc_wastes_less_than_a_base_page), cmocka_unit_test(pages_live_until_the_flush),
+	cmocka_unit_test(unmap_refuses_an_allocation),        cmocka_unit_test(alloc_takes_options),
+	cmocka_unit_test(bad_allocations_are_refused),        CONFORMANCE_END,
+};

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/* The conformance suite over the software MMU. */
+#include <stdio.h>
+#include "../conformance/conformance.h"
+#include "softmmu.h"
+#include "table.h"
+
+#define BASE ((uintptr_t)0x7f12345000)
+#define FRAMES ((size_t)8192)
+
+static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
+{
+	struct vmap_space_config config = {.base = BASE, .size = size, .lazy_max = lazy_max};
+	struct softmmu *mmu = softmmu_create(BASE, size, FRAMES);
+
+	if (!mmu || vmap_space_create(softmmu_host(mmu), &config, &bed->space)) {
+		fprintf(stderr, "no memory for a software MMU\n");
+		return -1;
+	}
+	bed->base = BASE;
+	bed->size = size;
+	bed->page_size = TABLE_SIZE;
+	bed->data = mmu;
+	return 0;
+}
+
+static int teardown(struct conformance_bed *bed)
+{
+	int err = vmap_space_destroy(bed->space);
+
+	if (err)
+		fprintf(stderr, "vmap_space_destroy() gives %d\n", err);
+	return softmmu_destroy(bed->data) || err;
+}
+
+static const struct vmap_host *host(const struct conformance_bed *bed)
+{
+	return softmmu_host(bed->data);
+}
+
+static int page_alloc(struct conformance_bed *bed, unsigned order, size_t n, struct vmap_page **pages)
+{
+	return host(bed)->page_alloc(bed->data, order, n, pages);
+}
+
+static void page_get(struct conformance_bed *bed, struct vmap_page *const *pages, size_t n)
+{
+	host(bed)->page_get(bed->data, pages, n);
+}
+
+static void page_put(struct conformance_bed *bed, struct vmap_page *const *pages, size_t n)
+{
+	host(bed)->page_put(bed->data, pages, n);
+}
+
+static unsigned page_refs(struct conformance_bed *bed, const struct vmap_page *page)
+{
+	return softmmu_page_refs(bed->data, page);
+}
+
+static unsigned char *page_bytes(struct conformance_bed *bed, const struct vmap_page *page)
+{
+	return softmmu_page_bytes(bed->data, page);
+}
+
+static size_t pages_used(struct conformance_bed *bed)
+{
+	return softmmu_frames_used(bed->data) * TABLE_SIZE;
+}
+
+/* On each CPU; they agree, or the access is called faulted. */
+static bool read_byte(struct conformance_bed *bed, uintptr_t addr, unsigned char *value)
+{
+	bool done = softmmu_read(bed->data, 0, addr, value);
+	unsigned char other;
+
+	for (unsigned cpu = 1; cpu < SOFTMMU_CPUS; cpu++)
+		done = softmmu_read(bed->data, cpu, addr, &other) && done && other == *value;
+	return done;
+}
+
+static bool write_byte(struct conformance_bed *bed, uintptr_t addr, unsigned char value)
+{
+	return softmmu_write(bed->data, 0, addr, value);
+}
+
+int main(void)
+{
+	static const struct conformance_host softmmu = {
+		.name = "software MMU",
+		.setup = setup,
+		.teardown = teardown,
+		.page_alloc = page_alloc,
+		.page_get = page_get,
+		.page_put = page_put,
+		.page_refs = page_refs,
+		.page_bytes = page_bytes,
+		.pages_used = pages_used,
+		.read = read_byte,
+		.write = write_byte,
+	};
+
+	return conformance_run(&softmmu);
+}

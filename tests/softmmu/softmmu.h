@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SOFTMMU_H
+#define SOFTMMU_H
+
+#include <stdbool.h>
+#include <vmap/vmap.h>
+
+/*
+ * A machine in software: frames, page tables, CPUs with TLBs; and a libvmap host over it that watches every rule
+ *
+ * What breaks a rule is a violation: it is counted, described on stderr (what, where), and fails softmmu_destroy(). Watched:
+ * mapping over a translation or a stale one, outside of the range, or a free frame; unmapping what is not mapped; using a
+ * stale translation; freeing a frame that a table or a TLB still refers to; references taken on free frames or given back
+ * twice; hooks under the lock; the lock taken twice or given back wrongly; flushes of too many ranges; descriptors freed
+ * twice or with another size; and at the end whatever is left of frames, descriptors, translations, tables.
+ */
+struct softmmu;
+
+#define SOFTMMU_CPUS 2
+
+/* Calls of which one can be made to fail. */
+enum softmmu_hook {
+	SOFTMMU_META_ALLOC = 0x1,
+	SOFTMMU_PAGE_ALLOC = 0x2,
+	SOFTMMU_MAP = 0x4,
+	SOFTMMU_ANY = 0x7,
+};
+
+/* A machine with this many frames and a range for one space: at most 1 GiB, base page aligned. NULL: no memory. */
+struct softmmu *softmmu_create(uintptr_t base, size_t size, size_t frames);
+
+/* Look for what is left behind, and end the machine. Gives the number of violations, ever. */
+unsigned softmmu_destroy(struct softmmu *mmu);
+
+const struct vmap_host *softmmu_host(const struct softmmu *mmu);
+
+/* Violations until now. With quiet they are only counted: for tests that cause them. */
+unsigned softmmu_violations(struct softmmu *mmu);
+void softmmu_quiet(struct softmmu *mmu, bool quiet);
+
+/* What the last violation was; "" where there was none. */
+const char *softmmu_last(struct softmmu *mmu);
+
+/*
+ * Let the k-th call (1 is the next) of these hooks fail, and with sticky all later ones of the same hook; k = 0: none any more.
+ * softmmu_injected: whether a call was made to fail since.
+ */
+void softmmu_inject(struct softmmu *mmu, unsigned hooks, unsigned k, bool sticky);
+bool softmmu_injected(struct softmmu *mmu);
+
+/* Access one byte on one CPU, through its TLB and the tables. false: the access faulted. */
+bool softmmu_read(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned char *value);
+bool softmmu_write(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned char value);
+
+/* What the tables say about addr, whatever the TLBs hold: whether it is mapped, and to which frame. */
+bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame);
+
+/* A page's bytes, references, frames in use, descriptors in use. */
+unsigned char *softmmu_page_bytes(struct softmmu *mmu, const struct vmap_page *page);
+unsigned softmmu_page_refs(struct softmmu *mmu, const struct vmap_page *page);
+size_t softmmu_frames_used(struct softmmu *mmu);
+size_t softmmu_descriptors(struct softmmu *mmu);
+
+/* Calls of the flush hook, and how many ranges the last one had (0: everything). */
+unsigned softmmu_flushes(struct softmmu *mmu, size_t *ranges);
+
+#endif

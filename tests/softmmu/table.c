@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: a radix tree over 4 x 9 bits of the page number, kept in memory in the form that hardware would walk.
+ *
+ * An entry is 0 (absent), a table's address, or in the last level a frame number, with flags in the low twelve bits. How many
+ * entries of a table are in use is not written down anywhere, as little as in hardware: the table is looked through when an entry
+ * leaves it.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <vmap/host.h>
+#include "table.h"
+
+#define ENTRIES 512
+#define LEVELS 4
+#define PRESENT 0x1u
+#define WRITABLE 0x2u
+#define EXECUTABLE 0x4u
+#define FLAGS (TABLE_SIZE - 1)
+
+static unsigned index_of(uintptr_t addr, unsigned level)
+{
+	return addr >> (TABLE_SHIFT + 9 * level) & (ENTRIES - 1);
+}
+
+static uint64_t *new_table(void)
+{
+	uint64_t *entries = aligned_alloc(TABLE_SIZE, TABLE_SIZE);
+
+	if (entries)
+		memset(entries, 0, TABLE_SIZE);
+	return entries;
+}
+
+static uint64_t *table_of(uint64_t entry)
+{
+	return (uint64_t *)(uintptr_t)(entry & ~(uint64_t)FLAGS);
+}
+
+bool table_init(struct table *table)
+{
+	*table = (struct table){.root = new_table()};
+	return table->root;
+}
+
+void table_fini(struct table *table)
+{
+	free(table->root);
+}
+
+/* Free the tables on the path to addr that are empty, from the lowest given level up. */
+static void prune(struct table *table, uint64_t **path, uintptr_t addr, unsigned level)
+{
+	static const uint64_t empty[ENTRIES];
+
+	for (; level < LEVELS - 1 && !memcmp(path[level], empty, sizeof(empty)); level++) {
+		free(path[level]);
+		table->tables--;
+		path[level + 1][index_of(addr, level + 1)] = 0;
+	}
+}
+
+bool table_set(struct table *table, uintptr_t addr, struct translation leaf)
+{
+	uint64_t *path[LEVELS] = {[LEVELS - 1] = table->root}, *entry;
+
+	for (unsigned level = LEVELS - 1; level > 0; level--) {
+		entry = &path[level][index_of(addr, level)];
+		if (!*entry) {
+			path[level - 1] = new_table();
+			if (!path[level - 1]) {
+				prune(table, path, addr, level);
+				return false;
+			}
+			*entry = (uintptr_t)path[level - 1] | PRESENT;
+			table->tables++;
+		}
+		path[level - 1] = table_of(*entry);
+	}
+	path[0][index_of(addr, 0)] = leaf.frame << TABLE_SHIFT | PRESENT | (leaf.prot & VMAP_WRITE ? WRITABLE : 0) |
+				     (leaf.prot & VMAP_EXEC ? EXECUTABLE : 0);
+	return true;
+}
+
+void table_clear(struct table *table, uintptr_t addr)
+{
+	uint64_t *path[LEVELS] = {[LEVELS - 1] = table->root};
+
+	for (unsigned level = LEVELS - 1; level > 0; level--)
+		path[level - 1] = table_of(path[level][index_of(addr, level)]);
+	path[0][index_of(addr, 0)] = 0;
+	prune(table, path, addr, 0);
+}
+
+struct translation table_walk(const struct table *table, uintptr_t addr)
+{
+	const uint64_t *entries = table->root;
+	uint64_t entry;
+
+	if (addr >> TABLE_ADDR_BITS)
+		return (struct translation){0};
+	for (unsigned level = LEVELS - 1; level > 0; level--) {
+		entry = entries[index_of(addr, level)];
+		if (!entry)
+			return (struct translation){0};
+		entries = table_of(entry);
+	}
+	entry = entries[index_of(addr, 0)];
+	if (!entry)
+		return (struct translation){0};
+	return (struct translation){
+		.valid = true,
+		.prot = VMAP_READ | (entry & WRITABLE ? VMAP_WRITE : 0) | (entry & EXECUTABLE ? VMAP_EXEC : 0),
+		.frame = entry >> TABLE_SHIFT,
+	};
+}

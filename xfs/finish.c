@@ -82,29 +82,20 @@ static int write_blocks(const struct xr_log *log, const uint8_t *data, uint32_t 
 	return ret;
 }
 
-/* How many blocks there are from the head forward to the tail. */
-static int free_blocks(const struct xr_log *log, const struct xr_head *head, uint32_t *blocks)
+/* How many blocks there are from the head forward to the tail: both are of one log, xr_head_find() saw to that. */
+static uint32_t free_blocks(const struct xr_log *log, const struct xr_head *head)
 {
-	uint32_t tail = xr_lsn_block(head->tail_lsn), tail_cycle = xr_lsn_cycle(head->tail_lsn);
+	uint32_t tail = xr_lsn_block(head->tail_lsn);
 
-	if (tail_cycle == head->cycle && tail <= head->head && head->head < log->bbs)
-		*blocks = tail + log->bbs - head->head;
-	else if (tail_cycle + 1 == head->cycle && head->head < tail && tail < log->bbs)
-		*blocks = tail - head->head;
-	else
-		return xr_fail(log->msg, -EUCLEAN, "the log's head at %u:%u and tail at %u:%u cannot be of one log", head->cycle,
-			       head->head, tail_cycle, tail);
-	return 0;
+	return xr_lsn_cycle(head->tail_lsn) == head->cycle ? tail + log->bbs - head->head : tail - head->head;
 }
 
 static int clear_stale(const struct xr_log *log, const struct xr_head *head)
 {
-	uint32_t count, total = log->sb->logv2 ? TOTAL_BBS_V2 : TOTAL_BBS_V1;
+	uint32_t count = free_blocks(log, head), total = log->sb->logv2 ? TOTAL_BBS_V2 : TOTAL_BBS_V1;
 	uint8_t *data;
-	int ret = free_blocks(log, head, &count);
+	int ret;
 
-	if (ret)
-		return ret;
 	count = count < total ? count : total;
 	if (!count)
 		return 0;

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The command line: one table for getopt_long(), one help text, and the combinations that make no sense. */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+enum { OUTPUT = 256, TREE, TREE_BEFORE, JSON, STATS };
+
+static const struct option longs[] = {
+	{"output", required_argument, NULL, OUTPUT},
+	{"tree", no_argument, NULL, TREE},
+	{"tree-before", no_argument, NULL, TREE_BEFORE},
+	{"json", no_argument, NULL, JSON},
+	{"stats", no_argument, NULL, STATS},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+static const char help[] =
+	"Usage: xfs_replay [options] IMAGE\n"
+	"Recover the dirty log of the XFS filesystem on IMAGE, a file or an unmounted block device, without mounting it.\n"
+	"\n"
+	"  -n             change nothing; replay in memory and report\n"
+	"  --output OUT   recover into a new image OUT and leave IMAGE as it is (a log device is copied to OUT.log)\n"
+	"  --tree         list the filesystem as it will be after recovery; changes nothing\n"
+	"  --tree-before  list the filesystem as it is on the disk, without its log; changes nothing\n"
+	"  -l LOGDEV      the log is on this device\n"
+	"  -r RTDEV       the realtime section is on this device\n"
+	"  -e             exit with 4 instead of 0 where something was replayed\n"
+	"  -v             say more\n"
+	"  --json         report as one JSON object on standard output\n"
+	"  --stats        report views made, pages mapped, bytes copied and peak memory\n"
+	"  -h, --help     this text\n"
+	"  -V, --version  the version\n"
+	"\n"
+	"Exit status: 0 the log is clean now, 1 error or corruption, 2 a dirty log remains, 4 replayed and clean (with -e).\n";
+
+static int wrong(const char *what)
+{
+	fprintf(stderr, "xfs_replay: %s; try xfs_replay -h\n", what);
+	return -1;
+}
+
+static int check(struct options *o)
+{
+	if (o->tree && o->tree_before)
+		return wrong("--tree and --tree-before are two lists: ask for one");
+	if (o->output && (o->dry_run || o->tree || o->tree_before))
+		return wrong("--output writes a new image, -n and the tree lists write nothing: choose one");
+	if (o->tree || o->tree_before)
+		o->dry_run = true;
+	return 0;
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	*o = (struct options){0};
+	while ((c = getopt_long(argc, argv, "nl:r:evhV", longs, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			o->dry_run = true;
+			break;
+		case 'l':
+			o->logdev = optarg;
+			break;
+		case 'r':
+			o->rtdev = optarg;
+			break;
+		case 'e':
+			o->tell_replayed = true;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
+		case OUTPUT:
+			o->output = optarg;
+			break;
+		case TREE:
+			o->tree = true;
+			break;
+		case TREE_BEFORE:
+			o->tree_before = true;
+			break;
+		case JSON:
+			o->json = true;
+			break;
+		case STATS:
+			o->stats = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return 1;
+		case 'V':
+			puts("xfs_replay version " XR_VERSION);
+			return 1;
+		default:
+			return wrong("unknown option, or one without its argument");
+		}
+	}
+	if (optind != argc - 1)
+		return wrong(optind < argc ? "more than one image" : "no image named");
+	o->image = argv[optind];
+	return check(o);
+}

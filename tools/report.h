@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_REPORT_H
+#define XR_REPORT_H
+
+#include <jansson.h>
+
+#include <vmap/linux.h>
+#include "options.h"
+#include "progress.h"
+#include "replay.h"
+#include "summary.h"
+
+/*
+ * What the run tells the user: lines as it goes, or one JSON object at the end. Errors and warnings always go to standard error too. Where a
+ * tree is listed, standard output is the tree's, and the lines go to standard error.
+ */
+struct report {
+	const struct options *options;
+	struct xr_msg msg; /* hand this to everything that has something to say */
+	struct xr_progress progress;
+	json_t *json; /* NULL without --json */
+};
+
+void report_init(struct report *report, const struct options *options);
+
+/* The filesystem and the log that was found. */
+void report_log(struct report *report, const struct xr_log *log, const struct xr_head *head);
+
+/* What the replay did, item by item. */
+void report_replay(struct report *report, const struct xr_replay *replay);
+
+/* What pass 2 left to be done, and the counters. */
+void report_summary(struct report *report, const struct xr_replay *replay, const struct xr_summary *summary);
+
+/* --stats: what seeing the disk through views cost. cache may be NULL. */
+void report_stats(struct report *report, struct vmap_process *process, const struct xr_cache *cache);
+
+/* The end: the exit status, and in JSON everything at once. Frees what the report holds. */
+void report_end(struct report *report, int status);
+
+#endif

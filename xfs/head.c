@@ -138,15 +138,21 @@ static int seek_forward(const struct xr_log *log, uint32_t block, uint32_t limit
 	return 0;
 }
 
+static void drop_from(struct xr_head *head, uint32_t block, uint32_t records)
+{
+	head->head = head->torn_block = block;
+	head->torn += records;
+}
+
 /*
- * Does the last record between start and *end (log blocks, no wrap) reach just to *end, extra blocks behind the log's end
- * included? If not it is incomplete and *end moves back to it. *found: whether there was a header at all.
+ * Does the last record between start and end (log blocks, no wrap) reach just to end, extra blocks behind the log's end
+ * included? If not it is incomplete and the head moves back to it. *found: whether there was a header at all.
  */
-static int whole_record(const struct xr_log *log, uint32_t start, uint32_t *end, uint32_t extra, bool *found)
+static int whole_record(const struct xr_log *log, struct xr_head *head, uint32_t start, uint32_t end, uint32_t extra, bool *found)
 {
 	uint32_t block, got;
 	struct xr_record rec;
-	int error = seek_back(log, *end == log->bbs ? 0 : *end, *end - start, 1, &block, &got);
+	int error = seek_back(log, end == log->bbs ? 0 : end, end - start, 1, &block, &got);
 
 	*found = !error && got;
 	if (!*found)
@@ -154,8 +160,8 @@ static int whole_record(const struct xr_log *log, uint32_t start, uint32_t *end,
 	error = xr_record_header(log, block, &rec);
 	if (error && error != -EUCLEAN)
 		return error;
-	if (error || rec.header_bbs + rec.data_bbs != *end - block + extra)
-		*end = block;
+	if (error || rec.header_bbs + rec.data_bbs != end - block + extra)
+		drop_from(head, block, 1);
 	return 0;
 }
 
@@ -185,7 +191,7 @@ static int check_empty(const struct xr_log *log)
 }
 
 /* Written in part: the head is where the zeros begin. */
-static int head_before_zeros(const struct xr_log *log, uint32_t *head)
+static int head_before_zeros(const struct xr_log *log, struct xr_head *head)
 {
 	uint32_t end, start, hole;
 	bool found;
@@ -195,60 +201,53 @@ static int head_before_zeros(const struct xr_log *log, uint32_t *head)
 		return error;
 	start = end - min32(end, total_bbs(log));
 	error = scan(log, start, end - start, 0, false, &hole);
-	if (!error && hole != NONE)
-		end = hole;
-	if (!error)
-		error = whole_record(log, start, &end, 0, &found);
-	if (!error && !found)
-		return no_record(log, end);
-	*head = end;
-	return error;
+	if (error)
+		return error;
+	head->head = hole == NONE ? end : hole;
+	error = whole_record(log, head, start, head->head, 0, &found);
+	return error || found ? error : no_record(log, head->head);
 }
 
 /* Look for the hole that unfinished writes left before the place where the cycle drops. */
-static int hole_before(const struct xr_log *log, uint32_t stop, uint32_t *head)
+static int hole_before(const struct xr_log *log, struct xr_head *head, uint32_t stop)
 {
 	uint32_t n = min32(log->bbs, total_bbs(log)), hole;
 	int error;
 
-	if (*head >= n) {
-		error = scan(log, *head - n, n, stop, false, &hole);
+	if (head->head >= n) {
+		error = scan(log, head->head - n, n, stop, false, &hole);
 	} else {
 		/* The physical end was written a cycle before the beginning: its holes are a cycle older still. */
-		error = scan(log, log->bbs - (n - *head), n - *head, stop - 1, false, &hole);
+		error = scan(log, log->bbs - (n - head->head), n - head->head, stop - 1, false, &hole);
 		if (!error && hole == NONE)
-			error = scan(log, 0, *head, stop, false, &hole);
+			error = scan(log, 0, head->head, stop, false, &hole);
 	}
 	if (!error && hole != NONE)
-		*head = hole;
+		head->head = hole;
 	return error;
 }
 
 /* The head must not lie inside a record. */
-static int whole_before(const struct xr_log *log, uint32_t *head)
+static int whole_before(const struct xr_log *log, struct xr_head *head)
 {
-	uint32_t reach = record_bbs(log), end = log->bbs;
-	uint32_t start = *head > reach ? *head - reach : 0;
+	uint32_t reach = record_bbs(log), at = head->head;
+	uint32_t start = at > reach ? at - reach : 0;
 	bool found;
-	int error = whole_record(log, start, head, 0, &found);
+	int error = whole_record(log, head, start, at, 0, &found);
 
 	if (error || found)
 		return error;
 	if (start)
-		return no_record(log, *head);
-	start = reach - *head < log->bbs - *head ? log->bbs - (reach - *head) : *head;
-	error = whole_record(log, start, &end, *head, &found);
-	if (!error && !found)
-		return no_record(log, *head);
-	if (end != log->bbs)
-		*head = end;
-	return error;
+		return no_record(log, at);
+	start = reach - at < log->bbs - at ? log->bbs - (reach - at) : at;
+	error = whole_record(log, head, start, log->bbs, at, &found);
+	return error || found ? error : no_record(log, at);
 }
 
 /* Section 4. */
 static int find_head(const struct xr_log *log, struct xr_head *head)
 {
-	uint32_t first, last, at = log->bbs, stop;
+	uint32_t first, last, stop;
 	int error = cycle_at(log, 0, &first);
 
 	if (!error && !first) {
@@ -260,17 +259,19 @@ static int find_head(const struct xr_log *log, struct xr_head *head)
 	if (error)
 		return error;
 	if (!last)
-		return head_before_zeros(log, &head->head);
+		return head_before_zeros(log, head);
+	head->head = log->bbs;
 	stop = last;
 	if (first == last)
 		stop = last - 1;
 	else
-		error = bisect(log, 0, log->bbs - 1, last, &at);
+		error = bisect(log, 0, log->bbs - 1, last, &head->head);
 	if (!error)
-		error = hole_before(log, stop, &at);
+		error = hole_before(log, head, stop);
 	if (!error)
-		error = whole_before(log, &at);
-	head->head = at == log->bbs ? 0 : at;
+		error = whole_before(log, head);
+	if (head->head == log->bbs)
+		head->head = 0;
 	return error;
 }
 
@@ -343,12 +344,6 @@ static int check_owner(const struct xr_log *log, const struct xr_record *rec)
 			rec->block);
 	xr_say(log->msg, XR_WARN, "log record at block %u: has no UUID, as IRIX wrote them", rec->block);
 	return 0;
-}
-
-static void drop_from(struct xr_head *head, uint32_t block, uint32_t records)
-{
-	head->head = head->torn_block = block;
-	head->torn += records;
 }
 
 /*

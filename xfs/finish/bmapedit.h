@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_BMAPEDIT_H
+#define XR_BMAPEDIT_H
+
+#include "tx.h"
+
+/*
+ * Changing the block map of an inode's fork: extents <-> btree format as the room in the fork demands, nextents and nblocks kept up to date,
+ * the inode's CRC and LSN renewed. No blocks of the file are freed or allocated here, no rmap or refcount changes: callers do that.
+ */
+
+/* An inode joined to a transaction: its cluster's buffer, and where it lies in it. */
+struct xr_tx_inode {
+	struct xr_tx_buf *buf;
+	uint32_t offset;
+	uint64_t ino;
+	uint8_t *raw; /* buf->data + offset: disk form */
+};
+
+/* Join inode ino, verified. -EUCLEAN, said: damaged, or no such inode; free ones are joined too (mode 0). */
+int xr_tx_inode(struct xr_tx *tx, uint64_t ino, struct xr_tx_inode *inode);
+
+/* raw was changed anywhere: renew the CRC and log the inode. */
+void xr_tx_inode_log(struct xr_tx *tx, struct xr_tx_inode *inode);
+
+struct xr_mapping {
+	uint64_t offset; /* file block */
+	uint64_t fsb;
+	uint64_t len; /* blocks */
+	bool unwritten;
+};
+
+/* The first mapping of the fork that ends behind offset. -ENOENT, not said: there is none. */
+int xr_bmap_lookup(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint64_t offset, struct xr_mapping *mapping);
+
+/* Add a mapping where there is a hole, merged with its neighbours where they continue it. -EUCLEAN, said: something is mapped there. */
+int xr_bmap_add(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, const struct xr_mapping *mapping);
+
+/* Remove [offset, offset + len) from within one mapping: trims or splits it. -EUCLEAN, said: it is not mapped so. */
+int xr_bmap_remove(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint64_t offset, uint64_t len);
+
+/*
+ * Free a fork whole: fn is called for each of its mappings (for the blocks, refcounts and rmaps of the data), the blocks of its btree are freed and
+ * cancelled; the fork is then empty, in extents format, nextents 0, nblocks less what went.
+ */
+int xr_bmap_free_fork(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr,
+		      int (*fn)(void *arg, const struct xr_mapping *mapping), void *arg);
+
+#endif

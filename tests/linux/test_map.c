@@ -2,6 +2,9 @@
 /* Views: every byte where it belongs, neighbours in one call, protections and guards that fault, nothing left behind at the limit. */
 #include "support.h"
 
+#include <sys/mman.h>
+#include "linux/process.h"
+
 #define MAX_VIEWS 80000
 
 static struct vmap_process *process;
@@ -273,6 +276,38 @@ static void test_limit_without_guards(void **state)
 	fill_and_empty(&no_guard);
 }
 
+/* At the limit with the ballast's room gone as well: nothing can be mapped, not even PROT_NONE, and still every view ends. */
+static void test_unmap_without_any_room(void **state)
+{
+	static const struct vmap_options no_guard = {.flags = VMAP_NO_GUARD};
+	uint8_t *ballast = process->views.reservation + page_size;
+	void *again[32];
+	size_t n = 0;
+
+	(void)state;
+	map_limit();
+	alloc(0, 32, pages);
+	for (size_t i = 0; i < 32; i++)
+		assert_int_equal(vmap_pages(space, &pages[i], 1, i % 2 ? &no_guard : NULL, &again[i]), 0);
+	assert_int_equal(mprotect(ballast, page_size, PROT_NONE), 0);
+	/* Alternating protections, so that the kernel cannot merge them. */
+	do
+		views[n] = mmap(NULL, page_size, n % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	while (views[n] != MAP_FAILED && ++n < MAX_VIEWS);
+	assert_true(n < MAX_VIEWS);
+
+	for (size_t i = 0; i < 32; i++)
+		unmap(again[(i * 5) % 32], page_size);
+	while (n)
+		munmap(views[--n], page_size);
+
+	/* What stayed behind in the ranges is in nobody's way. */
+	assert_int_equal(vmap_pages(space, pages, 32, NULL, &again[0]), 0);
+	assert_true(try_write((uint8_t *)again[0] + 31 * page_size, 1));
+	unmap(again[0], 32 * page_size);
+	vmap_page_put(process, pages, 32);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +322,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_limit_within_a_view, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_of_views, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_without_guards, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_without_any_room, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

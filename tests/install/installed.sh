@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# installed.sh BUILD SOURCE PREFIX LIBDIR CC CXX: install into an empty tree, then use that tree as a stranger would: every header
-# alone in C and C++, a C and a C++ program, shared and static, with nothing but what pkg-config says.
+# installed.sh BUILD SOURCE PREFIX LIBDIR SBINDIR CC CXX: install into an empty tree, then use that tree as a stranger would: every header
+# alone in C and C++, a C and a C++ program, shared and static, with nothing but what pkg-config says, and the tool.
 set -eu
-build=$1 source=$2 prefix=$3 libdir=$4 cc=$5 cxx=$6
+build=$1 source=$2 prefix=$3 libdir=$4 sbindir=$5 cc=$6 cxx=$7
 here=$source/tests/install
 warnings='-Wall -Wextra -Werror -pedantic'
 
@@ -55,3 +55,5 @@ use() {
 
 use c "$cc -std=gnu11" "$source/examples/view.c" 'across |the border'
 use cxx "$cxx -std=c++17" "$here/consumer.cc" 'backwards and forwards'
+
+"$tree$prefix/$sbindir/xfs_replay" -V | grep -qF "$(pkg-config --modversion libvmap)" || fail 'xfs_replay does not say its version'

@@ -45,7 +45,7 @@ wrapped) mkfs=("${small[@]}") wrap=1 load=(--tail-ops=50 --tidy --reflink) ;;
 wrapped-rmapbt) mkfs=("${small[@]}" -b size=1k -m rmapbt=1) wrap=1 load=(--tail-ops=50 --tidy --reflink) ;;
 unflushed)
   # What was flushed must be tidy for a complete recovery; what was not is lost whatever it is.
-  load=(--ops=2500 --tidy --reflink --sync-every=200)
+  load=(--ops=2500 --tail-ops=300 --tidy --reflink --sync-every=200)
   shutdown=noflush expect=any
   ;;
 twice) twice=logbsize=256k ;;

@@ -185,11 +185,8 @@ static int open_node(struct work *w, size_t i, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Close fd after something wrote data through it. */
-static int finish_file(struct work *w, int fd, int rc)
+static int close_with(int fd, int rc)
 {
-	if (!rc && w->settle)
-		rc = result(fsync(fd));
 	close(fd);
 	return rc;
 }
@@ -215,7 +212,7 @@ static int op_create(struct work *w)
 	node_add(w, K_FILE, dir, name);
 	if (chance(w, 60))
 		rc = write_some(w, fd, 0, 1 + work_random(w, 20000));
-	return finish_file(w, fd, rc);
+	return close_with(fd, rc);
 }
 
 static int op_mkdir(struct work *w)
@@ -375,7 +372,7 @@ static int op_write(struct work *w)
 	if (fd < 0)
 		return fd;
 	rc = write_some(w, fd, work_random(w, MAX_FILE), 1 + work_random(w, 65536));
-	return finish_file(w, fd, rc);
+	return close_with(fd, rc);
 }
 
 static int op_append(struct work *w)
@@ -390,18 +387,16 @@ static int op_append(struct work *w)
 		rc = write_some(w, fd, (uint64_t)end, 777);
 	if (!rc && chance(w, 30))
 		rc = result(fsync(fd));
-	return finish_file(w, fd, rc);
+	return close_with(fd, rc);
 }
 
 static int op_fsync(struct work *w)
 {
-	int fd = open_node(w, pick(w, chance(w, 90) ? K_FILE : K_DIR), O_RDONLY), rc;
+	int fd = open_node(w, pick(w, chance(w, 90) ? K_FILE : K_DIR), O_RDONLY);
 
 	if (fd < 0)
 		return fd;
-	rc = result(fsync(fd));
-	close(fd);
-	return rc;
+	return close_with(fd, result(fsync(fd)));
 }
 
 static int op_truncate(struct work *w)
@@ -411,7 +406,7 @@ static int op_truncate(struct work *w)
 	if (fd < 0)
 		return fd;
 	rc = result(ftruncate(fd, chance(w, 30) ? 0 : (off_t)work_random(w, MAX_FILE)));
-	return finish_file(w, fd, rc);
+	return close_with(fd, rc);
 }
 
 static int op_fallocate(struct work *w)
@@ -434,7 +429,7 @@ static int op_fallocate(struct work *w)
 		size = (size + 4095) & ~(off_t)4095;
 	}
 	rc = result(fallocate(fd, mode, offset, size));
-	return finish_file(w, fd, rc);
+	return close_with(fd, rc);
 }
 
 /* Many extents: every other block of a range, written back at once so that they are mapped now. */
@@ -449,8 +444,7 @@ static int op_sparse(struct work *w)
 		rc = write_some(w, fd, (uint64_t)i * 8192, 64);
 	if (!rc)
 		rc = result(fsync(fd));
-	close(fd);
-	return rc;
+	return close_with(fd, rc);
 }
 
 static int op_attributes(struct work *w)
@@ -489,8 +483,7 @@ static int op_flags(struct work *w)
 		a.fsx_xflags ^= chance(w, 50) ? FS_XFLAG_NODUMP : FS_XFLAG_NOATIME;
 		rc = result(ioctl(fd, FS_IOC_FSSETXATTR, &a));
 	}
-	close(fd);
-	return rc;
+	return close_with(fd, rc);
 }
 
 /* /proc/self/fd names the file without following a symbolic link, so attributes can be set on any kind of node. */
@@ -580,7 +573,7 @@ static int op_clone(struct work *w)
 	to = open_node(w, pick(w, K_FILE), O_WRONLY);
 	rc = to < 0 ? to : result(ioctl(to, FICLONE, from));
 	close(from);
-	return to < 0 ? rc : finish_file(w, to, rc);
+	return to < 0 ? rc : close_with(to, rc);
 }
 
 /* A directory that goes through all its forms, half of it hard links, a third of it removed again. */
@@ -634,7 +627,7 @@ static int op_tmpfile(struct work *w)
 		if (!rc)
 			node_add(w, K_FILE, dir, name);
 	}
-	return finish_file(w, fd, rc);
+	return close_with(fd, rc);
 }
 
 static const struct {

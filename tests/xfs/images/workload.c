@@ -51,12 +51,16 @@ static int freeze(int root)
 	return rc ? rc : said(ioctl(root, FITHAW, 0), "thawing");
 }
 
-/* Finish what the kernel does in the background: inactivation of unlinked inodes, blocks beyond EOF and in CoW forks. */
+/*
+ * Finish what the kernel does in the background: inactivation of unlinked inodes, blocks beyond EOF and in CoW forks. These it keeps as
+ * long as there are dirty pages (and what fsync wrote still counts as dirty), hence the syncfs; metadata stays in the log.
+ */
 static int tidy(int root)
 {
 	struct xfs_fs_eofblocks all = {.eof_version = 1, .eof_flags = XFS_EOF_FLAGS_SYNC};
+	int rc = said(syncfs(root), "syncfs");
 
-	return said(ioctl(root, XFS_IOC_FREE_EOFBLOCKS, &all), "freeing leftover blocks");
+	return rc ? rc : said(ioctl(root, XFS_IOC_FREE_EOFBLOCKS, &all), "freeing leftover blocks");
 }
 
 static int read_lsn(const char *dir, const char *name, unsigned *cycle, unsigned *block)
@@ -119,23 +123,17 @@ static int random_ops(struct work *w, const struct options *o)
 	return -ETIMEDOUT;
 }
 
-/* All random operations, and what comes between them; the last ones are few, and no writeback follows them. */
+/* All random operations: the main part, and the last ones, which the log alone knows of (or, without a flush, nobody). */
 static int all_ops(struct work *w, const struct options *o)
 {
 	const struct options last = {.ops = o->tail_ops};
-	int rc;
+	int rc = random_ops(w, o);
 
-	w->settle = false;
-	rc = random_ops(w, o);
-	if (!rc && o->tidy) {
-		rc = said(syncfs(w->root), "syncfs");
-		if (!rc)
-			rc = tidy(w->root);
-		w->settle = true;
-	}
+	if (!rc && o->tidy)
+		rc = tidy(w->root);
 	if (!rc)
 		rc = random_ops(w, &last);
-	if (!rc && o->tidy)
+	if (!rc && o->tidy && strcmp(o->shutdown, "noflush"))
 		rc = tidy(w->root);
 	return rc;
 }

@@ -25,7 +25,6 @@ struct work {
 	uint64_t serial; /* makes names unique */
 	uint64_t done, refused; /* operations that succeeded; that the filesystem refused for a legal reason */
 	bool reflink; /* clone files */
-	bool settle; /* fsync after every write of data: no CoW fork may stay behind */
 	uint8_t *data; /* WORK_DATA random bytes to write from */
 };
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 #
 # What the image tests share: images attached to loop devices, mounts, what the kernel said about one of them, comparisons.
 #

@@ -10,6 +10,7 @@
 # Environment: XFS_REPLAY the tool, IMAGE_TOOLS the directory of the helpers, IMAGE_SEED another seed, KEEP_IMAGES=1 keep the images.
 # The tool "kernel" stands for the kernel itself: it tests this test.
 
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 tools=${IMAGE_TOOLS:?}

@@ -4,6 +4,7 @@
 # Can the image tests fail? Two recoveries by the kernel must compare equal; one field, one byte or one counter changed with
 # xfs_db, or a log that nobody replayed, must not. Environment as for run-image.sh.
 
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 tools=${IMAGE_TOOLS:?}

@@ -347,12 +347,12 @@ static int check_owner(const struct xr_log *log, const struct xr_record *rec)
 }
 
 /*
- * The last record before the head whose header makes sense. A header that does not is a torn write (the first sector of a record
- * that never came), as long as there are no more of them than can have been in flight.
+ * The last record before the head, over at most limit blocks, whose header makes sense. A header that does not is a torn write
+ * (the first sector of a record that never came), as long as there are no more of them than can have been in flight.
  */
 static int last_record(const struct xr_log *log, struct xr_head *head, uint32_t limit, struct xr_record *rec)
 {
-	while (head->torn <= ICLOGS) {
+	for (uint32_t i = 0; i <= ICLOGS; i++) {
 		uint32_t block, got;
 		int error = seek_back(log, head->head, limit, 1, &block, &got);
 
@@ -365,8 +365,8 @@ static int last_record(const struct xr_log *log, struct xr_head *head, uint32_t 
 		limit -= xr_log_distance(log, block, head->head);
 		drop_from(head, block, 1);
 	}
-	return xr_fail(log->msg, -EUCLEAN, "log block %u: %s, and %u more before it: too many for an interrupted write",
-		       head->head, xr_record_fault(log, head->head), head->torn - 1);
+	return xr_fail(log->msg, -EUCLEAN, "log block %u: %s, and %u more behind it: too many for an interrupted write",
+		       head->head, xr_record_fault(log, head->head), ICLOGS);
 }
 
 /* Verify the record at block, of which left blocks remain to the head. -EUCLEAN or -EBADMSG, not said: what it means is open. */

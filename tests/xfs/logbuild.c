@@ -42,12 +42,14 @@ static void write_block(struct lb *lb, uint32_t block, const uint8_t *bb)
 
 void lb_begin(struct lb *lb, uint32_t cycle, uint32_t block)
 {
-	uint8_t bb[XR_BB] = {0};
+	uint8_t *all = calloc(lb->log.bbs, XR_BB);
 
-	for (uint32_t b = 0; b < lb->log.bbs; b++) {
-		xr_put_be32(bb, b < block ? cycle : cycle - 1);
-		write_block(lb, b, bb);
-	}
+	assert_non_null(all);
+	for (uint32_t b = 0; b < lb->log.bbs; b++)
+		xr_put_be32(all + (size_t)b * XR_BB, b < block ? cycle : cycle - 1);
+	assert_int_equal(xr_dev_write(&lb->dev, all, (size_t)lb->log.bbs * XR_BB, lb->log.daddr * XR_BB), 0);
+	free(all);
+	xr_ring_forget(lb->log.ring);
 	lb->cycle = cycle;
 	lb->block = block;
 	lb_set_tail(lb);
@@ -155,17 +157,20 @@ static void stamp(struct lb *lb, uint8_t *record, uint32_t headers, uint32_t blo
 	}
 }
 
-static uint32_t record_crc(const struct lb *lb, const uint8_t *record, uint32_t headers, uint32_t len)
+/* The CRC that a reader of this header expects, however it was spoilt, if the record has those bytes. */
+static void seal(const struct lb *lb, uint8_t *record, uint32_t blocks)
 {
-	uint8_t header[XR_BB];
-	uint32_t crc;
+	uint32_t len = xr_be32(record + H(len)), size = xr_be32(record + H(size)), headers = 1, crc;
 
-	memcpy(header, record, sizeof(header));
-	memset(header + H(crc), 0, 4);
-	crc = xr_crc_feed(~0u, header, lb->crc_header);
-	for (uint32_t covered = 32u << 10, i = 1; covered < len; covered += 32u << 10, i++)
+	if (xr_be32(record + H(version)) & 2 && size > 32u << 10)
+		headers = size / (32u << 10) + (size % (32u << 10) != 0);
+	if (lb->no_crc || headers > blocks || len > (blocks - headers) * XR_BB)
+		return;
+	xr_put_le32(record + H(crc), 0);
+	crc = xr_crc_feed(~0u, record, lb->crc_header);
+	for (uint32_t covered = 32u << 10, i = 1; covered < len && i < headers; covered += 32u << 10, i++)
 		crc = xr_crc_feed(crc, record + (size_t)i * XR_BB, 260);
-	return ~xr_crc_feed(crc, record + (size_t)headers * XR_BB, len);
+	xr_put_le32(record + H(crc), ~xr_crc_feed(crc, record + (size_t)headers * XR_BB, len));
 }
 
 uint32_t lb_flush(struct lb *lb)
@@ -173,7 +178,7 @@ uint32_t lb_flush(struct lb *lb)
 	uint32_t headers = lb->version == 2 && lb->size > 32u << 10 ? lb->size >> 15 : 1;
 	uint32_t blocks = headers + (lb->len + XR_BB - 1) / XR_BB, unit = lb->sb.log_roundoff / XR_BB;
 	uint8_t *record;
-	uint32_t len = lb->len, crc;
+	uint32_t len = lb->len;
 
 	if (lb->version == 2) {
 		blocks = (blocks + unit - 1) / unit * unit;
@@ -188,9 +193,7 @@ uint32_t lb_flush(struct lb *lb)
 	stamp(lb, record, headers, blocks);
 	if (lb->spoil)
 		lb->spoil(lb, record, (size_t)blocks * XR_BB);
-	crc = record_crc(lb, record, headers, len);
-	if (!lb->no_crc)
-		xr_put_le32(record + H(crc), crc);
+	seal(lb, record, blocks);
 	for (uint32_t i = 0; i < blocks; i++)
 		write_block(lb, (lb->block + i) % lb->log.bbs, record + (size_t)i * XR_BB);
 	free(record);

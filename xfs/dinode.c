@@ -143,8 +143,8 @@ const char *xr_core_fault(const struct xr_sb *sb, const uint8_t *raw)
 		return "a negative size";
 	fault = mode_fault(sb, raw, mode, size);
 	if (!fault)
-		fault = forks_fault(sb, raw, mode, size);
-	return fault ? fault : flags2_fault(sb, raw, mode);
+		fault = flags2_fault(sb, raw, mode); /* they say how the extents are counted */
+	return fault ? fault : forks_fault(sb, raw, mode, size);
 }
 
 const char *xr_dinode_fault(const struct xr_sb *sb, const uint8_t *raw, uint64_t ino)

@@ -34,6 +34,7 @@ struct frame {
 
 /* In front of each descriptor. */
 struct descriptor {
+	struct descriptor *next, **link; /* among those in use; who points here */
 	size_t size;
 	uint64_t magic;
 	_Alignas(max_align_t) unsigned char bytes[];
@@ -49,10 +50,14 @@ struct softmmu {
 	struct frame *frames;
 	unsigned char *memory;
 	size_t n_frames, frames_used, next_frame;
+	struct descriptor *descriptor_list;
 	size_t descriptors;
 	size_t translations;
 	unsigned flushes;
-	size_t flush_ranges;
+	struct vmap_range flushed[VMAP_FLUSH_RANGES]; /* by the last call */
+	size_t n_flushed;
+	void (*before_flush)(void *arg);
+	void *before_flush_arg;
 	unsigned inject_hooks, inject_k;
 	bool inject_sticky, injected;
 	unsigned violations;
@@ -106,6 +111,27 @@ static bool injects(struct softmmu *mmu, enum softmmu_hook hook)
 
 /* Descriptors */
 
+static void link_descriptor(struct softmmu *mmu, struct descriptor *descriptor)
+{
+	descriptor->link = &mmu->descriptor_list;
+	descriptor->next = mmu->descriptor_list;
+	if (descriptor->next)
+		descriptor->next->link = &descriptor->next;
+	mmu->descriptor_list = descriptor;
+	mmu->descriptors++;
+}
+
+static void end_descriptor(struct softmmu *mmu, struct descriptor *descriptor)
+{
+	*descriptor->link = descriptor->next;
+	if (descriptor->next)
+		descriptor->next->link = descriptor->link;
+	mmu->descriptors--;
+	descriptor->magic = 0;
+	memset(descriptor->bytes, FREE_BYTE, descriptor->size);
+	free(descriptor);
+}
+
 static void *meta_alloc(void *ctx, size_t size)
 {
 	struct softmmu *mmu = enter(ctx, "meta_alloc");
@@ -116,7 +142,7 @@ static void *meta_alloc(void *ctx, size_t size)
 	if (!injects(mmu, SOFTMMU_META_ALLOC))
 		descriptor = malloc(sizeof(*descriptor) + size);
 	if (descriptor) {
-		mmu->descriptors++;
+		link_descriptor(mmu, descriptor);
 		descriptor->size = size;
 		descriptor->magic = DESCRIPTOR_MAGIC;
 		memset(descriptor->bytes, NEW_BYTE, size);
@@ -135,10 +161,7 @@ static void meta_free(void *ctx, void *mem, size_t size)
 	} else {
 		if (descriptor->size != size)
 			violation(mmu, "meta_free of %zu bytes that were allocated as %zu", size, descriptor->size);
-		descriptor->magic = 0;
-		mmu->descriptors--;
-		memset(descriptor->bytes, FREE_BYTE, descriptor->size);
-		free(descriptor);
+		end_descriptor(mmu, descriptor);
 	}
 	leave(mmu);
 }
@@ -372,6 +395,7 @@ static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t
 
 	if (!in_range(mmu, addr, total * TABLE_SIZE)) {
 		violation(mmu, "map of %zu pages at 0x%zx, which is not all in the range", total, (size_t)addr);
+		fails = true;
 	} else {
 		done = set_range(mmu, addr, pages, fails ? (total + 1) / 2 : total, prot);
 		fails |= done < total;
@@ -394,25 +418,46 @@ static void unmap(void *ctx, uintptr_t addr, size_t size)
 	leave(mmu);
 }
 
+static void run_before_flush(struct softmmu *mmu)
+{
+	void (*run)(void *arg);
+
+	enter(mmu, NULL);
+	run = mmu->before_flush;
+	mmu->before_flush = NULL;
+	leave(mmu);
+	if (run)
+		run(mmu->before_flush_arg);
+}
+
+static void flush_range(struct softmmu *mmu, struct vmap_range range)
+{
+	if (!in_range(mmu, range.addr, range.size)) {
+		violation(mmu, "flush of 0x%zx bytes at 0x%zx, which are not all in the range", range.size, (size_t)range.addr);
+		return;
+	}
+	for (size_t at = 0; at < range.size; at += TABLE_SIZE)
+		tlb_drop(mmu, range.addr + at);
+}
+
 static void flush(void *ctx, const struct vmap_range *ranges, size_t n)
 {
-	struct softmmu *mmu = enter(ctx, "flush");
-	const struct vmap_range everything = {mmu->base, mmu->size};
+	struct softmmu *mmu;
 
+	run_before_flush(ctx);
+	mmu = enter(ctx, "flush");
 	mmu->flushes++;
-	mmu->flush_ranges = n;
-	if (n > VMAP_FLUSH_RANGES)
+	if (n > VMAP_FLUSH_RANGES) {
 		violation(mmu, "flush of %zu ranges", n);
-	for (size_t i = 0; i < (n ? n : 1); i++) {
-		struct vmap_range range = n ? ranges[i] : everything;
-
-		if (!in_range(mmu, range.addr, range.size))
-			violation(mmu, "flush of 0x%zx bytes at 0x%zx, which are not all in the range", range.size,
-				  (size_t)range.addr);
-		else
-			for (size_t at = 0; at < range.size; at += TABLE_SIZE)
-				tlb_drop(mmu, range.addr + at);
+		n = VMAP_FLUSH_RANGES;
 	}
+	mmu->n_flushed = n;
+	for (size_t i = 0; i < n; i++) {
+		mmu->flushed[i] = ranges[i];
+		flush_range(mmu, ranges[i]);
+	}
+	if (!n)
+		flush_range(mmu, (struct vmap_range){mmu->base, mmu->size});
 	leave(mmu);
 }
 
@@ -491,6 +536,8 @@ static bool allocate(struct softmmu *mmu)
 
 static void end(struct softmmu *mmu)
 {
+	while (mmu->descriptor_list)
+		end_descriptor(mmu, mmu->descriptor_list);
 	table_fini(&mmu->table);
 	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++)
 		free(mmu->tlb[cpu]);
@@ -638,13 +685,22 @@ size_t softmmu_descriptors(struct softmmu *mmu)
 	return descriptors;
 }
 
-unsigned softmmu_flushes(struct softmmu *mmu, size_t *ranges)
+unsigned softmmu_flushes(struct softmmu *mmu, struct vmap_range *ranges, size_t *n)
 {
 	unsigned flushes;
 
 	enter(mmu, NULL);
 	flushes = mmu->flushes;
-	*ranges = mmu->flush_ranges;
+	*n = mmu->n_flushed;
+	memcpy(ranges, mmu->flushed, *n * sizeof(*ranges));
 	leave(mmu);
 	return flushes;
+}
+
+void softmmu_before_flush(struct softmmu *mmu, void (*run)(void *arg), void *arg)
+{
+	enter(mmu, NULL);
+	mmu->before_flush = run;
+	mmu->before_flush_arg = arg;
+	leave(mmu);
 }

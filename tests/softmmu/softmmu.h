@@ -61,7 +61,10 @@ unsigned softmmu_page_refs(struct softmmu *mmu, const struct vmap_page *page);
 size_t softmmu_frames_used(struct softmmu *mmu);
 size_t softmmu_descriptors(struct softmmu *mmu);
 
-/* Calls of the flush hook, and how many ranges the last one had (0: everything). */
-unsigned softmmu_flushes(struct softmmu *mmu, size_t *ranges);
+/* Calls of the flush hook until now, and what the last one was asked for: up to VMAP_FLUSH_RANGES ranges; n = 0: everything. */
+unsigned softmmu_flushes(struct softmmu *mmu, struct vmap_range *ranges, size_t *n);
+
+/* Let the next flush first call run(arg), which may use the space: it stands for another thread that is there at that moment. */
+void softmmu_before_flush(struct softmmu *mmu, void (*run)(void *arg), void *arg);
 
 #endif

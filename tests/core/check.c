@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+/* See check.h. */
+#include <stdlib.h>
+#include "check.h"
+
+uint64_t check_random(uint64_t *seed, uint64_t below)
+{
+	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return (z ^ z >> 31) % below;
+}
+
+static unsigned height(const struct vmap_tree_node *node)
+{
+	return node ? node->height : 0;
+}
+
+static const char *check_node(const struct vmap_tree_node *node)
+{
+	unsigned left = height(node->child[0]), right = height(node->child[1]);
+
+	for (unsigned side = 0; side < 2; side++)
+		if (node->child[side] && node->child[side]->parent != node)
+			return "a child does not know its parent";
+	if (node->height != (left > right ? left : right) + 1)
+		return "a height is wrong";
+	if (left > right + 1 || right > left + 1)
+		return "a node is out of balance";
+	return NULL;
+}
+
+const char *check_tree(const struct vmap_tree *tree)
+{
+	const struct vmap_tree_node *last = NULL;
+	const char *wrong;
+
+	if (tree->root && tree->root->parent)
+		return "the root has a parent";
+	for (struct vmap_tree_node *node = vmap_tree_end(tree, 0); node; node = vmap_tree_step(node, 1)) {
+		wrong = check_node(node);
+		if (wrong)
+			return wrong;
+		if (vmap_tree_step(node, 0) != last)
+			return "stepping back leads elsewhere";
+		last = node;
+	}
+	return vmap_tree_end(tree, 1) == last ? NULL : "the last node is another";
+}
+
+static const struct vmap_extent *extent_of(struct vmap_tree_node *node)
+{
+	return vmap_tree_entry(node, struct vmap_extent, node);
+}
+
+static const char *check_free_tree(const struct vmap_ranges *ranges, size_t *total)
+{
+	const struct vmap_extent *last = NULL, *extent;
+	size_t largest;
+
+	for (struct vmap_tree_node *node = vmap_tree_end(&ranges->tree, 0); node; node = vmap_tree_step(node, 1)) {
+		extent = extent_of(node);
+		largest = extent->size;
+		for (unsigned side = 0; side < 2; side++)
+			if (node->child[side] && extent_of(node->child[side])->largest > largest)
+				largest = extent_of(node->child[side])->largest;
+		if (extent->largest != largest)
+			return "a subtree's largest range is wrong";
+		if (!extent->size || (extent->addr | extent->size) & (((size_t)1 << ranges->page_shift) - 1))
+			return "a free range is empty or unaligned";
+		if (last && last->addr + last->size >= extent->addr)
+			return "free ranges touch or overlap";
+		*total += extent->size;
+		last = extent;
+	}
+	return NULL;
+}
+
+static const char *check_pools(const struct vmap_ranges *ranges, size_t *total)
+{
+	size_t n;
+
+	for (size_t index = 0; index < VMAP_POOL_PAGES; index++) {
+		n = 0;
+		for (const struct vmap_extent *extent = ranges->pool[index]; extent; extent = extent->next, n++) {
+			if (extent->size != (index + 1) << ranges->page_shift)
+				return "a pool holds a range of another size";
+			*total += extent->size;
+		}
+		if (n != ranges->pool_len[index] || n > VMAP_POOL_DEPTH)
+			return "a pool's length is wrong";
+	}
+	return NULL;
+}
+
+const char *check_ranges(const struct vmap_ranges *ranges)
+{
+	const char *wrong = check_tree(&ranges->tree);
+	size_t total = 0;
+
+	if (!wrong)
+		wrong = check_free_tree(ranges, &total);
+	if (!wrong)
+		wrong = check_pools(ranges, &total);
+	if (!wrong && total != ranges->free)
+		wrong = "the total of free bytes is wrong";
+	return wrong;
+}
+
+/* Every range of a space, for sorting. */
+struct ranges {
+	struct vmap_range *all;
+	size_t n, max;
+};
+
+static void add(struct ranges *list, const struct vmap_extent *extent)
+{
+	if (list->n == list->max) {
+		list->max = list->max ? 2 * list->max : 64;
+		list->all = realloc(list->all, list->max * sizeof(struct vmap_range));
+		if (!list->all)
+			abort();
+	}
+	list->all[list->n++] = (struct vmap_range){extent->addr, extent->size};
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	uintptr_t left = ((const struct vmap_range *)a)->addr, right = ((const struct vmap_range *)b)->addr;
+
+	return (left > right) - (left < right);
+}
+
+static const char *check_tiles(struct vmap_space *space)
+{
+	struct ranges list = {0};
+	uintptr_t at = space->base;
+	size_t i;
+
+	for (struct vmap_tree_node *node = vmap_tree_end(&space->ranges.tree, 0); node; node = vmap_tree_step(node, 1))
+		add(&list, extent_of(node));
+	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node; node = vmap_tree_step(node, 1))
+		add(&list, extent_of(node));
+	for (size_t index = 0; index < VMAP_POOL_PAGES; index++)
+		for (struct vmap_extent *extent = space->ranges.pool[index]; extent; extent = extent->next)
+			add(&list, extent);
+	qsort(list.all, list.n, sizeof(struct vmap_range), by_addr);
+	for (i = 0; i < list.n && list.all[i].addr == at; i++)
+		at += list.all[i].size;
+	free(list.all);
+	return i == list.n && at == space->base + space->size ? NULL : "ranges do not tile the space";
+}
+
+static void count(const struct vmap_area *area, struct vmap_stats *stats)
+{
+	if (area->state == VMAP_STATE_MAPPED) {
+		stats->areas++;
+		stats->mapped += area->size;
+		stats->guards += area->extent.size - area->size;
+	} else {
+		stats->lazy_areas++;
+		stats->lazy += area->extent.size;
+	}
+	stats->pages_held += area->pages->held ? area->pages->n : 0;
+}
+
+static const char *check_totals(struct vmap_space *space)
+{
+	struct vmap_stats counted = {0}, *kept = &space->stats;
+
+	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node; node = vmap_tree_step(node, 1))
+		count(vmap_tree_entry(node, struct vmap_area, extent.node), &counted);
+	if (counted.areas != kept->areas || counted.mapped != kept->mapped || counted.guards != kept->guards)
+		return "totals of live areas are wrong";
+	if (counted.lazy_areas != kept->lazy_areas || counted.lazy != kept->lazy || counted.pages_held != kept->pages_held)
+		return "totals of lazy areas or of references are wrong";
+	return NULL;
+}
+
+static const char *check_queue(struct vmap_space *space)
+{
+	size_t n = 0, bytes = 0;
+	uint64_t seq = 0;
+
+	for (struct vmap_extent *extent = space->lazy_first; extent; extent = extent->next, n++) {
+		const struct vmap_area *area = vmap_area_of(extent);
+
+		if (area->seq <= seq || area->state != VMAP_STATE_LAZY)
+			return "the queue is out of order";
+		seq = area->seq;
+		bytes += extent->size;
+		if (!extent->next && extent != space->lazy_last)
+			return "the queue's end is another";
+	}
+	if (n != space->stats.lazy_areas || bytes != space->lazy_pending)
+		return "the queue's totals are wrong";
+	return NULL;
+}
+
+const char *check_space(struct vmap_space *space)
+{
+	const char *wrong = check_ranges(&space->ranges);
+	size_t spares = 0;
+
+	for (struct vmap_extent *extent = space->spares.first; extent; extent = extent->next)
+		spares++;
+	if (!wrong && (spares != space->spares.n || spares > VMAP_SPARES_KEPT))
+		wrong = "the number of spare descriptors is wrong";
+	if (!wrong && space->ranges.starved)
+		wrong = "an allocation starves for ever";
+	if (!wrong)
+		wrong = check_tree(&space->areas);
+	if (!wrong)
+		wrong = check_tiles(space);
+	if (!wrong)
+		wrong = check_totals(space);
+	return wrong ? wrong : check_queue(space);
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Each hook call that can fail is made to fail, one after the other, in each operation; once alone, and once as the first of all
+ * later ones. The operation either overcomes it or fails; then nothing is left behind, and the same call succeeds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <vmap/vmap.h>
+#include "check.h"
+#include "softmmu.h"
+
+#define BASE ((uintptr_t)0x40000000)
+#define PAGE ((size_t)4096)
+#define SIZE (64 * PAGE)
+#define FRAMES 128
+
+/* One operation, and in what state of the space it is tried. */
+struct operation {
+	const char *name;
+	void (*prepare)(void); /* NULL: in an empty space */
+	int (*run)(void **addr);
+	void (*undo)(void *addr);
+	unsigned least; /* hook calls that can fail in it, at least */
+};
+
+static struct softmmu *mmu;
+static struct vmap_space *space;
+static struct vmap_page *pages[4];
+static void *prepared[16];
+static size_t n_prepared;
+
+static int map_pages(void **addr)
+{
+	return vmap_pages(space, pages, 4, NULL, addr);
+}
+
+static int map_in_the_middle(void **addr)
+{
+	struct vmap_options options = {.align = 16 * PAGE, .phase = 3 * PAGE, .flags = VMAP_PUT_PAGES};
+	int err;
+
+	softmmu_host(mmu)->page_get(mmu, pages, 4);
+	err = vmap_pages(space, pages, 4, &options, addr);
+	if (err)
+		softmmu_host(mmu)->page_put(mmu, pages, 4);
+	return err;
+}
+
+static int map_borrowed(void **addr)
+{
+	return vmap_pages(space, pages, 4, &(struct vmap_options){.flags = VMAP_BORROW}, addr);
+}
+
+static int alloc_mixed(void **addr)
+{
+	return vmap_alloc(space, 15 * PAGE, 2, NULL, addr);
+}
+
+static int alloc_large(void **addr)
+{
+	return vmap_alloc(space, 40 * PAGE, 3, NULL, addr);
+}
+
+static void unmap(void *addr)
+{
+	assert_int_equal(vmap_unmap(space, addr), 0);
+}
+
+static void release(void *addr)
+{
+	assert_int_equal(vmap_free(space, addr), 0);
+}
+
+static void prepare_alloc(size_t size)
+{
+	assert_int_equal(vmap_alloc(space, size, 0, NULL, &prepared[n_prepared]), 0);
+	n_prepared++;
+}
+
+/* The whole space waits for its flush, and so do most frames. */
+static void fill_with_lazy(void)
+{
+	for (size_t i = 0; i < 16; i++)
+		prepare_alloc(3 * PAGE);
+	while (n_prepared)
+		release(prepared[--n_prepared]);
+}
+
+/* Every second range is free. */
+static void fragment(void)
+{
+	for (size_t i = 0; i < 8; i++)
+		prepare_alloc(7 * PAGE);
+	for (size_t i = 0; i < 4; i++) {
+		release(prepared[i]);
+		prepared[i] = prepared[--n_prepared];
+	}
+	vmap_purge(space);
+}
+
+/* Undo what prepare left live, flush, and see that the space is as new. */
+static void check_nothing_left(void)
+{
+	struct vmap_stats stats;
+
+	while (n_prepared)
+		release(prepared[--n_prepared]);
+	vmap_purge(space);
+	assert_null(check_space(space));
+	vmap_space_stats(space, &stats);
+	assert_int_equal(stats.free, SIZE);
+	assert_int_equal(softmmu_frames_used(mmu), 4 + 3); /* pages[], one of them of order 2 */
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(softmmu_page_refs(mmu, pages[i]), 1);
+}
+
+static void begin(const struct operation *operation)
+{
+	struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = SIZE_MAX};
+
+	mmu = softmmu_create(BASE, SIZE, FRAMES);
+	assert_non_null(mmu);
+	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
+	assert_int_equal(softmmu_host(mmu)->page_alloc(mmu, 0, 3, pages), 0);
+	assert_int_equal(softmmu_host(mmu)->page_alloc(mmu, 2, 1, &pages[3]), 0);
+	if (operation->prepare)
+		operation->prepare();
+}
+
+static void end(void)
+{
+	check_nothing_left();
+	assert_int_equal(vmap_space_destroy(space), 0);
+	assert_int_equal(softmmu_descriptors(mmu), 0);
+	softmmu_host(mmu)->page_put(mmu, pages, 4);
+	assert_int_equal(softmmu_destroy(mmu), 0);
+}
+
+/* Try with the k-th call failing. false: the operation makes fewer calls. */
+static bool try(const struct operation *operation, unsigned hooks, unsigned k, bool sticky)
+{
+	struct vmap_stats before, after;
+	bool injected;
+	void *addr;
+	int err;
+
+	begin(operation);
+	vmap_space_stats(space, &before);
+	softmmu_inject(mmu, hooks, k, sticky);
+	err = operation->run(&addr);
+	injected = softmmu_injected(mmu);
+	softmmu_inject(mmu, 0, 0, false);
+	if (err) {
+		assert_true(injected);
+		assert_int_equal(err, -VMAP_ENOMEM);
+		assert_null(addr);
+		vmap_space_stats(space, &after);
+		assert_int_equal(after.areas, before.areas);
+		assert_int_equal(after.maps, before.maps);
+		assert_int_equal(after.free + after.lazy, before.free + before.lazy);
+		assert_int_equal(operation->run(&addr), 0);
+	} else {
+		assert_false(injected && sticky);
+	}
+	operation->undo(addr);
+	end();
+	return injected;
+}
+
+static void fail_every_call(const struct operation *operation)
+{
+	for (unsigned sticky = 0; sticky < 2; sticky++) {
+		unsigned k = 1;
+
+		while (try(operation, SOFTMMU_ANY, k, sticky))
+			k++;
+		if (k - 1 < operation->least)
+			fail_msg("%s makes %u calls that can fail, which is less than expected", operation->name, k - 1);
+	}
+}
+
+static void every_hook_call_may_fail(void **state)
+{
+	static const struct operation operations[] = {
+		{"map pages", NULL, map_pages, unmap, 4},
+		{"map in the middle of a range", NULL, map_in_the_middle, unmap, 4},
+		{"map borrowed pages", NULL, map_borrowed, unmap, 4},
+		{"alloc pages of mixed orders", NULL, alloc_mixed, release, 7},
+		{"map pages in a full space", fill_with_lazy, map_pages, unmap, 2},
+		{"alloc in a full space", fill_with_lazy, alloc_large, release, 3},
+		{"map pages between others", fragment, map_pages, unmap, 2},
+		{"map in the middle of holes", fragment, map_in_the_middle, unmap, 2},
+		{"alloc between others", fragment, alloc_mixed, release, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+		fail_every_call(&operations[i]);
+}
+
+/* Making a space takes descriptors, too. */
+static void making_a_space_may_fail(void **state)
+{
+	struct vmap_space_config config = {.base = BASE, .size = SIZE};
+	unsigned failed = 0;
+	int err;
+
+	(void)state;
+	mmu = softmmu_create(BASE, SIZE, FRAMES);
+	assert_non_null(mmu);
+	for (unsigned k = 1;; k++) {
+		softmmu_inject(mmu, SOFTMMU_ANY, k, false);
+		err = vmap_space_create(softmmu_host(mmu), &config, &space);
+		if (!err)
+			break;
+		failed++;
+		assert_int_equal(err, -VMAP_ENOMEM);
+		assert_null(space);
+		assert_int_equal(softmmu_descriptors(mmu), 0);
+	}
+	assert_int_equal(failed, 2);
+	assert_int_equal(vmap_space_destroy(space), 0);
+	assert_int_equal(softmmu_destroy(mmu), 0);
+}
+
+/* Unmapping, purging and ending a space allocate nothing, so that they cannot fail. */
+static void giving_back_needs_no_memory(void **state)
+{
+	static const struct operation none = {.name = "none"};
+	void *mapped, *allocated;
+
+	(void)state;
+	begin(&none);
+	assert_int_equal(map_pages(&mapped), 0);
+	assert_int_equal(alloc_mixed(&allocated), 0);
+	prepare_alloc(5 * PAGE);
+	prepare_alloc(9 * PAGE);
+	release(prepared[--n_prepared]);
+	softmmu_inject(mmu, SOFTMMU_ANY, 1, true);
+	unmap(mapped);
+	vmap_purge(space);
+	release(allocated);
+	check_nothing_left();
+	assert_int_equal(vmap_space_destroy(space), 0);
+	assert_false(softmmu_injected(mmu));
+	softmmu_host(mmu)->page_put(mmu, pages, 4);
+	assert_int_equal(softmmu_destroy(mmu), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_hook_call_may_fail),
+		cmocka_unit_test(making_a_space_may_fail),
+		cmocka_unit_test(giving_back_needs_no_memory),
+	};
+
+	return cmocka_run_group_tests_name("inject", tests, NULL, NULL);
+}

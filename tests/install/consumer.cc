@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A C++ program against the installed library: the umbrella header, the whole path from pages to a view and back, an error by name.
+// A C++ program against the installed library: from pages to a view and back, an error by name.
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>

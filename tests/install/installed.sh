@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# installed.sh BUILD SOURCE PREFIX LIBDIR SBINDIR CC CXX: install into an empty tree, then use that tree as a stranger would: every header
-# alone in C and C++, a C and a C++ program, shared and static, with nothing but what pkg-config says, and the tool.
+# installed.sh BUILD SOURCE PREFIX LIBDIR SBINDIR MANDIR CC CXX: install into an empty tree, then use it as a stranger would: every
+# header alone in C and C++, a C and a C++ program, shared and static, with nothing but what pkg-config says; the tool and its page.
 set -eu
-build=$1 source=$2 prefix=$3 libdir=$4 sbindir=$5 cc=$6 cxx=$7
+build=$1 source=$2 prefix=$3 libdir=$4 sbindir=$5 mandir=$6 cc=$7 cxx=$8
 here=$source/tests/install
 warnings='-Wall -Wextra -Werror -pedantic'
 
@@ -37,7 +37,8 @@ grep -q ' T vmap_pages$' "$tree/static" || fail 'libvmap.a does not have vmap_pa
 awk 'NF == 3 && $3 !~ /^vmap_/ { print "not our name: " $3; bad = 1 } END { exit bad }' "$tree/shared" "$tree/static"
 readelf -d "$libs/libvmap.so" | grep -q 'SONAME.*\[libvmap\.so\.0\]' || fail 'libvmap.so has another SONAME than libvmap.so.0'
 
-export PKG_CONFIG_LIBDIR="$libs/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$tree" PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
+export PKG_CONFIG_LIBDIR="$libs/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$tree"
+export PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1
 pkg-config --exists --print-errors libvmap
 cflags=$(pkg-config --cflags libvmap)
 
@@ -56,4 +57,7 @@ use() {
 use c "$cc -std=gnu11" "$source/examples/view.c" 'across |the border'
 use cxx "$cxx -std=c++17" "$here/consumer.cc" 'backwards and forwards'
 
-"$tree$prefix/$sbindir/xfs_replay" -V | grep -qF "$(pkg-config --modversion libvmap)" || fail 'xfs_replay does not say its version'
+# The tool and its manual page.
+version=$(pkg-config --modversion libvmap)
+"$tree$prefix/$sbindir/xfs_replay" -V | grep -qF "$version" || fail "xfs_replay does not say that it is of version $version"
+[ -s "$tree$prefix/$mandir/man8/xfs_replay.8" ] || fail 'xfs_replay has no manual page'

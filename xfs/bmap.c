@@ -3,11 +3,11 @@
  * Block maps
  *
  * A fork maps file blocks to disk blocks: by a list of packed extents in the inode, or, when those do not fit, by a btree whose
- * root is in the inode. Both end up as one sorted array. The btree is read as its leaves hang together: down its left edge once, then from
- * sibling to sibling, so that each block is read once and only one is held.
+ * root is in the inode. Both end up as one sorted array. The btree is read as its leaves hang together: down its left edge
+ * once, then from sibling to sibling, so that each block is read once and only one is held.
  *
- * Why it ends on hostile input: the descent loses a level with each block, and there are at most nine; a leaf must hold
- * at least one mapping, and each must lie behind all that were read before, so no leaf can come twice; and the mappings together
+ * Why it ends on hostile input: the descent loses a level with each block, and there are at most nine; a leaf must hold at
+ * least one mapping, and each must lie behind all that were read before, so no leaf can come twice; and the mappings together
  * may not be more than the inode has blocks. Memory grows with what was read, never with what a header promises.
  */
 #include "bmap.h"

@@ -19,20 +19,23 @@ struct xr_bmap {
 };
 
 /*
- * Read a fork's mappings from its extent list or its btree. A fork in another format (local, device, none) has none: *map is empty,
- * 0. -EUCLEAN: damaged (said), *map has what came before the damage; -EIO likewise; -ENOMEM. Whatever was returned, the caller
- * calls xr_bmap_free(). Ends for every input: each btree block must add mappings behind those that were read already, and there
- * can be no more of them than the inode claims blocks.
+ * Read a fork's mappings from its extent list or its btree. A fork in another format (local, device, none) has none: *map is
+ * empty, 0. -EUCLEAN: damaged (said), *map has what came before the damage; -EIO likewise; -ENOMEM. Whatever was returned, the
+ * caller calls xr_bmap_free(). Ends for every input: each btree block must add mappings behind those that were read already,
+ * and there can be no more of them than the inode claims blocks.
  */
 int xr_bmap_read(const struct xr_fs *fs, const struct xr_inode *inode, enum xr_fork fork, struct xr_bmap *map);
 void xr_bmap_free(struct xr_bmap *map);
 
-/* The first mapping that ends behind file block offset, or NULL: it holds offset, or offset is in the hole before it. O(log n). */
+/*
+ * The first mapping that ends behind file block offset, or NULL: it holds offset, or offset is in the hole before it. O(log n).
+ */
 const struct xr_mapping *xr_bmap_find(const struct xr_bmap *map, uint64_t offset);
 
 /*
- * Gather count file blocks from offset on as extents for xr_buf_get(), neighbours merged, into extents (room for count). Returns how many
- * there are; 0 where a part is a hole or unwritten, or lies on the realtime device. count <= 128 (a 64 KiB directory block of 512 byte blocks).
+ * Gather count file blocks from offset on as extents for xr_buf_get(), neighbours merged, into extents (room for count).
+ * Returns how many there are; 0 where a part is a hole or unwritten, or lies on the realtime device. count <= 128 (a 64 KiB
+ * directory block of 512 byte blocks).
  */
 #define XR_BMAP_GATHER_MAX 128u
 size_t xr_bmap_gather(const struct xr_fs *fs, const struct xr_bmap *map, uint64_t offset, uint32_t count,

@@ -2,11 +2,12 @@
 /*
  * Copying an image
  *
- * Images are mostly holes, and often on filesystems that can share blocks, so the ways to copy are tried from the cheapest on. The destination starts as
- * one hole of the full size: what is not written reads as zeros, in every method. A way that turns out to be unsupported in the middle leaves what it copied
- * and the next goes on from there.
+ * Images are mostly holes, and often on filesystems that can share blocks, so the ways to copy are tried from the cheapest on.
+ * The destination starts as one hole of the full size: what is not written reads as zeros, in every method. A way that turns
+ * out to be unsupported in the middle leaves what it copied and the next goes on from there.
  *
- * The name OUT appears by a rename that refuses to replace: nobody's file is overwritten, and no half recovered image is ever called OUT.
+ * The name OUT appears by a rename that refuses to replace: nobody's file is overwritten, and no half recovered image is ever
+ * called OUT.
  */
 #include "copy.h"
 
@@ -49,7 +50,10 @@ static bool clone_all(const struct job *job)
 	return ftruncate(job->copy->fd, (off_t)job->from->size) == 0;
 }
 
-/* [*at, *end): the next piece from *at on that is not a hole; *at is size when there is none. Where holes are unknown, everything. */
+/*
+ * [*at, *end): the next piece from *at on that is not a hole; *at is size when there is none. Where holes are unknown,
+ * everything.
+ */
 static void next_piece(const struct xr_dev *from, uint64_t *at, uint64_t *end)
 {
 	off_t data = lseek(from->fd, (off_t)(from->start + *at), SEEK_DATA), hole;

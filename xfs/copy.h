@@ -8,8 +8,9 @@
 /*
  * --output: recover into a copy
  *
- * The copy is made and recovered under a temporary name beside OUT, and gets OUT's name only when it is whole, in one step: a file called OUT
- * is either a finished recovery or not there. Whoever is killed meanwhile leaves a file named OUT.xfs_replay-XXXXXX, to be deleted.
+ * The copy is made and recovered under a temporary name beside OUT, and gets OUT's name only when it is whole, in one step: a
+ * file called OUT is either a finished recovery or not there. Whoever is killed meanwhile leaves a file named
+ * OUT.xfs_replay-XXXXXX, to be deleted.
  */
 
 /* How it was copied, from the cheapest on; each falls back to the next where the filesystem cannot do it. */
@@ -30,16 +31,16 @@ struct xr_copy {
 };
 
 /*
- * Copy all of from to a new file beside out, beginning with method first (XR_COPY_CLONE, but for tests). The file gets the image's
- * permission bits, or 0600 from a block device. progress may be NULL. -EEXIST (said): there is something called out, whatever it is;
- * other errors are said. On failure nothing is left behind.
+ * Copy all of from to a new file beside out, beginning with method first (XR_COPY_CLONE, but for tests). The file gets the
+ * image's permission bits, or 0600 from a block device. progress may be NULL. -EEXIST (said): there is something called out,
+ * whatever it is; other errors are said. On failure nothing is left behind.
  */
 int xr_copy_begin(struct xr_copy *copy, const struct xr_dev *from, const char *out, enum xr_copy_method first,
 		  struct xr_progress *progress, const struct xr_msg *msg);
 
 /*
- * The copy is finished: bring it to stable storage and give it its name. On failure, also when something called out has appeared meanwhile (-EEXIST),
- * as xr_copy_abort(). Either way only method and bytes of *copy still mean something.
+ * The copy is finished: bring it to stable storage and give it its name. On failure, also when something called out has
+ * appeared meanwhile (-EEXIST), as xr_copy_abort(). Either way only method and bytes of *copy still mean something.
  */
 int xr_copy_commit(struct xr_copy *copy);
 

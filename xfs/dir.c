@@ -2,16 +2,17 @@
 /*
  * Directories
  *
- * Names live in the inode (shortform) or in data blocks: all file blocks below the 32 GiB mark, in units of the directory block, which is
- * one fs block or up to 128. The fs blocks of one directory block need not be neighbours on the disk. Entries run from header to
- * end in multiples of 8 bytes, straight across those borders: a name may begin in one extent and end in the next. So a block is asked for as a
- * list of extents and comes back as one piece of memory, and nothing here knows where it came from.
+ * Names live in the inode (shortform) or in data blocks: all file blocks below the 32 GiB mark, in units of the directory
+ * block, which is one fs block or up to 128. The fs blocks of one directory block need not be neighbours on the disk. Entries
+ * run from header to end in multiples of 8 bytes, straight across those borders: a name may begin in one extent and end in the
+ * next. So a block is asked for as a list of extents and comes back as one piece of memory, and nothing here knows where it
+ * came from.
  *
- * A single-block directory keeps its hash index at the end of that block; the names end where the index begins. In all
- * other forms the index has blocks of its own, above the mark, which a listing does not need.
+ * A single-block directory keeps its hash index at the end of that block; the names end where the index begins. In all other
+ * forms the index has blocks of its own, above the mark, which a listing does not need.
  *
- * Every block is checked as a whole (magic, checksum, owner, address, UUID) before a name is taken from it, and walked once
- * to check its shape before the first name is handed out: a damaged block gives no names rather than some.
+ * Every block is checked as a whole (magic, checksum, owner, address, UUID) before a name is taken from it, and walked once to
+ * check its shape before the first name is handed out: a damaged block gives no names rather than some.
  */
 #include "dir.h"
 #include "bmap.h"

@@ -6,8 +6,8 @@
 #include "sb.h"
 
 /*
- * A filesystem to look at: its superblock, and its blocks through the buffer cache. Over an overlay cache that the log was replayed
- * into, everything below sees the filesystem as recovered. Nothing here ever marks a buffer dirty. V5 only.
+ * A filesystem to look at: its superblock, and its blocks through the buffer cache. Over an overlay cache that the log was
+ * replayed into, everything below sees the filesystem as recovered. Nothing here ever marks a buffer dirty. V5 only.
  */
 struct xr_fs {
 	const struct xr_sb *sb;

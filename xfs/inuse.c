@@ -2,12 +2,13 @@
 /*
  * In use?
  *
- * The kernel shows who uses a block device in two places: the mount table, and the device's directory in sysfs. A file has no such
- * place; but it is used as a filesystem only through a loop device, and each loop device names its backing file. So the question about
- * a file becomes one about the loop devices attached to it, and the question about a device is asked of its partitions too.
+ * The kernel shows who uses a block device in two places: the mount table, and the device's directory in sysfs. A file has no
+ * such place; but it is used as a filesystem only through a loop device, and each loop device names its backing file. So the
+ * question about a file becomes one about the loop devices attached to it, and the question about a device is asked of its
+ * partitions too.
  *
- * Nothing here is exact: a mount in another namespace is not in our table. It is there to give a helpful answer in the
- * common cases; O_EXCL and the locks stand behind it.
+ * Nothing here is exact: a mount in another namespace is not in our table. It is there to give a helpful answer in the common
+ * cases; O_EXCL and the locks stand behind it.
  */
 #include "inuse.h"
 

@@ -2,8 +2,8 @@
 /*
  * Progress
  *
- * A carriage return, the line, and "erase to the end of the line" are all that is asked of the terminal. The throttle is the clock, not a count
- * of calls: steps of the work differ in length.
+ * A carriage return, the line, and "erase to the end of the line" are all that is asked of the terminal. The throttle is the
+ * clock, not a count of calls: steps of the work differ in length.
  */
 #include "progress.h"
 

@@ -18,7 +18,10 @@ struct xr_progress {
 	uint64_t next; /* do not draw before this time, nanoseconds of the monotonic clock */
 };
 
-/* out is usually stderr; wanted false (--json, quiet): never draw. The line comes only when the work takes more than a tenth of a second. */
+/*
+ * out is usually stderr; wanted false (--json, quiet): never draw. The line comes only when the work takes more than a tenth of
+ * a second.
+ */
 void xr_progress_init(struct xr_progress *progress, FILE *out, bool wanted);
 
 /* done of all (any unit, all may be 0) of what, a few words, are done. Cheap: may be called often. */

@@ -2,9 +2,9 @@
 /*
  * The realtime bitmap
  *
- * One bit for each realtime extent, set while it is free, in 32-bit words of the writer's byte order, without headers. Counting does not
- * depend on the order of whole words; only the last one, which may reach behind the last extent, is looked at bit by bit, as
- * little-endian kernels write it.
+ * One bit for each realtime extent, set while it is free, in 32-bit words of the writer's byte order, without headers. Counting
+ * does not depend on the order of whole words; only the last one, which may reach behind the last extent, is looked at bit by
+ * bit, as little-endian kernels write it.
  */
 #include "rtbitmap.h"
 #include "bmap.h"

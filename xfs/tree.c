@@ -6,12 +6,12 @@
  * names of one directory, sorted.
  *
  * The order is that of the full paths' bytes, which sorting names alone does not give: '/' sorts behind '-', so "/a-b" belongs
- * between "/a" and "/a/c". But all paths under a directory begin with its name and a '/' and so lie together. A directory is therefore two
- * items in its parent's frame: its name, and later its contents, sorted as its name with a '/' behind it. When the first was visited it
- * becomes the second and moves back to its place.
+ * between "/a" and "/a/c". But all paths under a directory begin with its name and a '/' and so lie together. A directory is
+ * therefore two items in its parent's frame: its name, and later its contents, sorted as its name with a '/' behind it. When
+ * the first was visited it becomes the second and moves back to its place.
  *
- * Why it ends: each directory is entered once (the set of visited inodes), and directories together can have no more blocks than
- * the filesystem (the budget of dir.h).
+ * Why it ends: each directory is entered once (the set of visited inodes), and directories together can have no more blocks
+ * than the filesystem (the budget of dir.h).
  */
 #include "tree.h"
 #include "dir.h"

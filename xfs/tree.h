@@ -42,15 +42,17 @@ int xr_tree_walk(const struct xr_fs *fs, xr_tree_fn *fn, void *arg, struct xr_tr
  *
  *   MODE NLINK UID GID SIZE MTIME INO PATH[ -> TARGET]
  *
- * MODE as ls -l has it; SIZE in bytes, "MAJOR,MINOR" for device nodes; MTIME as 2026-11-22T10:20:30.123456789Z; PATH and TARGET escaped by
- * xr_escape(). The form is stable: scripts may read it. Errors as xr_tree_walk(); -EIO (said): out could not be written.
+ * MODE as ls -l has it; SIZE in bytes, "MAJOR,MINOR" for device nodes; MTIME as 2026-11-22T10:20:30.123456789Z; PATH and TARGET
+ * escaped by xr_escape(). The form is stable: scripts may read it. Errors as xr_tree_walk(); -EIO (said): out could not be
+ * written.
  */
 int xr_tree_print(const struct xr_fs *fs, FILE *out, struct xr_tree_result *result);
 
 /*
- * The same as a JSON array of objects: path, ino, type ("file", "directory", "symlink", "block", "char", "fifo", "socket"), mode (permission
- * bits in octal, a string), nlink, uid, gid, projid, gen, size or (devices) major and minor, atime, mtime, ctime, crtime, target
- * (symlinks), and where they are not 0 flags, flags2 and DMAPI's dmevmask and dmstate. *array is the caller's; NULL on failure.
+ * The same as a JSON array of objects: path, ino, type ("file", "directory", "symlink", "block", "char", "fifo", "socket"),
+ * mode (permission bits in octal, a string), nlink, uid, gid, projid, gen, size or (devices) major and minor, atime, mtime,
+ * ctime, crtime, target (symlinks), and where they are not 0 flags, flags2 and DMAPI's dmevmask and dmstate. *array is the
+ * caller's; NULL on failure.
  */
 int xr_tree_json(const struct xr_fs *fs, json_t **array, struct xr_tree_result *result);
 

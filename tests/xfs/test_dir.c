@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Directories: every form, directory blocks of several extents, and damage. mkfs lays blocks out in one piece, so the tests scatter them: they
- * swap fs blocks on the disk and write the block map that says so, as a list and as a btree.
+ * Directories: every form, directory blocks of several extents, and damage. mkfs lays blocks out in one piece, so the tests
+ * scatter them: they swap fs blocks on the disk and write the block map that says so, as a list and as a btree.
  */
 #include "fsbuild.h"
 
@@ -123,8 +123,8 @@ static uint64_t block_at(const struct xr_bmap *map, uint64_t offset)
 }
 
 /*
- * Turn the first n data blocks of the directory around on the disk: the last changes place with the first. Writes the records of the new
- * map, one for each of them, the rest of the old map behind, to records. Returns how many.
+ * Turn the first n data blocks of the directory around on the disk: the last changes place with the first. Writes the records
+ * of the new map, one for each of them, the rest of the old map behind, to records. Returns how many.
  */
 static uint32_t scatter(const struct xr_inode *dir, uint32_t n, uint8_t *records)
 {

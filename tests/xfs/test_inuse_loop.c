@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who uses an image, with the kernel's own tables: a loop device, then a mount. Needs root, loop devices, mkfs.xfs; else skipped (77). */
+/*
+ * Who uses an image, with the kernel's own tables: a loop device, then a mount. Needs root, loop devices, mkfs.xfs; else
+ * skipped (77).
+ */
 #include "support.h"
 
 #include <errno.h>

@@ -53,6 +53,10 @@ twice) twice=logbsize=256k ;;
 orphans) load+=(--orphans=40) expect=2 ;;
 cow) load+=(--cow=12) expect=2 ;;
 race) mkfs=(-m rmapbt=1) load=(--ops=800 --reflink --race) expect=any ;;
+scattered)
+  # Never to be mounted: this kernel dies of it.
+  mkfs=(-n size=65536 -m "reflink=0,finobt=0,inobtcount=0") load=(--ops=200 --tidy --scatter) expect=refused
+  ;;
 *) fail "unknown geometry $geometry" ;;
 esac
 
@@ -136,12 +140,27 @@ check_tree() {
   unchanged "$D" "$work/report" "--tree"
 }
 
+# A log with pieces of directory blocks: our scan finds them, the tool will have nothing to do with it.
+check_refused() {
+  (check_dirty "$D") 2>"$work/scan" && fail "the log has no piece of a directory block"
+  grep -q 'not safe to mount' "$work/scan" || fail "$(cat "$work/scan")"
+  [ "$replay" != kernel ] || skip "this kernel must not recover it"
+  copy_image "$D" "$T"
+  run_tool 1 "$T/img"
+  unchanged "$D" "$T" "a refused replay"
+  grep -i 'director' "$work/said" || fail "no word about directories: $(cat "$work/said")"
+}
+
 need_kernel
 [ "$replay" = kernel ] || [ -x "$replay" ] || skip "$replay is not built"
 seed=${IMAGE_SEED:-1}
 D=$work/dirty K=$work/kernel T=$work/tool
 
 make_image "$D"
+if [ "$expect" = refused ]; then
+  check_refused
+  exit
+fi
 check_dirty "$D"
 echo "$geometry: log blocks $log_tail to $log_head"
 [ -z "$wrap" ] || [ "$log_head" -lt "$log_tail" ] || fail "the log did not wrap"

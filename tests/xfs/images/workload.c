@@ -32,7 +32,7 @@ struct options {
 	uint64_t seed, ops, tail_ops, sync_every, freeze_every, orphans, cow;
 	const char *wrap; /* directory with log_head_lsn and log_tail_lsn */
 	const char *shutdown;
-	int reflink, tidy, race;
+	int reflink, tidy, race, scatter;
 };
 
 static int said(int rc, const char *what)
@@ -179,6 +179,34 @@ static int leave_cow(int root, uint64_t n)
 }
 
 /*
+ * Directory blocks in pieces: all space is taken, then single blocks are freed, far too many for one directory, none beside another. The
+ * directory grows by hard links, since new inodes would need space in one piece. Made for filesystems whose directory block is larger
+ * than theirs, without reservations (no finobt, rmapbt, reflink).
+ */
+static int scatter_directory(int root)
+{
+	struct xfs_fsop_resblks none = {0};
+	int ballast = openat(root, "ballast", O_RDWR | O_CREAT | O_EXCL, 0600);
+	char name[128];
+	off_t end = 0;
+	int rc = ballast < 0 || mkdirat(root, "scattered", 0700) ? said(-1, "ballast") : 0;
+
+	if (!rc)
+		rc = said(ioctl(root, XFS_IOC_SET_RESBLKS, &none), "giving up the reserve");
+	for (off_t step = 64 << 20; !rc && step >= 4096; step /= 2)
+		while (!fallocate(ballast, 0, end, step))
+			end += step;
+	for (off_t block = 0; !rc && block < 1000; block++)
+		rc = said(fallocate(ballast, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, block * 8192, 4096),
+			  "freeing single blocks");
+	for (unsigned i = 0; !rc && i < 3000; i++) {
+		snprintf(name, sizeof(name), "scattered/a name that takes up a good part of a directory block %u", i);
+		rc = said(linkat(root, "ballast", root, name, 0), name);
+	}
+	return rc;
+}
+
+/*
  * A child that clones and empties a fragmented file for ever: wherever the shutdown hits it, a chain of deferred work is
  * probably under way.
  */
@@ -238,6 +266,8 @@ static int run(const char *mnt, const struct options *o)
 		rc = leave_orphans(root, o->orphans);
 	if (!rc && o->cow)
 		rc = leave_cow(root, o->cow);
+	if (!rc && o->scatter)
+		rc = scatter_directory(root);
 	if (!rc && o->race)
 		rc = race(root, &child);
 	if (!rc)
@@ -256,7 +286,7 @@ static int run(const char *mnt, const struct options *o)
 static int usage(void)
 {
 	fputs("usage: workload [--seed=N] [--ops=N] [--tail-ops=N] [--sync-every=N] [--freeze-every=N] [--wrap=SYSFS-LOG-DIR]\n"
-	      "                [--orphans=N] [--cow=N] [--race] [--tidy] [--reflink] [--shutdown=flush|noflush|none] "
+	      "                [--orphans=N] [--cow=N] [--race] [--scatter] [--tidy] [--reflink] [--shutdown=flush|noflush|none] "
 	      "MOUNTPOINT\n",
 	      stderr);
 	return 2;
@@ -265,19 +295,13 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	struct options o = {.seed = 1, .ops = 1000, .shutdown = "flush"};
-	const struct option longs[] = {{"seed", 1, NULL, 's'},
-				       {"ops", 1, NULL, 'o'},
-				       {"tail-ops", 1, NULL, 't'},
-				       {"sync-every", 1, NULL, 'y'},
-				       {"freeze-every", 1, NULL, 'f'},
-				       {"wrap", 1, NULL, 'w'},
-				       {"orphans", 1, NULL, 'u'},
-				       {"cow", 1, NULL, 'c'},
-				       {"race", 0, &o.race, 1},
-				       {"tidy", 0, &o.tidy, 1},
-				       {"reflink", 0, &o.reflink, 1},
-				       {"shutdown", 1, NULL, 'd'},
-				       {NULL, 0, NULL, 0}};
+	const struct option longs[] = {{"seed", 1, NULL, 's'},         {"ops", 1, NULL, 'o'},
+				       {"tail-ops", 1, NULL, 't'},     {"sync-every", 1, NULL, 'y'},
+				       {"freeze-every", 1, NULL, 'f'}, {"wrap", 1, NULL, 'w'},
+				       {"orphans", 1, NULL, 'u'},      {"cow", 1, NULL, 'c'},
+				       {"race", 0, &o.race, 1},        {"scatter", 0, &o.scatter, 1},
+				       {"tidy", 0, &o.tidy, 1},        {"reflink", 0, &o.reflink, 1},
+				       {"shutdown", 1, NULL, 'd'},     {NULL, 0, NULL, 0}};
 	uint64_t *numbers[128] = {['s'] = &o.seed,         ['o'] = &o.ops,     ['t'] = &o.tail_ops, ['y'] = &o.sync_every,
 				  ['f'] = &o.freeze_every, ['u'] = &o.orphans, ['c'] = &o.cow};
 	int c;

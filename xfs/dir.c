@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #define DATA_HEADER ((uint32_t)sizeof(struct xfs_dir3_data_hdr))
@@ -36,14 +37,37 @@ struct scan {
 	xr_dirent_fn *fn;
 	void *arg;
 	bool has_ftype;
+	/* Directory blocks from..to, skipped because of what, and not said yet: a run of them is one line. */
+	const char *what;
+	uint64_t from, to;
 };
+
+static void say_skipped(struct scan *scan)
+{
+	char blocks[64];
+
+	if (!scan->what)
+		return;
+	if (scan->from == scan->to)
+		snprintf(blocks, sizeof(blocks), "block %" PRIu64, scan->from);
+	else
+		snprintf(blocks, sizeof(blocks), "blocks %" PRIu64 " to %" PRIu64 ", each", scan->from, scan->to);
+	xr_say(scan->fs->msg, XR_WARN,
+	       "directory inode %" PRIu64 ", directory %s: %s; its names are skipped, check with xfs_repair -n", scan->dir->ino,
+	       blocks, scan->what);
+	scan->what = NULL;
+}
 
 static void skip(struct scan *scan, const char *what, uint64_t block)
 {
 	scan->all->damaged++;
-	xr_say(scan->fs->msg, XR_WARN,
-	       "directory inode %" PRIu64 ", directory block %" PRIu64 ": %s; its names are skipped, check with xfs_repair -n",
-	       scan->dir->ino, block, what);
+	if (scan->what == what && block == scan->to + 1) {
+		scan->to = block;
+		return;
+	}
+	say_skipped(scan);
+	scan->what = what;
+	scan->from = scan->to = block;
 }
 
 static bool name_ok(const uint8_t *name, uint32_t size)
@@ -234,24 +258,30 @@ static int blocks(struct scan *scan, const struct xr_bmap *map)
 	return error;
 }
 
+static int read_blocks(struct scan *scan)
+{
+	struct xr_bmap map;
+	int error = xr_bmap_read(scan->fs, scan->dir, XR_DATA_FORK, &map);
+
+	if (error == -EUCLEAN || error == -EIO) {
+		skip(scan, "its map is damaged from here on", map.n ? map.map[map.n - 1].offset >> scan->fs->sb->dirblklog : 0);
+		error = 0;
+	}
+	if (!error)
+		error = blocks(scan, &map);
+	xr_bmap_free(&map);
+	return error;
+}
+
 int xr_dir_read(const struct xr_fs *fs, const struct xr_inode *dir, struct xr_dir_scan *all, xr_dirent_fn *fn, void *arg)
 {
 	struct scan scan = {.fs = fs, .dir = dir, .all = all, .fn = fn, .arg = arg};
-	struct xr_bmap map;
 	int error;
 
 	if (!S_ISDIR(dir->mode))
 		return -EINVAL;
 	scan.has_ftype = fs->sb->incompat & XFS_SB_FEAT_INCOMPAT_FTYPE;
-	if (dir->format == XFS_DINODE_FMT_LOCAL)
-		return shortform(&scan);
-	error = xr_bmap_read(fs, dir, XR_DATA_FORK, &map);
-	if (error == -EUCLEAN || error == -EIO) {
-		skip(&scan, "its map is damaged from here on", map.n ? map.map[map.n - 1].offset >> fs->sb->dirblklog : 0);
-		error = 0;
-	}
-	if (!error)
-		error = blocks(&scan, &map);
-	xr_bmap_free(&map);
+	error = dir->format == XFS_DINODE_FMT_LOCAL ? shortform(&scan) : read_blocks(&scan);
+	say_skipped(&scan);
 	return error;
 }

@@ -28,8 +28,8 @@ struct xr_dir_scan {
 /*
  * Hand every name in dir to fn, from the inode, or from the directory's data blocks through its block map; the hash index
  * (leaf, node and free blocks) is not needed for that and not looked at. A directory block that consists of several scattered
- * extents is seen through one contiguous view. Each damaged block is warned of with one line, counted and skipped. fn is called
- * while a buffer is held. 0, what fn returned, -ENOMEM, -EINVAL (no directory).
+ * extents is seen through one contiguous view. Damaged blocks are counted and skipped, with one warning for each, or for a run
+ * of them with the same damage. fn is called while a buffer is held. 0, what fn returned, -ENOMEM, -EINVAL (no directory).
  */
 int xr_dir_read(const struct xr_fs *fs, const struct xr_inode *dir, struct xr_dir_scan *scan, xr_dirent_fn *fn, void *arg);
 

@@ -334,6 +334,25 @@ static void test_damaged_block(void **state)
 	test_fs_again(&fs);
 }
 
+/* A huge extent over blocks that are none of the directory's: skipped one by one, but said in one line. */
+static void test_run_of_damage(void **state)
+{
+	struct xr_inode dir = inode_of("/large");
+	uint8_t raw[2048], before[2048], *fork = get_fork(dir.ino, raw);
+	uint64_t damaged;
+
+	(void)state;
+	memcpy(before, raw, sizeof(before));
+	put_record(fork + 12 * 16, 4000, 5000, 4000);
+	xr_put_be64(raw + offsetof(struct xfs_dinode, di_nblocks), 5000);
+	put_inode(dir.ino, raw, XFS_DINODE_FMT_EXTENTS, 13);
+	assert_in_range(read_dir(dir.ino, &damaged).names, LARGE / 2, LARGE - 1); /* the fourth block's mapping made room */
+	assert_int_equal(damaged, 1000);
+	assert_said(&fs.t, "directory blocks 1000 to 1999, each: it is no directory data block");
+	test_fs_put(&fs, xr_ino_offset(&fs.sb, dir.ino), before, fs.sb.inodesize);
+	test_fs_again(&fs);
+}
+
 /* Directories together cannot have more blocks than the filesystem. */
 static void test_budget(void **state)
 {
@@ -372,9 +391,9 @@ static void test_callback_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),          cmocka_unit_test(test_scattered),     cmocka_unit_test(test_btree),
-		cmocka_unit_test(test_bad_extents),    cmocka_unit_test(test_damaged_block), cmocka_unit_test(test_budget),
-		cmocka_unit_test(test_callback_error),
+		cmocka_unit_test(test_forms),         cmocka_unit_test(test_scattered),      cmocka_unit_test(test_btree),
+		cmocka_unit_test(test_bad_extents),   cmocka_unit_test(test_damaged_block),  cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_run_of_damage), cmocka_unit_test(test_callback_error),
 	};
 
 	if (!test_fs_possible())

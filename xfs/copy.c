@@ -189,6 +189,18 @@ static int create(struct xr_copy *copy)
 	return copy->fd < 0 ? fail(copy, errno, "the copy cannot be made") : 0;
 }
 
+/* A file that has become shorter reads like a hole at its end, by every method: that would be no copy of it. */
+static int check_length(const struct xr_copy *copy, const struct xr_dev *from)
+{
+	struct stat st;
+
+	if (fstat(from->fd, &st))
+		return fail(copy, errno, "the image cannot be examined");
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < from->start + from->size)
+		return xr_fail(copy->msg, -EIO, "%s: became shorter while it was copied: somebody else writes to it", from->name);
+	return 0;
+}
+
 int xr_copy_begin(struct xr_copy *copy, const struct xr_dev *from, const char *out, enum xr_copy_method first,
 		  struct xr_progress *progress, const struct xr_msg *msg)
 {
@@ -204,6 +216,8 @@ int xr_copy_begin(struct xr_copy *copy, const struct xr_dev *from, const char *o
 	error = create(copy);
 	if (!error)
 		error = copy_all(copy, from, progress);
+	if (!error)
+		error = check_length(copy, from);
 	xr_progress_clear(progress);
 	if (error)
 		xr_copy_abort(copy);

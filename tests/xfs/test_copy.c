@@ -173,6 +173,15 @@ static void test_failures(void **state)
 	close(dev.fd);
 	dev.fd = fd;
 
+	/* It shrinks. */
+	for (int method = XR_COPY_CLONE; method <= XR_COPY_READ; method++) {
+		dev.size = SIZE + 4096;
+		assert_int_equal(begin(&copy, (enum xr_copy_method)method), -EIO);
+		assert_said(&t, "became shorter");
+		assert_int_equal(others(), 0);
+		dev.size = SIZE;
+	}
+
 	/* The disk is full, as far as we are concerned. */
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
 	limit = (struct rlimit){.rlim_cur = 4096, .rlim_max = old.rlim_max};

@@ -12,7 +12,7 @@
 
 #include "bytes.h"
 #include "copy.h"
-#include "finish.h"
+#include "finish/finish.h"
 #include "inuse.h"
 #include "report.h"
 #include "tree.h"

@@ -101,6 +101,24 @@ static inline uint64_t xr_get64(struct xr_order order, const void *p)
 	return order.big ? xr_be64(p) : xr_le64(p);
 }
 
+static inline void xr_put16(struct xr_order order, void *p, uint16_t v)
+{
+	v = order.big ? htobe16(v) : htole16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void xr_put32(struct xr_order order, void *p, uint32_t v)
+{
+	v = order.big ? htobe32(v) : htole32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void xr_put64(struct xr_order order, void *p, uint64_t v)
+{
+	v = order.big ? htobe64(v) : htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
 /*
  * CRC32C as XFS stores it: over size bytes at p, with the four bytes at crc_offset taken as zero; the result is what
  * belongs there, little-endian. xr_crc_ok() compares, xr_crc_update() stores. crc_offset + 4 <= size.

@@ -595,6 +595,11 @@ int xr_cache_flush(struct xr_cache *cache)
 	return ret;
 }
 
+int xr_cache_barrier(struct xr_cache *cache)
+{
+	return cache->write ? xr_dev_flush(cache->dev) : 0;
+}
+
 /* --- life --- */
 
 int xr_cache_create(struct xr_cache **out, const struct xr_dev *dev, struct vmap_process *process, bool write,

@@ -62,8 +62,11 @@ void xr_buf_dirty(struct xr_cache *cache, struct xr_buf *buf, size_t offset, siz
 /* Give the buffer back; buf->data must not be used any more. A zeroed or already given back buffer is left alone. */
 void xr_buf_put(struct xr_cache *cache, struct xr_buf *buf);
 
-/* Write every changed sector, in address order (nothing on an overlay cache). Not a barrier: see xr_dev_flush(). */
+/* Write every changed sector, in address order (nothing on an overlay cache). Not a barrier: see xr_cache_barrier(). */
 int xr_cache_flush(struct xr_cache *cache);
+
+/* What was flushed is on stable storage when this returns 0 (nothing to do on an overlay cache). */
+int xr_cache_barrier(struct xr_cache *cache);
 
 /* The length of the device in BBs. */
 uint64_t xr_cache_bbs(const struct xr_cache *cache);

@@ -18,6 +18,7 @@ struct xr_head {
 	uint32_t torn; /* records dropped from the end as torn writes */
 	uint32_t torn_block; /* where the first of them begins */
 	uint32_t records; /* records from tail to head */
+	bool cleared; /* nothing stale lies behind the head any more: see xr_append_begin() */
 };
 
 /*

@@ -36,6 +36,7 @@ struct xr_tx_buf {
 	unsigned type; /* XFS_BLFT_... */
 	bool cancelled;
 	uint32_t map[17]; /* bit n: chunk n was changed */
+	uint8_t *before; /* what it held when it was joined */
 	struct xr_buf buf;
 };
 
@@ -50,6 +51,9 @@ int xr_tx_begin(struct xr_tx **tx, struct xr_sb *sb, struct xr_cache *cache, con
 struct xr_sb *xr_tx_sb(struct xr_tx *tx);
 struct xr_cache *xr_tx_cache(struct xr_tx *tx);
 const struct xr_msg *xr_tx_msg(struct xr_tx *tx);
+
+/* The LSN that the transaction will have: what an inode or a dquot that carries its own gets. */
+uint64_t xr_tx_lsn(const struct xr_tx *tx);
 
 /*
  * Join a buffer: read it, or find it if it is part of the transaction already. type is what its log item will say (XFS_BLFT_...);
@@ -80,14 +84,18 @@ int xr_tx_done(struct xr_tx *tx, uint16_t type, uint64_t id, const struct xr_fre
 /* Bytes of log that the transaction would take now, headers and padding included. */
 uint64_t xr_tx_log_bytes(const struct xr_tx *tx);
 
+/* Whether the transaction fits in the log as it is, with some room to spare for what one more inode may add. */
+bool xr_tx_full(const struct xr_tx *tx);
+
 /*
- * Write the transaction to the log and wait until it is there, stamp its buffers with its LSN and let them be written; the transaction
- * is then empty and can be used for the next. head and sb->lsn advance. Everything that pass 2 changed must have been flushed to the disk before the
- * first commit. -ENOSPC: the log has no room between head and tail (nothing was written); -EIO; -ENOMEM; said.
+ * Write the transaction to the log and wait until it is there; then write the changed blocks, stamped with its LSN, to their places and wait for
+ * those too. The transaction is then empty and can be used for the next; head, with its tail, and sb->lsn have advanced. Everything that pass
+ * 2 changed must have been flushed to the disk before the first commit. -ENOSPC: the log has no room between head and tail; -EUCLEAN: a
+ * changed block is not what it was joined as (nothing was written in both cases); -EIO; -ENOMEM; said.
  */
 int xr_tx_commit(struct xr_tx *tx);
 
-/* End; what was not committed is forgotten, though the cache still shows it: drop that too. NULL is fine. */
+/* End; what was not committed is undone, in the cache too. NULL is fine. */
 void xr_tx_end(struct xr_tx *tx);
 
 #endif

@@ -15,8 +15,8 @@ int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const s
 
 /*
  * Make the log clean: clear what may be stale behind the head (section 5.1) and write an unmount record there (12.2). Everything that the
- * log holds must be on stable storage before. The log is on stable storage when this returns 0. -EIO, -ENOMEM, -EUCLEAN, said.
+ * log holds must be on stable storage before; head advances. The log is on stable storage when this returns 0. -EIO, -ENOMEM, -EUCLEAN, said.
  */
-int xr_finish_log(const struct xr_log *log, const struct xr_head *head);
+int xr_finish_log(const struct xr_log *log, struct xr_head *head);
 
 #endif

@@ -149,7 +149,7 @@ static void stamp(struct lb *lb, uint8_t *record, uint32_t headers, uint32_t blo
 		uint8_t *bb = record + (size_t)i * XR_BB;
 		uint32_t word = i - headers;
 
-		if (i >= headers) {
+		if (i >= headers && word / WORDS < headers) {
 			uint8_t *saved = word < WORDS ? record + H(cycle_data) : record + (size_t)(word / WORDS) * XR_BB + 4;
 			memcpy(saved + 4 * (size_t)(word % WORDS), bb, 4);
 		}

@@ -100,6 +100,23 @@ static void test_partly_zeroed(void **state)
 	assert_true(seen.t[4].pattern);
 }
 
+/* Zeros inside what was written: writes that never came. */
+static void test_hole_of_zeros(void **state)
+{
+	uint32_t blocks[12];
+
+	(void)state;
+	for (uint32_t i = 0; i < 12; i++)
+		blocks[i] = lb_record(&lb, i, 3000);
+	for (uint32_t i = 11; i > 1; i--) {
+		lb_zero(&lb, blocks[i] + 3, 1);
+		assert_int_equal(lb_find(&lb), 0);
+		assert_int_equal(lb.head.head, blocks[i]);
+		assert_int_equal(lb.head.torn, 1);
+		assert_int_equal(lb.head.records, i);
+	}
+}
+
 /* A record of which only the beginning came is no record. */
 static void test_incomplete(void **state)
 {
@@ -194,6 +211,29 @@ static void test_largest(void **state)
 	assert_dirty(1700, 2);
 	assert_int_equal(lb_walk(&lb, &seen), 0);
 	assert_true(seen.t[0].pattern && seen.t[1].pattern);
+}
+
+/* An old mkfs: one operation, padded to the stripe unit, and an h_size that knows nothing of it. It has one header block. */
+static void test_long_single(void **state)
+{
+	static const uint8_t padding[100000] = {0};
+
+	(void)state;
+	lb_begin(&lb, 4, 1900);
+	lb_op(&lb, 99, 0, padding, sizeof(padding));
+	lb_flush(&lb);
+	lb_record(&lb, 1, 3000);
+	assert_dirty(1900, 2);
+	assert_int_equal(lb_walk(&lb, &seen), 0);
+	assert_int_equal(seen.n, 1);
+	/* With two operations it is no such record, but a wrong one. */
+	lb_begin(&lb, 4, 1900);
+	lb_record(&lb, 1, 3000);
+	lb_op(&lb, 99, 0, NULL, 0);
+	lb_op(&lb, 99, 0, padding, sizeof(padding));
+	lb_flush(&lb);
+	assert_int_equal(lb_find(&lb), 0);
+	assert_int_equal(lb.head.torn, 1);
 }
 
 /* Sessions with another logbsize may stand between tail and head, in either order. */
@@ -414,10 +454,10 @@ static void test_no_crc(void **state)
 /* Tails that cannot be: nothing may run in circles, nothing may be taken for a log that is not there. */
 static void test_hostile_tail(void **state)
 {
+	/* The head will be block 336 in cycle 5. */
 	const uint64_t tails[] = {
-		xr_lsn(5, 2048), xr_lsn(5, UINT32_MAX), xr_lsn(5, 1000),
-		xr_lsn(4, 300),  xr_lsn(3, 1000),       xr_lsn(6, 300),
-		xr_lsn(4, 325),  xr_lsn(UINT32_MAX, 0), 0,
+		xr_lsn(5, 2048), xr_lsn(5, UINT32_MAX), xr_lsn(5, 1000), xr_lsn(4, 300),        xr_lsn(3, 1000),
+		xr_lsn(6, 300),  xr_lsn(4, 325),        xr_lsn(4, 336),  xr_lsn(UINT32_MAX, 0), 0,
 		UINT64_MAX,
 	};
 
@@ -426,6 +466,7 @@ static void test_hostile_tail(void **state)
 		lb_begin(&lb, 5, 300);
 		lb.tail_lsn = tails[i];
 		records(12, 700);
+		assert_int_equal(lb.block, 336);
 		assert_int_equal(lb_find(&lb), -EUCLEAN);
 		assert_said(&lb.said, "tail");
 	}
@@ -518,6 +559,7 @@ static void test_hole(void **state)
 	assert_int_equal(xr_dev_write(&lb.dev, old, XR_BB, (lb.log.daddr + blocks[6] + 2) * XR_BB), 0);
 	assert_int_equal(lb_find(&lb), 0);
 	assert_int_equal(lb.head.head, blocks[6]);
+	assert_int_equal(lb.head.torn, 1); /* found by its cycle: the whole records behind it were never looked at */
 	assert_int_equal(lb.head.records, 6);
 	/* The same before the physical end, with the head behind it. */
 	xr_put_be32(old, 4);
@@ -525,6 +567,7 @@ static void test_hole(void **state)
 	xr_ring_forget(lb.log.ring);
 	assert_int_equal(lb_find(&lb), 0);
 	assert_int_equal(lb.head.head, blocks[3]);
+	assert_int_equal(lb.head.torn, 1);
 	assert_int_equal(lb.head.cycle, 5);
 	assert_int_equal(lb.head.records, 3);
 }
@@ -583,12 +626,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_LOG(test_empty),
 		ON_LOG(test_partly_zeroed),
+		ON_LOG(test_hole_of_zeros),
 		ON_LOG(test_incomplete),
 		ON_LOG(test_clean),
 		ON_LOG(test_fresh),
 		ON_LOG(test_wrapped),
 		ON_LOG(test_wrapped_eight_headers),
 		ON_LOG(test_largest),
+		ON_LOG(test_long_single),
 		ON_LOG(test_mixed_sizes),
 		cmocka_unit_test_setup_teardown(test_long_log, open_long_log, close_log),
 		ON_LOG(test_torn),

@@ -226,7 +226,7 @@ int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t 
 	return err;
 }
 
-/* How many pages of order k hold base_pages in pages of at most this order: the remainder takes each smaller order at most once. */
+/* How many pages of order k there are among those that hold base_pages: of each order below the largest at most one. */
 static size_t pages_of_order(size_t base_pages, unsigned order, unsigned k)
 {
 	return k == order ? base_pages >> order : base_pages >> k & 1;

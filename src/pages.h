@@ -28,7 +28,7 @@ void vmap_page_array_index(struct vmap_page_array *array);
 /* Give the memory back, and nothing else. */
 void vmap_page_array_free(const struct vmap_host *host, struct vmap_page_array *array);
 
-/* The page that holds the base page with this number, counted from the array's begin, and which of that page's base pages it is. */
+/* The page that holds base page number of the array, and which of that page's own base pages it is. */
 struct vmap_page *vmap_page_array_at(const struct vmap_page_array *array, size_t number, size_t *within);
 
 #endif

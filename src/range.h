@@ -71,7 +71,7 @@ void vmap_ranges_init(struct vmap_ranges *ranges, unsigned page_shift);
 int vmap_ranges_take(struct vmap_ranges *ranges, struct vmap_request *request, struct vmap_spares *spares,
 		     struct vmap_extent **extent);
 
-/* Make this range free, together with its descriptor. Descriptors that coalescing leaves over go to spares, at most two. O(log n). */
+/* Make this range free; its descriptor goes with it. Up to two that coalescing leaves over go to spares. O(log n). */
 void vmap_ranges_give(struct vmap_ranges *ranges, struct vmap_extent *extent, struct vmap_spares *spares);
 
 /* Move up to VMAP_RANGES_BATCH ranges out of the pools into the tree. false: the pools are empty now. */

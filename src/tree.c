@@ -3,9 +3,9 @@
  * Theory: an AVL tree with parent pointers.
  *
  * Sibling subtrees differ in height by at most one, so n nodes are at most 1.45 * log2(n) deep: 40 levels hold more nodes
- * than fit into memory beside what they describe. Every change is local and is followed by one walk from the lowest changed node up
- * to the root, which restores height, balance and the user's augmentation of each node it passes. The walk never stops
- * early: an augmented value can change where no height did, and a path of some 40 nodes is cheap. No recursion.
+ * than fit into memory beside what they describe. Every change is local and is followed by one walk from the lowest changed
+ * node up to the root, which restores height, balance and the user's augmentation of each node it passes. The walk never
+ * stops early: an augmented value can change where no height did, and a path of some 40 nodes is cheap. No recursion.
  */
 #include "tree.h"
 

@@ -36,8 +36,8 @@ struct vmap_space_config {
 };
 
 /*
- * Totals, all kept up to date as things happen: reading them never walks anything. Sizes in bytes. An area counts as live from the
- * moment its addresses are reserved until its unmapping begins, and as lazy from there until its addresses are free.
+ * Totals, all kept up to date as things happen: reading them never walks anything. Sizes in bytes. An area counts as live
+ * from the moment its addresses are reserved until its unmapping begins, and as lazy from there until its addresses are free.
  */
 struct vmap_stats {
 	size_t areas; /* live areas */

@@ -147,10 +147,9 @@ static void protection_holds(void **state)
 		unsigned asked, given;
 		bool writes;
 	} cases[] = {
-		{0, VMAP_READ | VMAP_WRITE, true},
-		{VMAP_READ, VMAP_READ, false},
-		{VMAP_WRITE, VMAP_READ | VMAP_WRITE, true},
-		{VMAP_READ | VMAP_WRITE, VMAP_READ | VMAP_WRITE, true},
+		{0, VMAP_READ | VMAP_WRITE, true},          {VMAP_READ, VMAP_READ, false},
+		{VMAP_WRITE, VMAP_READ | VMAP_WRITE, true}, {VMAP_READ | VMAP_WRITE, VMAP_READ | VMAP_WRITE, true},
+		{VMAP_EXEC, VMAP_READ | VMAP_EXEC, false},
 	};
 	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
 	struct vmap_area_info info;

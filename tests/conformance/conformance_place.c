@@ -179,7 +179,7 @@ static void limits_hold_to_the_byte(void **state)
 	bed_end(bed);
 }
 
-/* Many holes are long enough and none is aligned: the search gives up only when it has seen them all, and finds the one that is. */
+/* Many holes are long enough and none is aligned: the search gives up only when it has seen them all. */
 static void the_search_is_exact(void **state)
 {
 	struct conformance_bed *bed = bed_begin(state, SPACE, 0);

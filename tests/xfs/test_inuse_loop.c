@@ -43,9 +43,13 @@ static bool attach(const char *options)
 	return pclose(pipe) == 0 && got;
 }
 
+/* Once only: after that the device may be somebody else's. */
 static bool detach(void)
 {
-	return run("losetup -d %s%s", loop, "") == 0;
+	bool done = run("losetup -d %s%s", loop, "") == 0;
+
+	loop[0] = '\0';
+	return done;
 }
 
 static int setup(void **state)

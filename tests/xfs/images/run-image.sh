@@ -103,7 +103,7 @@ run_tool() {
 unchanged() { # IMAGE COPY WHAT
   local file
   for file in "$1"/*; do
-    cmp "$file" "$2/${file##*/}" >&2 || fail "$3 changed $file"
+    cmp "$file" "$2/${file##*/}" >&2 || fail "$3: $file is not as it was"
   done
 }
 
@@ -126,6 +126,18 @@ check_usable() {
   workload "$T" 77
   repair_image "$T" "$work/usable"
   [ "$(cat "$work/usable.rc")" = 0 ] || [ "$(cat "$K.repair.rc")" != 0 ] || fail "xfs_repair after more work: $(cat "$work/usable")"
+}
+
+# Recovery into another image, and log, is recovery in place of a copy.
+check_output() {
+  local out=$work/output
+  mkdir "$out"
+  set_log_options "$work/report"
+  run_tool "$status" --output "$out/img" "${log_options[@]}" "$work/report/img"
+  unchanged "$D" "$work/report" "--output"
+  [ ! -e "$out/img.log" ] || mv "$out/img.log" "$out/log"
+  unchanged "$T" "$out" "--output"
+  rm -r "$out"
 }
 
 # The tree of the dirty image, recovered in memory only, is the tree that the kernel recovered.
@@ -185,11 +197,8 @@ else
 fi
 tail -3 "$work/said" 2>/dev/null || true
 
-if [ -z "$log_size" ] && [ "$replay" != kernel ]; then
-  run_tool "$status" --output "$work/output.img" "$work/report/img"
-  unchanged "$D" "$work/report" "--output"
-  cmp "$work/output.img" "$T/img" >&2 || fail "--output gives another image than replay in place"
-  rm "$work/output.img"
+if [ "$replay" != kernel ]; then
+  check_output
 fi
 
 if [ "$status" = 0 ]; then

@@ -38,7 +38,8 @@ void report_init(struct report *report, const struct options *options)
 	report->msg = (struct xr_msg){emit, report, options->verbose ? XR_DETAIL : XR_INFO};
 	xr_progress_init(&report->progress, stderr, true);
 	if (options->json)
-		report->json = json_pack("{s:s, s:s, s:[]}", "program", "xfs_replay " XR_VERSION, "image", options->image, "messages");
+		report->json =
+			json_pack("{s:s, s:s, s:[]}", "program", "xfs_replay " XR_VERSION, "image", options->image, "messages");
 }
 
 static json_t *lsn_json(uint64_t lsn)
@@ -48,8 +49,8 @@ static json_t *lsn_json(uint64_t lsn)
 
 static json_t *uuid_json(const uint8_t *u)
 {
-	return json_sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3], u[4], u[5],
-			    u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+	return json_sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3], u[4],
+			    u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
 void report_log(struct report *report, const struct xr_log *log, const struct xr_head *head)
@@ -59,7 +60,8 @@ void report_log(struct report *report, const struct xr_log *log, const struct xr
 	xr_say(&report->msg, XR_INFO, "%s: XFS version %u, %u allocation groups of %u blocks of %u bytes", report->options->image,
 	       sb->versionnum & XFS_SB_VERSION_NUMBITS, sb->agcount, sb->agblocks, sb->blocksize);
 	if (head->empty)
-		xr_say(&report->msg, XR_INFO, "log: %u basic blocks, %s, never written", log->bbs, sb->logstart ? "internal" : "external");
+		xr_say(&report->msg, XR_INFO, "log: %u basic blocks, %s, never written", log->bbs,
+		       sb->logstart ? "internal" : "external");
 	else
 		xr_say(&report->msg, XR_INFO, "log: %u basic blocks, %s, head %u:%u, tail %u:%u, %s", log->bbs,
 		       sb->logstart ? "internal" : "external", head->cycle, head->head, xr_lsn_cycle(head->tail_lsn), head->tail,
@@ -67,9 +69,10 @@ void report_log(struct report *report, const struct xr_log *log, const struct xr
 	if (!report->json)
 		return;
 	json_object_set_new(report->json, "filesystem",
-			    json_pack("{s:i, s:o, s:I, s:I, s:I, s:I}", "version", sb->versionnum & XFS_SB_VERSION_NUMBITS, "uuid",
-				      uuid_json(sb->uuid), "block_size", (json_int_t)sb->blocksize, "blocks", (json_int_t)sb->dblocks,
-				      "ag_count", (json_int_t)sb->agcount, "directory_block_size", (json_int_t)sb->dirblocksize));
+			    json_pack("{s:i, s:o, s:I, s:I, s:I, s:I}", "version", sb->versionnum & XFS_SB_VERSION_NUMBITS,
+				      "uuid", uuid_json(sb->uuid), "block_size", (json_int_t)sb->blocksize, "blocks",
+				      (json_int_t)sb->dblocks, "ag_count", (json_int_t)sb->agcount, "directory_block_size",
+				      (json_int_t)sb->dirblocksize));
 	json_object_set_new(report->json, "log",
 			    json_pack("{s:b, s:I, s:b, s:b, s:o, s:o, s:I, s:I}", "internal", sb->logstart != 0, "basic_blocks",
 				      (json_int_t)log->bbs, "empty", head->empty, "clean", head->clean || head->empty, "head",
@@ -86,7 +89,8 @@ static void report_items(struct report *report, const struct xr_replay *replay, 
 			continue;
 		if (s->replayed + s->stale + s->cancelled)
 			xr_say(&report->msg, XR_INFO,
-			       "  %-8s %8" PRIu64 " items: %" PRIu64 " replayed, %" PRIu64 " already on the disk, %" PRIu64 " cancelled",
+			       "  %-8s %8" PRIu64 " items: %" PRIu64 " replayed, %" PRIu64 " already on the disk, %" PRIu64
+			       " cancelled",
 			       xr_item_name(i), s->seen, s->replayed, s->stale, s->cancelled);
 		else
 			xr_say(&report->msg, XR_INFO, "  %-8s %8" PRIu64 " items", xr_item_name(i), s->seen);
@@ -104,20 +108,25 @@ void report_replay(struct report *report, const struct xr_replay *replay)
 	json_t *items = report->json ? json_object() : NULL;
 
 	xr_progress_clear(&report->progress);
-	xr_say(&report->msg, XR_INFO, "replay: %" PRIu64 " transactions in %" PRIu64 " records", s->log.committed, s->log.records);
+	xr_say(&report->msg, XR_INFO, "replay: %" PRIu64 " transactions in %" PRIu64 " records", s->log.committed,
+	       s->log.records);
 	report_items(report, replay, items);
 	if (s->log.unfinished)
-		xr_say(&report->msg, XR_INFO, "  %" PRIu64 " transactions were never committed and do not count", s->log.unfinished);
+		xr_say(&report->msg, XR_INFO, "  %" PRIu64 " transactions were never committed and do not count",
+		       s->log.unfinished);
 	if (s->unverified)
-		xr_say(&report->msg, XR_WARN, "%" PRIu64 " buffers are not what their log item says they are: written as logged (-v names them)",
+		xr_say(&report->msg, XR_WARN,
+		       "%" PRIu64 " buffers are not what their log item says they are: written as logged (-v names them)",
 		       s->unverified);
 	if (replay->trivial)
-		xr_say(&report->msg, XR_INFO, "  nothing but the superblock was logged: a frozen filesystem, or a snapshot of one");
+		xr_say(&report->msg, XR_INFO,
+		       "  nothing but the superblock was logged: a frozen filesystem, or a snapshot of one");
 	if (report->json)
 		json_object_set_new(report->json, "replay",
-				    json_pack("{s:I, s:I, s:I, s:I, s:b, s:o}", "records", (json_int_t)s->log.records, "transactions",
-					      (json_int_t)s->log.committed, "unfinished", (json_int_t)s->log.unfinished, "unverified_buffers",
-					      (json_int_t)s->unverified, "trivial", replay->trivial, "items", items));
+				    json_pack("{s:I, s:I, s:I, s:I, s:b, s:o}", "records", (json_int_t)s->log.records,
+					      "transactions", (json_int_t)s->log.committed, "unfinished",
+					      (json_int_t)s->log.unfinished, "unverified_buffers", (json_int_t)s->unverified,
+					      "trivial", replay->trivial, "items", items));
 }
 
 /* The name of an intent's type: the item table has it too, but for types by number it is short enough to say again. */
@@ -149,19 +158,20 @@ void report_summary(struct report *report, const struct xr_replay *replay, const
 		       xr_lsn_cycle(e->value), xr_lsn_block(e->value));
 	if (replay->intents.count || summary->unlinked || summary->cow)
 		xr_say(&report->msg, XR_INFO,
-		       "left for the kernel: %zu unfinished intents, %" PRIu64 " lists of unlinked inodes, copy-on-write leftovers in %" PRIu64
-		       " allocation groups",
+		       "left for the kernel: %zu unfinished intents, %" PRIu64
+		       " lists of unlinked inodes, copy-on-write leftovers in %" PRIu64 " allocation groups",
 		       replay->intents.count, summary->unlinked, summary->cow);
-	xr_say(&report->msg, XR_DETAIL, "counted: %" PRIu64 " inodes, %" PRIu64 " of them free; %" PRIu64 " blocks free", summary->icount,
-	       summary->ifree, summary->fdblocks);
+	xr_say(&report->msg, XR_DETAIL, "counted: %" PRIu64 " inodes, %" PRIu64 " of them free; %" PRIu64 " blocks free",
+	       summary->icount, summary->ifree, summary->fdblocks);
 	if (!report->json)
 		return;
 	json_object_set_new(report->json, "left",
 			    json_pack("{s:I, s:I, s:I}", "intents", (json_int_t)replay->intents.count, "unlinked_lists",
 				      (json_int_t)summary->unlinked, "cow_groups", (json_int_t)summary->cow));
 	json_object_set_new(report->json, "counters",
-			    json_pack("{s:I, s:I, s:I, s:I}", "icount", (json_int_t)summary->icount, "ifree", (json_int_t)summary->ifree,
-				      "fdblocks", (json_int_t)summary->fdblocks, "frextents", (json_int_t)summary->frextents));
+			    json_pack("{s:I, s:I, s:I, s:I}", "icount", (json_int_t)summary->icount, "ifree",
+				      (json_int_t)summary->ifree, "fdblocks", (json_int_t)summary->fdblocks, "frextents",
+				      (json_int_t)summary->frextents));
 }
 
 /* The most memory this process ever had, in KiB, as the kernel counts it; 0 where it does not say. */
@@ -191,16 +201,17 @@ void report_stats(struct report *report, struct vmap_process *process, const str
 		xr_cache_stats(cache, &c);
 	vmap_process_stats(process, &p);
 	xr_say(&report->msg, XR_INFO,
-	       "stats: %" PRIu64 " views of %" PRIu64 " pages made with %" PRIu64 " mmap calls, %" PRIu64 " bytes copied; %" PRIu64
-	       " bytes read, %" PRIu64 " written; peak %lu KiB, of which pool pages %zu KiB",
+	       "stats: %" PRIu64 " views of %" PRIu64 " pages made with %" PRIu64 " mmap calls, %" PRIu64
+	       " bytes copied; %" PRIu64 " bytes read, %" PRIu64 " written; peak %lu KiB, of which pool pages %zu KiB",
 	       c.views, c.pages_mapped, p.mmaps, c.copied, c.read_bytes, c.write_bytes, peak, p.pool_peak >> 10);
 	if (report->json)
 		json_object_set_new(report->json, "stats",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "views", (json_int_t)c.views, "pages_mapped",
-					      (json_int_t)c.pages_mapped, "mmap_calls", (json_int_t)p.mmaps, "bytes_copied",
-					      (json_int_t)c.copied, "bytes_read", (json_int_t)c.read_bytes, "bytes_written",
-					      (json_int_t)c.write_bytes, "cache_peak_pages", (json_int_t)c.peak_pages, "peak_kib",
-					      (json_int_t)peak, "pool_peak_bytes", (json_int_t)p.pool_peak));
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "views", (json_int_t)c.views,
+					      "pages_mapped", (json_int_t)c.pages_mapped, "mmap_calls", (json_int_t)p.mmaps,
+					      "bytes_copied", (json_int_t)c.copied, "bytes_read", (json_int_t)c.read_bytes,
+					      "bytes_written", (json_int_t)c.write_bytes, "cache_peak_pages",
+					      (json_int_t)c.peak_pages, "peak_kib", (json_int_t)peak, "pool_peak_bytes",
+					      (json_int_t)p.pool_peak));
 }
 
 void report_end(struct report *report, int status)

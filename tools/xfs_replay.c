@@ -91,12 +91,14 @@ static int check_realtime(struct run *run)
 	int ret;
 
 	if (run->sb.rblocks && run->sb.has_metadir)
-		return xr_fail(run->msg, -EOPNOTSUPP,
-			       "%s: it has realtime groups, which this version cannot recover: mount it on a kernel that supports them",
-			       run->options->image);
+		return xr_fail(
+			run->msg, -EOPNOTSUPP,
+			"%s: it has realtime groups, which this version cannot recover: mount it on a kernel that supports them",
+			run->options->image);
 	if (!run->sb.rblocks != !name)
-		return xr_fail(run->msg, -EINVAL, name ? "%s: it has no realtime section: give no -r" :
-							  "%s: it has a realtime section: name its device with -r",
+		return xr_fail(run->msg, -EINVAL,
+			       name ? "%s: it has no realtime section: give no -r"
+				    : "%s: it has a realtime section: name its device with -r",
 			       run->options->image);
 	if (!name)
 		return 0;
@@ -155,10 +157,12 @@ static int refuse_fragments(struct run *run)
 	const struct xr_replay_stats *s = &run->replay.stats;
 
 	return xr_fail(run->msg, -EOPNOTSUPP,
-		       "%s: the log holds %llu directory buffers shorter than the directory block of %u bytes (the first: block %llu, LSN %u:%u), "
-		       "which this version cannot replay; do NOT mount it: kernels crash on such a log. Work on a copy, and keep the image",
-		       run->options->image, (unsigned long long)s->fragments, run->sb.dirblocksize, (unsigned long long)s->fragment_daddr,
-		       xr_lsn_cycle(s->fragment_lsn), xr_lsn_block(s->fragment_lsn));
+		       "%s: the log holds %llu directory buffers shorter than the directory block of %u bytes (the first: block "
+		       "%llu, LSN %u:%u), "
+		       "which this version cannot replay; do NOT mount it: kernels crash on such a log. Work on a copy, and keep "
+		       "the image",
+		       run->options->image, (unsigned long long)s->fragments, run->sb.dirblocksize,
+		       (unsigned long long)s->fragment_daddr, xr_lsn_cycle(s->fragment_lsn), xr_lsn_block(s->fragment_lsn));
 }
 
 /* Replay in memory. Whatever fails here leaves the image as it was, unless memory ran short before (see xr_replay_apply()). */
@@ -272,7 +276,8 @@ static int recover(struct run *run)
 		return ret;
 	if (!finished(run)) {
 		xr_say(run->msg, XR_INFO,
-		       "%s: the log was replayed and left dirty: mount the filesystem once, and the kernel does the rest as if this had not run",
+		       "%s: the log was replayed and left dirty: mount the filesystem once, and the kernel does the rest as if "
+		       "this had not run",
 		       target);
 		return DIRTY;
 	}

@@ -48,7 +48,8 @@ int xr_sb_read(struct xr_sb *sb, const struct xr_dev *dev, const struct xr_msg *
 int xr_sb_gate(const struct xr_sb *sb, bool log_dirty, const struct xr_msg *msg);
 
 /* Addresses (section 0.2). The _ok functions are for numbers from the disk; the others expect numbers that passed them. */
-bool xr_fsb_ok(const struct xr_sb *sb, uint64_t fsb, uint64_t count); /* count blocks from fsb, inside one AG, behind its headers */
+bool xr_fsb_ok(const struct xr_sb *sb, uint64_t fsb,
+	       uint64_t count); /* count blocks from fsb, inside one AG, behind its headers */
 uint64_t xr_fsb_daddr(const struct xr_sb *sb, uint64_t fsb);
 bool xr_ino_ok(const struct xr_sb *sb, uint64_t ino);
 uint64_t xr_ino_offset(const struct xr_sb *sb, uint64_t ino); /* byte offset of the inode on the data device */

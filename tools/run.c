@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * From the options to a filesystem as it will be
+ *
+ * Devices are opened in the order in which they explain each other: the image, whose superblock says whether there must be a log
+ * device and a realtime device. Each is asked for its users before it is opened and locked after. What is open when something fails
+ * is left for run_close().
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "inuse.h"
+
+/* --- opening --- */
+
+/* Copy an image to a new one and open that, for --output. */
+static int open_copy(struct run *run, struct xr_dev *dev, const char *name, const char *out, struct xr_copy *copy)
+{
+	struct xr_dev from;
+	int ret = xr_dev_open(&from, name, false, run->msg);
+
+	if (ret)
+		return ret;
+	ret = xr_inuse_lock(&from);
+	if (!ret)
+		ret = xr_copy_begin(copy, &from, out, XR_COPY_CLONE, &run->report->progress, run->msg);
+	xr_dev_close(&from);
+	if (ret)
+		return ret;
+	xr_progress_clear(&run->report->progress);
+	xr_say(run->msg, XR_INFO, "%s: copied to %s (%s)", name, out, xr_copy_method_name(copy->method));
+	return xr_dev_open(dev, copy->temp, true, run->msg);
+}
+
+/* Open one of the devices the way the options want it; out is its copy's name, NULL without --output. */
+static int open_dev(struct run *run, struct xr_dev *dev, const char *name, const char *role, bool writing, const char *out,
+		    struct xr_copy *copy)
+{
+	int ret = xr_inuse_check(name, role, writing && !out, NULL, run->msg);
+
+	if (ret)
+		return ret;
+	ret = out ? open_copy(run, dev, name, out, copy) : xr_dev_open(dev, name, writing, run->msg);
+	return ret ? ret : xr_inuse_lock(dev);
+}
+
+static int open_log_dev(struct run *run)
+{
+	const struct options *o = run->options;
+
+	if (o->output) {
+		size_t size = strlen(o->output) + sizeof(".log");
+
+		run->log_out = malloc(size);
+		if (!run->log_out)
+			return xr_fail(run->msg, -ENOMEM, "no memory");
+		snprintf(run->log_out, size, "%s.log", o->output);
+	}
+	return open_dev(run, &run->logdev, o->logdev, "log device", !o->dry_run, run->log_out, &run->log_copy);
+}
+
+/* Realtime blocks are never in the log: the device must be there, be large enough, and be nobody else's. */
+static int check_realtime(struct run *run)
+{
+	const char *name = run->options->rtdev;
+	int ret;
+
+	if (run->sb.rblocks && run->sb.has_metadir)
+		return xr_fail(
+			run->msg, -EOPNOTSUPP,
+			"%s: it has realtime groups, which this version cannot recover: mount it on a kernel that supports them",
+			run->options->image);
+	if (!run->sb.rblocks != !name)
+		return xr_fail(run->msg, -EINVAL,
+			       name ? "%s: it has no realtime section: give no -r"
+				    : "%s: it has a realtime section: name its device with -r",
+			       run->options->image);
+	if (!name)
+		return 0;
+	ret = open_dev(run, &run->rtdev, name, "realtime device", false, NULL, NULL);
+	if (!ret && run->rtdev.size >> run->sb.blocklog < run->sb.rblocks)
+		ret = xr_fail(run->msg, -EUCLEAN, "%s: too small for the realtime section of %s", name, run->options->image);
+	return ret;
+}
+
+static int open_all(struct run *run)
+{
+	const struct options *o = run->options;
+	int ret = open_dev(run, &run->data, o->image, "image", !o->dry_run, o->output, &run->copy);
+
+	if (!ret)
+		ret = xr_sb_read(&run->sb, &run->data, run->msg);
+	if (!ret)
+		ret = xr_sb_gate(&run->sb, false, run->msg);
+	if (!ret)
+		ret = check_realtime(run);
+	if (!ret && o->logdev)
+		ret = open_log_dev(run);
+	if (ret)
+		return ret;
+	ret = vmap_process_create(NULL, &run->process);
+	if (ret)
+		return xr_fail(run->msg, ret, "no memory for the page pool: %s", strerror(-ret));
+	ret = xr_log_open(&run->log, &run->sb, &run->data, o->logdev ? &run->logdev : NULL, run->process, run->msg);
+	return ret ? ret : xr_cache_create(&run->cache, &run->data, run->process, !o->dry_run, run->msg);
+}
+
+int run_open(struct run *run, const struct options *options, struct report *report)
+{
+	*run = (struct run){.options = options, .report = report, .msg = &report->msg};
+	run->data.fd = run->logdev.fd = run->rtdev.fd = -1;
+	return open_all(run);
+}
+
+void run_close(struct run *run)
+{
+	xr_replay_destroy(&run->replay);
+	xr_cache_destroy(run->cache);
+	xr_log_close(&run->log);
+	if (run->process)
+		vmap_process_destroy(run->process);
+	xr_dev_close(&run->data);
+	xr_dev_close(&run->logdev);
+	xr_dev_close(&run->rtdev);
+	xr_copy_abort(&run->copy);
+	xr_copy_abort(&run->log_copy);
+	free(run->log_out);
+}
+
+/* --- replaying --- */
+
+static void show_pass2(void *arg, uint32_t done, uint32_t all)
+{
+	xr_progress_show(arg, "replaying the log", done, all);
+}
+
+static int refuse_fragments(struct run *run)
+{
+	const struct xr_replay_stats *s = &run->replay.stats;
+
+	return xr_fail(run->msg, -EOPNOTSUPP,
+		       "%s: the log holds %llu directory buffers shorter than the directory block of %u bytes (the first: block "
+		       "%llu, LSN %u:%u), "
+		       "which this version cannot replay; do NOT mount it: kernels crash on such a log. Work on a copy, and keep "
+		       "the image",
+		       run->options->image, (unsigned long long)s->fragments, run->sb.dirblocksize,
+		       (unsigned long long)s->fragment_daddr, xr_lsn_cycle(s->fragment_lsn), xr_lsn_block(s->fragment_lsn));
+}
+
+int run_replay(struct run *run)
+{
+	struct xr_replay *r = &run->replay;
+	struct xr_fs fs = {&r->sb, run->cache, run->msg};
+	int ret = xr_sb_gate(&run->sb, true, run->msg);
+
+	if (ret)
+		return ret;
+	xr_replay_init(r, &run->log, run->cache, run->msg);
+	r->progress = show_pass2;
+	r->progress_arg = &run->report->progress;
+	ret = xr_replay_check(r, &run->head);
+	if (!ret && r->stats.fragments)
+		ret = refuse_fragments(run);
+	if (!ret)
+		ret = xr_replay_apply(r, &run->head);
+	if (ret)
+		return ret;
+	report_replay(run->report, r);
+	ret = xr_summary_read(&run->summary, &fs);
+	if (!ret)
+		report_summary(run->report, r, &run->summary);
+	return ret;
+}

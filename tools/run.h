@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef XR_RUN_H
+#define XR_RUN_H
+
+#include "copy.h"
+#include "report.h"
+
+/* One run of a tool over one filesystem: everything that is open, in the order in which it was made. */
+struct run {
+	const struct options *options;
+	struct report *report;
+	const struct xr_msg *msg;
+	struct xr_dev data, logdev, rtdev;
+	struct xr_copy copy, log_copy; /* --output */
+	char *log_out;
+	struct xr_sb sb;
+	struct vmap_process *process;
+	struct xr_log log;
+	struct xr_head head;
+	struct xr_cache *cache;
+	struct xr_replay replay;
+	struct xr_summary summary;
+};
+
+/* Open what the options name. Negative errno, said. run_close() is due whatever is returned. */
+int run_open(struct run *run, const struct options *options, struct report *report);
+void run_close(struct run *run);
+
+/*
+ * Replay in memory, after run->head was found, and report it. Whatever fails here leaves the image as it was, unless memory ran short before
+ * (see xr_replay_apply()). Negative errno, said.
+ */
+int run_replay(struct run *run);
+
+#endif

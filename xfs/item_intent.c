@@ -9,6 +9,7 @@
 #include "items.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "format.h"
 
@@ -64,24 +65,59 @@ int xr_intent_item_check(struct xr_replay *replay, const struct xr_trans *trans,
 	return 0;
 }
 
+/* A copy of its own: the item's regions go with the transaction. */
+static struct xr_intent *keep(const struct xr_item *item, uint64_t id)
+{
+	size_t size = sizeof(struct xr_intent) + item->count * sizeof(struct xr_region);
+	struct xr_intent *intent;
+	uint8_t *data;
+
+	for (uint16_t i = 0; i < item->count; i++)
+		size += item->regions[i].size;
+	intent = malloc(size);
+	if (!intent)
+		return NULL;
+	*intent = (struct xr_intent){.type = item->type, .count = item->count, .id = id, .lsn = item->lsn};
+	data = (uint8_t *)&intent->regions[item->count];
+	for (uint16_t i = 0; i < item->count; i++) {
+		intent->regions[i] = (struct xr_region){data, item->regions[i].size};
+		memcpy(data, item->regions[i].data, item->regions[i].size);
+		data += item->regions[i].size;
+	}
+	return intent;
+}
+
 int xr_intent_item_replay(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 			  enum xr_outcome *outcome)
 {
 	const struct layout *layout = layout_of(item->type);
 	uint64_t id = xr_get64(replay->log->order, item->regions[0].data + ID_AT);
+	struct xr_intent *intent;
 	struct xr_entry *entry;
 
 	(void)trans;
 	*outcome = XR_NOTED;
 	/* A done item whose intent began before the tail is normal; so is an id that comes again. */
 	entry = xr_table_find(&replay->intents, layout->intent, id);
-	if (entry)
+	if (entry) {
+		free((void *)(uintptr_t)entry->value);
 		xr_table_remove(&replay->intents, entry);
+	}
 	if (item->type == layout->done)
 		return 0;
-	entry = xr_table_add(&replay->intents, layout->intent, id);
-	if (!entry)
+	intent = keep(item, id);
+	entry = intent ? xr_table_add(&replay->intents, layout->intent, id) : NULL;
+	if (!entry) {
+		free(intent);
 		return xr_fail(replay->msg, -ENOMEM, "no memory for the list of intents");
-	entry->value = item->lsn;
+	}
+	entry->value = (uintptr_t)intent;
 	return 0;
+}
+
+uint16_t xr_intent_done_type(uint16_t type)
+{
+	const struct layout *layout = layout_of(type);
+
+	return layout ? layout->done : 0;
 }

@@ -33,6 +33,9 @@ int xr_quotaoff_item_replay(struct xr_replay *, const struct xr_trans *, const s
 int xr_intent_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_intent_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);
 
+/* The type of the item that ends an intent of this type; 0: it is no intent. */
+uint16_t xr_intent_done_type(uint16_t type);
+
 /* Which of the four lists of pass 2 (section 8) a buffer item belongs to. */
 bool xr_buf_item_cancels(const struct xr_replay *replay, const struct xr_item *item);
 bool xr_buf_item_is_inodes(const struct xr_replay *replay, const struct xr_item *item);

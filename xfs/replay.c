@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format.h"
@@ -67,7 +68,6 @@ static const struct xr_item_type *type_of(uint16_t type)
 
 int xr_item_bad(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item, const char *format, ...)
 {
-	const struct xr_item_type *type = type_of(item->type);
 	char what[512];
 	va_list ap;
 
@@ -75,7 +75,7 @@ int xr_item_bad(const struct xr_replay *replay, const struct xr_trans *trans, co
 	vsnprintf(what, sizeof(what), format, ap);
 	va_end(ap);
 	return xr_fail(replay->msg, -EUCLEAN, "log record at LSN %u:%u, transaction %#x, %s item: %s", xr_lsn_cycle(item->lsn),
-		       xr_lsn_block(item->lsn), trans->tid, type ? type->name : "unknown", what);
+		       xr_lsn_block(item->lsn), trans->tid, xr_item_type_name(item->type), what);
 }
 
 void xr_replay_init(struct xr_replay *replay, const struct xr_log *log, struct xr_cache *cache, const struct xr_msg *msg)
@@ -87,7 +87,21 @@ void xr_replay_destroy(struct xr_replay *replay)
 {
 	xr_table_clear(&replay->cancel);
 	xr_table_clear(&replay->group);
+	xr_replay_forget_intents(replay);
+}
+
+void xr_replay_forget_intents(struct xr_replay *replay)
+{
+	for (const struct xr_entry *e = replay->intents.first; e; e = e->next)
+		free((void *)(uintptr_t)e->value);
 	xr_table_clear(&replay->intents);
+}
+
+const char *xr_item_type_name(uint16_t type)
+{
+	const struct xr_item_type *t = type_of(type);
+
+	return t ? t->name : "unknown";
 }
 
 /* --- pass 1 --- */

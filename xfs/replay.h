@@ -33,6 +33,13 @@ struct xr_replay_stats {
 	uint64_t fragment_daddr, fragment_lsn; /* the first of them */
 };
 
+/* An intent without a done item, as it stands in the log, in the log's byte order: a value of xr_replay.intents. */
+struct xr_intent {
+	uint16_t type, count; /* count: regions */
+	uint64_t id, lsn;
+	struct xr_region regions[];
+};
+
 struct xr_replay {
 	const struct xr_log *log;
 	struct xr_cache *cache;
@@ -42,7 +49,7 @@ struct xr_replay {
 	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */
 	struct xr_table group; /* (daddr, BBs) of the buffers that the current LSN changed */
 	uint64_t group_lsn;
-	struct xr_table intents; /* (type, id): intents without a done item, in log order; value: their LSN */
+	struct xr_table intents; /* (type, id): intents without a done item, in log order; value: struct xr_intent * */
 	bool trivial; /* nothing but the superblock was logged: a frozen filesystem */
 	struct xr_replay_stats stats;
 	void (*progress)(void *arg, uint32_t done, uint32_t all); /* may be NULL */
@@ -61,6 +68,12 @@ int xr_replay_check(struct xr_replay *replay, const struct xr_head *head);
  * at the end of an LSN group. On failure the group at hand is not to be written: the caller drops the cache. Errors as above.
  */
 int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head);
+
+/* All intents are done: forget them. */
+void xr_replay_forget_intents(struct xr_replay *replay);
+
+/* The name of an item type (XFS_LI_...) from the log: "buffer", "EFI", ... */
+const char *xr_item_type_name(uint16_t type);
 
 /* The name of the n-th item type, "buffer", "inode", ...; NULL behind the last. */
 const char *xr_item_name(unsigned n);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Completion
+ *
+ * Concept. Pass 2 leaves the filesystem as it was at the last committed transaction: operations of several steps may be half done (intents), inodes
+ * without a name wait to be freed, blocks staged for copy-on-write wait for a write that never came. Nothing of that can be done twice, so all
+ * changes are transactions in the log, and a crash between any two writes leaves a log that says how far it went.
+ *
+ * Order. All intents, in log order; what follows from them, in the order it came up; unlinked inodes; copy-on-write leftovers. The intents are
+ * one atomic transaction, because their follow-up work is only in memory. Inodes and leftovers stand for themselves: they share that
+ * transaction as long as the log has room, and get others after it.
+ */
+#include "work.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ag.h"
+#include "bytes.h"
+#include "format.h"
+
+struct xr_follow {
+	struct xr_follow *next;
+	enum { FREE, MAP, UNMAP } what;
+	uint64_t fsb;
+	uint32_t count;
+	uint64_t owner, offset;
+	bool shared;
+};
+
+static int later(struct xr_work *work, struct xr_follow follow)
+{
+	struct xr_follow *f = malloc(sizeof(*f));
+
+	if (!f)
+		return xr_fail(work->replay->msg, -ENOMEM, "no memory for the list of what is to be done");
+	*f = follow;
+	*(work->first ? &work->last->next : &work->first) = f;
+	work->last = f;
+	return 0;
+}
+
+int xr_work_free(struct xr_work *work, uint64_t fsb, uint32_t count)
+{
+	return later(work, (struct xr_follow){.what = FREE, .fsb = fsb, .count = count});
+}
+
+int xr_work_rmap(struct xr_work *work, bool map, uint64_t fsb, uint32_t count, uint64_t owner, uint64_t offset, bool shared)
+{
+	return later(work, (struct xr_follow){.what = map ? MAP : UNMAP,
+					      .fsb = fsb,
+					      .count = count,
+					      .owner = owner,
+					      .offset = offset,
+					      .shared = shared});
+}
+
+bool xr_inode_shares(const struct xr_sb *sb, const uint8_t *raw)
+{
+	return sb->has_reflink && xr_be64(raw + offsetof(struct xfs_dinode, di_flags2)) & XFS_DIFLAG2_REFLINK;
+}
+
+int xr_work_rmap_mapping(struct xr_work *work, bool map, const struct xr_tx_inode *inode, bool attr, const struct xr_mapping *m)
+{
+	uint64_t offset = m->offset | (attr ? XR_RMAP_ATTR : 0) | (m->unwritten ? XR_RMAP_UNWRITTEN : 0);
+
+	return xr_work_rmap(work, map, m->block, m->count, inode->ino, offset,
+			    !attr && xr_inode_shares(xr_tx_sb(work->tx), inode->raw));
+}
+
+static int follow_up(struct xr_tx *tx, const struct xr_follow *f)
+{
+	switch (f->what) {
+	case FREE:
+		return xr_free_extent(tx, f->fsb, f->count, XR_OWN_NULL, 0);
+	case MAP:
+		return xr_rmap_map(tx, f->fsb, f->count, f->owner, f->offset, f->shared);
+	default:
+		return xr_rmap_unmap(tx, f->fsb, f->count, f->owner, f->offset, f->shared);
+	}
+}
+
+static struct xr_follow *take(struct xr_work *work)
+{
+	struct xr_follow *f = work->first;
+
+	if (f)
+		work->first = f->next;
+	return f;
+}
+
+int xr_work_run(struct xr_work *work)
+{
+	struct xr_follow *f;
+	int ret = 0;
+
+	while (!ret && (f = take(work))) {
+		ret = follow_up(work->tx, f);
+		free(f);
+	}
+	return ret;
+}
+
+int xr_work_commit(struct xr_work *work)
+{
+	uint64_t bytes = xr_tx_log_bytes(work->tx);
+	int ret = xr_tx_commit(work->tx);
+
+	work->stats->transactions += !ret;
+	work->stats->log_bytes += ret ? 0 : bytes;
+	return ret;
+}
+
+int xr_complete(struct xr_replay *replay, const struct xr_log *log, struct xr_head *head, struct xr_complete_stats *stats)
+{
+	struct xr_work work = {.replay = replay, .stats = stats};
+	int ret;
+
+	*stats = (struct xr_complete_stats){0};
+	ret = xr_tx_begin(&work.tx, &replay->sb, replay->cache, log, head, replay->msg);
+	if (!ret)
+		ret = xr_work_intents(&work);
+	if (!ret)
+		ret = xr_work_run(&work);
+	/* Before anything else can fill the log. */
+	if (!ret && xr_tx_full(work.tx))
+		ret = xr_work_commit(&work);
+	if (!ret)
+		ret = xr_work_unlinked(&work);
+	if (!ret && replay->sb.has_reflink)
+		ret = xr_work_cow(&work);
+	if (!ret)
+		ret = xr_work_commit(&work);
+	for (struct xr_follow *f; (f = take(&work));)
+		free(f);
+	xr_tx_end(work.tx);
+	if (!ret)
+		xr_replay_forget_intents(replay);
+	return ret;
+}

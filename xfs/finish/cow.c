@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Copy-on-write leftovers (specification 11.5)
+ *
+ * Blocks that a write to shared data had been given, but did not come to use: only the refcount btree knows them. Whoever makes the log clean
+ * has to free them, because kernels look for them only after a dirty log.
+ */
+#include "work.h"
+
+#include "ag.h"
+
+static int free_leftover(void *arg, uint64_t fsb, uint32_t count)
+{
+	struct xr_work *work = arg;
+	int ret = xr_refcount_cow_free(work->tx, fsb, count);
+
+	if (!ret)
+		ret = xr_rmap_unmap(work->tx, fsb, count, XR_OWN_COW, 0, false);
+	if (!ret)
+		ret = xr_free_extent(work->tx, fsb, count, XR_OWN_NULL, 0);
+	work->stats->cow_extents++;
+	return !ret && xr_tx_full(work->tx) ? xr_work_commit(work) : ret;
+}
+
+int xr_work_cow(struct xr_work *work)
+{
+	int ret = 0;
+
+	for (uint32_t agno = 0; agno < work->replay->sb.agcount && !ret; agno++)
+		ret = xr_refcount_cow_each(work->tx, agno, free_leftover, work);
+	return ret;
+}

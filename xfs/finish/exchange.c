@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Mapping exchange (XMI; specification 11.3)
+ *
+ * Two ranges of files swap their blocks, piece by piece: a piece is as much as is one mapping, or one hole, in both. Nothing is copied and no
+ * block changes hands otherwise than through the two block maps; the reverse mappings follow. A pending intent names what remains.
+ */
+#include "work.h"
+
+#include <errno.h>
+
+#include "bytes.h"
+#include "format.h"
+
+#define DI(field) offsetof(struct xfs_dinode, di_##field)
+
+enum { EX_ATTR = 1, EX_SET_SIZES = 2, EX_WRITTEN = 4, EX_CLEAR_REFLINK1 = 8, EX_CLEAR_REFLINK2 = 16, EX_KNOWN = 31 };
+
+struct side {
+	struct xr_tx_inode inode;
+	struct xr_owners owners;
+	uint64_t at; /* file block */
+	uint64_t size; /* that the file has afterwards, with EX_SET_SIZES */
+	uint64_t blocks; /* gained, modulo 2^64 */
+	/* the piece at hand */
+	struct xr_mapping m;
+	bool hole;
+};
+
+struct exchange {
+	struct xr_work *work;
+	const struct xr_intent *intent;
+	struct side side[2];
+	uint64_t left;
+	uint64_t flags;
+	bool attr;
+};
+
+static int bad(const struct exchange *ex, const char *what)
+{
+	return xr_fail(ex->work->replay->msg, -EUCLEAN, "XMI intent at LSN %u:%u: %s", xr_lsn_cycle(ex->intent->lsn),
+		       xr_lsn_block(ex->intent->lsn), what);
+}
+
+static int join(struct exchange *ex, struct side *side, const uint8_t *ino, const uint8_t *gen)
+{
+	struct xr_order order = ex->work->replay->log->order;
+	int ret = xr_tx_inode(ex->work->tx, xr_get64(order, ino), &side->inode);
+
+	if (ret)
+		return ret;
+	side->owners = xr_inode_owners(side->inode.raw);
+	if (!xr_be16(side->inode.raw + DI(mode)) || xr_be32(side->inode.raw + DI(gen)) != xr_get32(order, gen))
+		return bad(ex, "its inode is free, or another one now");
+	return 0;
+}
+
+static int parse(struct exchange *ex)
+{
+	const uint8_t *p = ex->intent->regions[0].data;
+	struct xr_order order = ex->work->replay->log->order;
+	uint64_t limit = BMBT_STARTOFF_MASK + 1;
+	int ret;
+
+	ex->flags = xr_get64(order, p + 64);
+	ex->attr = ex->flags & EX_ATTR;
+	ex->left = xr_get64(order, p + 56);
+	ex->side[0].at = xr_get64(order, p + 40);
+	ex->side[1].at = xr_get64(order, p + 48);
+	ex->side[0].size = xr_get64(order, p + 72);
+	ex->side[1].size = xr_get64(order, p + 80);
+	if (!(xr_tx_sb(ex->work->tx)->incompat & XFS_SB_FEAT_INCOMPAT_EXCHRANGE))
+		return bad(ex, "this filesystem does not have the exchange-range feature");
+	if (ex->flags & ~(uint64_t)EX_KNOWN)
+		return xr_fail(ex->work->replay->msg, -EOPNOTSUPP,
+			       "XMI intent at LSN %u:%u: flags %#llx, some of which are not known here",
+			       xr_lsn_cycle(ex->intent->lsn), xr_lsn_block(ex->intent->lsn), (unsigned long long)ex->flags);
+	for (int i = 0; i < 2; i++)
+		if (ex->left > limit || ex->side[i].at > limit - ex->left || (ex->flags & EX_SET_SIZES && ex->side[i].size >> 63))
+			return bad(ex, "an impossible range or size");
+	ret = join(ex, &ex->side[0], p + 16, p + 32);
+	return ret ? ret : join(ex, &ex->side[1], p + 24, p + 36);
+}
+
+/* What one file has at its place, at most left blocks of it. */
+static int look(struct exchange *ex, struct side *side, uint64_t left)
+{
+	struct xr_mapping *m = &side->m;
+	int ret = xr_bmap_lookup(ex->work->tx, &side->inode, ex->attr, side->at, m);
+	uint64_t skip;
+
+	if (ret && ret != -ENOENT)
+		return ret;
+	side->hole = ret == -ENOENT || m->offset > side->at;
+	if (side->hole) {
+		uint64_t gap = ret == -ENOENT ? left : m->offset - side->at;
+
+		if (gap > left)
+			gap = left;
+		*m = (struct xr_mapping){.offset = side->at,
+					 .count = gap < BMBT_BLOCKCOUNT_MASK ? (uint32_t)gap : BMBT_BLOCKCOUNT_MASK};
+		return 0;
+	}
+	skip = side->at - m->offset;
+	m->offset = side->at;
+	m->block += skip;
+	m->count -= (uint32_t)skip;
+	if (m->count > left)
+		m->count = (uint32_t)left;
+	return 0;
+}
+
+static int unmap(struct exchange *ex, struct side *side)
+{
+	int ret;
+
+	if (side->hole)
+		return 0;
+	ret = xr_bmap_remove(ex->work->tx, &side->inode, ex->attr, side->m.offset, side->m.count);
+	side->blocks -= side->m.count;
+	return ret ? ret : xr_work_rmap_mapping(ex->work, false, &side->inode, ex->attr, &side->m);
+}
+
+/* Map the other side's piece here. */
+static int map(struct exchange *ex, struct side *side, const struct side *other)
+{
+	struct xr_mapping m = other->m;
+	int ret;
+
+	if (other->hole)
+		return 0;
+	m.offset = side->at;
+	ret = xr_bmap_add(ex->work->tx, &side->inode, ex->attr, &m);
+	side->blocks += m.count;
+	return ret ? ret : xr_work_rmap_mapping(ex->work, true, &side->inode, ex->attr, &m);
+}
+
+static bool same(const struct side *a, const struct side *b)
+{
+	return a->hole == b->hole && (a->hole || a->m.block == b->m.block);
+}
+
+static int step(struct exchange *ex)
+{
+	struct side *a = &ex->side[0], *b = &ex->side[1];
+	bool skip;
+	int ret = look(ex, a, ex->left);
+
+	if (ret)
+		return ret;
+	skip = ex->flags & EX_WRITTEN && (a->hole || a->m.unwritten);
+	if (!skip) {
+		ret = look(ex, b, a->m.count);
+		if (ret)
+			return ret;
+		if (b->m.count < a->m.count)
+			a->m.count = b->m.count;
+		skip = same(a, b);
+	}
+	if (!skip) {
+		ret = unmap(ex, a);
+		if (!ret)
+			ret = unmap(ex, b);
+		if (!ret)
+			ret = map(ex, a, b);
+		if (!ret)
+			ret = map(ex, b, a);
+	}
+	a->at += a->m.count;
+	b->at += a->m.count;
+	ex->left -= a->m.count;
+	return ret;
+}
+
+static void set_shares(struct side *side, bool shares)
+{
+	uint64_t flags2 = xr_be64(side->inode.raw + DI(flags2));
+
+	xr_put_be64(side->inode.raw + DI(flags2),
+		    shares ? flags2 | XFS_DIFLAG2_REFLINK : flags2 & ~(uint64_t)XFS_DIFLAG2_REFLINK);
+}
+
+/* While blocks move both files count as sharing if one does, and both can count any number of extents. */
+static void prepare(struct exchange *ex)
+{
+	const struct xr_sb *sb = xr_tx_sb(ex->work->tx);
+	struct side *a = &ex->side[0], *b = &ex->side[1];
+
+	if (!ex->attr && (xr_inode_shares(sb, a->inode.raw) || xr_inode_shares(sb, b->inode.raw))) {
+		set_shares(a, true);
+		set_shares(b, true);
+	}
+	for (int i = 0; i < 2 && sb->has_nrext64; i++)
+		xr_inode_set_nrext64(&ex->side[i].inode);
+}
+
+static void finish(struct exchange *ex)
+{
+	for (int i = 0; i < 2; i++) {
+		struct side *side = &ex->side[i];
+
+		if (ex->flags & EX_SET_SIZES)
+			xr_put_be64(side->inode.raw + DI(size), side->size);
+		if (ex->flags & (i ? EX_CLEAR_REFLINK2 : EX_CLEAR_REFLINK1))
+			set_shares(side, false);
+		xr_tx_inode_log(ex->work->tx, &side->inode);
+	}
+}
+
+int xr_work_exchange(struct xr_work *work, const struct xr_intent *intent)
+{
+	struct exchange ex = {.work = work, .intent = intent};
+	int ret = parse(&ex);
+
+	if (ret)
+		return ret;
+	prepare(&ex);
+	while (ex.left && !ret)
+		ret = step(&ex);
+	if (ret)
+		return ret;
+	finish(&ex);
+	for (int i = 0; i < 2 && !ret; i++)
+		ret = xr_quota_charge(work, ex.side[i].owners, ex.side[i].blocks, 0);
+	return ret ? ret : xr_tx_done(work->tx, XFS_LI_XMD, intent->id, NULL, 0);
+}

@@ -70,8 +70,8 @@ attach() {
   undo+=("losetup -d $device")
 }
 
-# mount_image IMAGE rw|ro OPTIONS: mounts on $work/mnt, sets $device. ro: the loop devices are read-only too, so that nothing can be
-# written, and a log that needs recovery makes the mount fail.
+# mount_image IMAGE rw|ro OPTIONS: mounts on $work/mnt, sets $device, and $mark, the line in the kernel log that the mount follows.
+# ro: the loop devices are read-only too, so that nothing can be written, and a log that needs recovery makes the mount fail.
 mount_image() {
   local options=$2,noatime${3:+,$3}${mount_options:+,$mount_options} read_only=()
   [ "$2" = rw ] || read_only=(--read-only)
@@ -80,6 +80,8 @@ mount_image() {
     options+=,logdev=$device
   fi
   attach "$1/img" "${read_only[@]}"
+  mark="xfs_replay image test $$ $RANDOM"
+  echo "$mark" >/dev/kmsg
   mount -t xfs -o "$options" "$device" "$work/mnt" || return 1
   undo+=("umount $work/mnt")
 }
@@ -106,12 +108,10 @@ set_log_options() {
 # kernel_mount IMAGE [OPTIONS]: mount read-write and unmount, which recovers a dirty log; sets $verdict to "clean" or "recovered", as
 # the kernel log has it.
 kernel_mount() {
-  local mark said
-  mark="xfs_replay image test $$ $RANDOM"
-  echo "$mark" >/dev/kmsg
+  local said
   mount_image "$1" rw "${2:-}" || fail "the kernel does not mount $1"
+  said=$(dmesg | sed -n "/$mark/,\$p" | grep -F "XFS (${device#/dev/})") # while the device is ours
   unmount_image
-  said=$(dmesg | sed -n "/$mark/,\$p" | grep -F "XFS (${device#/dev/})")
   case $said in
   *"Starting recovery"*) verdict=recovered ;;
   *"Ending clean mount"*) verdict=clean ;;

@@ -21,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <xfs/xfs.h>
 #include "workload.h"
 
 #define MAX_FILE (1u << 20)
@@ -447,6 +448,50 @@ static int op_sparse(struct work *w)
 	return close_with(fd, rc);
 }
 
+/* A new file of 60 extents, in dir; its descriptor or -errno. */
+static int fragmented_file(struct work *w, size_t dir)
+{
+	char name[NAME_MAX + 1], path[PATH_MAX];
+	int fd, rc = 0;
+
+	new_name(w, name);
+	path_in(w, dir, name, path);
+	fd = openat(w->root, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	node_add(w, K_FILE, dir, name);
+	for (unsigned i = 0; i < 60 && !rc; i++)
+		rc = write_some(w, fd, (uint64_t)i * 8192, 4096);
+	if (!rc)
+		rc = result(fsync(fd));
+	return rc ? close_with(fd, rc) : fd;
+}
+
+/* What a defragmenter does: two files exchange their mappings, and the btree blocks of both change their owner. */
+static int op_swap_extents(struct work *w)
+{
+	size_t dir = pick_dir(w);
+	int a = fragmented_file(w, dir), b = a < 0 ? a : fragmented_file(w, dir), rc = b < 0 ? b : 0;
+	struct xfs_swapext swap = {.sx_version = XFS_SX_VERSION, .sx_fdtarget = a, .sx_fdtmp = b};
+	struct xfs_fsop_bulkreq request = {.icount = 1, .ubuffer = &swap.sx_stat};
+	struct stat st;
+	__u64 ino;
+
+	if (!rc)
+		rc = result(fstat(a, &st));
+	if (!rc) {
+		ino = st.st_ino;
+		swap.sx_length = st.st_size;
+		request.lastip = &ino;
+		rc = result(ioctl(a, XFS_IOC_FSBULKSTAT_SINGLE, &request));
+	}
+	if (!rc)
+		rc = result(ioctl(a, XFS_IOC_SWAPEXT, &swap));
+	if (b >= 0)
+		close(b);
+	return a < 0 ? rc : close_with(a, rc);
+}
+
 static int op_attributes(struct work *w)
 {
 	struct timespec times[2] = {{.tv_sec = (time_t)work_random(w, 5000000000u), .tv_nsec = (long)work_random(w, 999999999)},
@@ -527,15 +572,24 @@ static int op_removexattr(struct work *w)
 	return result(lremovexattr(path, name));
 }
 
-/* Enough attributes for several leaves under a node. */
+/*
+ * Enough attributes for several leaves under a node; then, on two files by turns, values in blocks of their own, so that no two of one
+ * file lie side by side and its attribute fork becomes a btree.
+ */
 static int op_many_xattrs(struct work *w)
 {
-	char path[PATH_MAX + 32], name[64];
-	int rc = xattr_path(w, pick(w, K_FILE), path);
+	char path[2][PATH_MAX + 32], name[64];
+	int rc = xattr_path(w, pick(w, K_FILE), path[0]);
 
+	if (!rc)
+		rc = xattr_path(w, pick(w, K_FILE), path[1]);
 	for (unsigned n = 0; n < 60 && !rc; n++) {
 		snprintf(name, sizeof(name), "user.a rather long name for an attribute %u", n);
-		rc = result(lsetxattr(path, name, w->data + work_random(w, 1000), 150, 0));
+		rc = result(lsetxattr(path[0], name, w->data + work_random(w, 1000), 150, 0));
+	}
+	for (unsigned n = 0; n < 60 && !rc; n++) {
+		snprintf(name, sizeof(name), "trusted.remote%u", n / 2);
+		rc = result(lsetxattr(path[n % 2], name, w->data + work_random(w, 1000), 5000, 0));
 	}
 	return rc;
 }
@@ -580,7 +634,7 @@ static int op_clone(struct work *w)
 static int op_crowd(struct work *w)
 {
 	char name[NAME_MAX + 1], path[PATH_MAX], first[PATH_MAX] = "";
-	unsigned n = 100 + (unsigned)work_random(w, 1400);
+	unsigned n = 700 + (unsigned)work_random(w, 800);
 	size_t dir = pick_dir(w), crowd;
 	int rc;
 
@@ -599,7 +653,7 @@ static int op_crowd(struct work *w)
 			rc = result(mknodat(w->root, path, S_IFREG | 0644, 0));
 			strcpy(first, path);
 		}
-		if (!rc && i % 3 == 2)
+		if (!rc && i % 3 == 2 && i % 4) /* never the file that is linked to */
 			rc = result(unlinkat(w->root, path, 0));
 		else if (!rc)
 			node_add(w, K_FILE, crowd, name);
@@ -651,6 +705,7 @@ static const struct {
 	{"truncate", op_truncate, 40},
 	{"fallocate", op_fallocate, 60},
 	{"sparse", op_sparse, 6},
+	{"swap-extents", op_swap_extents, 3},
 	{"attributes", op_attributes, 60},
 	{"flags", op_flags, 20},
 	{"setxattr", op_setxattr, 80},
@@ -687,21 +742,15 @@ static bool legal_refusal(int code)
 	}
 }
 
-int work_step(struct work *w)
+static int run_op(struct work *w, size_t which)
 {
-	unsigned total = 0, at, i = 0;
 	int rc;
 
-	for (size_t k = 0; k < OPS; k++)
-		total += ops[k].weight;
-	at = (unsigned)work_random(w, total);
-	while (at >= ops[i].weight)
-		at -= ops[i++].weight;
-	if (ops[i].fn == op_clone && !w->reflink)
+	if ((ops[which].fn == op_clone && !w->reflink) || (ops[which].fn == op_swap_extents && !w->swap))
 		return 0;
-	rc = ops[i].fn(w);
+	rc = ops[which].fn(w);
 	if (rc && !legal_refusal(rc)) {
-		fprintf(stderr, "workload: %s failed: %s\n", ops[i].name, strerror(-rc));
+		fprintf(stderr, "workload: %s failed: %s\n", ops[which].name, strerror(-rc));
 		return rc;
 	}
 	if (rc)
@@ -709,6 +758,28 @@ int work_step(struct work *w)
 	else
 		w->done++;
 	return 0;
+}
+
+int work_step(struct work *w)
+{
+	unsigned total = 0, at;
+	size_t i = 0;
+
+	for (size_t k = 0; k < OPS; k++)
+		total += ops[k].weight;
+	at = (unsigned)work_random(w, total);
+	while (at >= ops[i].weight)
+		at -= ops[i++].weight;
+	return run_op(w, i);
+}
+
+int work_each(struct work *w)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < OPS && !rc; i++)
+		rc = run_op(w, i);
+	return rc;
 }
 
 int work_start(struct work *w, int root, uint64_t seed)

@@ -32,7 +32,7 @@ struct options {
 	uint64_t seed, ops, tail_ops, sync_every, freeze_every, orphans, cow;
 	const char *wrap; /* directory with log_head_lsn and log_tail_lsn */
 	const char *shutdown;
-	int reflink, tidy, race, scatter;
+	int reflink, tidy, race, scatter, swap;
 };
 
 static int said(int rc, const char *what)
@@ -123,12 +123,14 @@ static int random_ops(struct work *w, const struct options *o)
 	return -ETIMEDOUT;
 }
 
-/* All random operations: the main part, and the last ones, which the log alone knows of (or, without a flush, nobody). */
+/* All operations: the main part, each once more, and the last ones, which the log alone knows of (or, without a flush, nobody). */
 static int all_ops(struct work *w, const struct options *o)
 {
 	const struct options last = {.ops = o->tail_ops};
 	int rc = random_ops(w, o);
 
+	if (!rc && o->ops)
+		rc = work_each(w);
 	if (!rc && o->tidy)
 		rc = tidy(w->root);
 	if (!rc)
@@ -253,6 +255,7 @@ static int run(const char *mnt, const struct options *o)
 	if (rc)
 		return rc;
 	w.reflink = o->reflink;
+	w.swap = o->swap;
 	rc = all_ops(&w, o);
 	/* Writeback goes on behind our back and may have moved the tail over the log's end since: once more round, then. */
 	for (unsigned turn = 0; !rc && o->wrap && turn < WRAP_TURNS; turn++) {
@@ -286,7 +289,8 @@ static int run(const char *mnt, const struct options *o)
 static int usage(void)
 {
 	fputs("usage: workload [--seed=N] [--ops=N] [--tail-ops=N] [--sync-every=N] [--freeze-every=N] [--wrap=SYSFS-LOG-DIR]\n"
-	      "                [--orphans=N] [--cow=N] [--race] [--scatter] [--tidy] [--reflink] [--shutdown=flush|noflush|none] "
+	      "                [--orphans=N] [--cow=N] [--race] [--scatter] [--tidy] [--reflink] [--swap] "
+	      "[--shutdown=flush|noflush|none] "
 	      "MOUNTPOINT\n",
 	      stderr);
 	return 2;
@@ -295,13 +299,11 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	struct options o = {.seed = 1, .ops = 1000, .shutdown = "flush"};
-	const struct option longs[] = {{"seed", 1, NULL, 's'},         {"ops", 1, NULL, 'o'},
-				       {"tail-ops", 1, NULL, 't'},     {"sync-every", 1, NULL, 'y'},
-				       {"freeze-every", 1, NULL, 'f'}, {"wrap", 1, NULL, 'w'},
-				       {"orphans", 1, NULL, 'u'},      {"cow", 1, NULL, 'c'},
-				       {"race", 0, &o.race, 1},        {"scatter", 0, &o.scatter, 1},
-				       {"tidy", 0, &o.tidy, 1},        {"reflink", 0, &o.reflink, 1},
-				       {"shutdown", 1, NULL, 'd'},     {NULL, 0, NULL, 0}};
+	const struct option longs[] = {{"seed", 1, NULL, 's'},        {"ops", 1, NULL, 'o'},          {"tail-ops", 1, NULL, 't'},
+				       {"sync-every", 1, NULL, 'y'},  {"freeze-every", 1, NULL, 'f'}, {"wrap", 1, NULL, 'w'},
+				       {"orphans", 1, NULL, 'u'},     {"cow", 1, NULL, 'c'},          {"race", 0, &o.race, 1},
+				       {"scatter", 0, &o.scatter, 1}, {"swap", 0, &o.swap, 1},        {"tidy", 0, &o.tidy, 1},
+				       {"reflink", 0, &o.reflink, 1}, {"shutdown", 1, NULL, 'd'},     {NULL, 0, NULL, 0}};
 	uint64_t *numbers[128] = {['s'] = &o.seed,         ['o'] = &o.ops,     ['t'] = &o.tail_ops, ['y'] = &o.sync_every,
 				  ['f'] = &o.freeze_every, ['u'] = &o.orphans, ['c'] = &o.cow};
 	int c;

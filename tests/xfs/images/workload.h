@@ -25,6 +25,7 @@ struct work {
 	uint64_t serial; /* makes names unique */
 	uint64_t done, refused; /* operations that succeeded; that the filesystem refused for a legal reason */
 	bool reflink; /* clone files */
+	bool swap; /* exchange extents: without rmapbt some kernels cannot recover from that */
 	uint8_t *data; /* WORK_DATA random bytes to write from */
 };
 
@@ -39,5 +40,8 @@ uint64_t work_random(struct work *w, uint64_t n);
 
 /* Do one operation, chosen by weight. 0, also where the filesystem refused it for a legal reason; else -errno, said. */
 int work_step(struct work *w);
+
+/* Do every operation once, so that none is missing. Returns as work_step(). */
+int work_each(struct work *w);
 
 #endif

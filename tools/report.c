@@ -129,33 +129,32 @@ void report_replay(struct report *report, const struct xr_replay *replay)
 					      "trivial", replay->trivial, "items", items));
 }
 
-/* The name of an intent's type: the item table has it too, but for types by number it is short enough to say again. */
-static const char *intent_name(uint64_t type)
+void report_pending(struct report *report, const struct xr_replay *replay)
 {
-	switch (type) {
-	case XFS_LI_EFI:
-	case XFS_LI_EFI_RT:
-		return "extent free (EFI)";
-	case XFS_LI_RUI:
-	case XFS_LI_RUI_RT:
-		return "rmap update (RUI)";
-	case XFS_LI_CUI:
-	case XFS_LI_CUI_RT:
-		return "refcount update (CUI)";
-	case XFS_LI_BUI:
-		return "mapping update (BUI)";
-	case XFS_LI_ATTRI:
-		return "attribute update (ATTRI)";
-	default:
-		return "mapping exchange (XMI)";
+	for (const struct xr_entry *e = replay->intents.first; e; e = e->next) {
+		const struct xr_intent *intent = (const struct xr_intent *)(uintptr_t)e->value;
+
+		xr_say(&report->msg, XR_DETAIL, "unfinished: %s, id %#" PRIx64 ", at LSN %u:%u", xr_item_type_name(intent->type),
+		       intent->id, xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));
 	}
+}
+
+void report_completed(struct report *report, const struct xr_complete_stats *stats)
+{
+	xr_say(&report->msg, XR_INFO,
+	       "completed: %" PRIu64 " intents, %" PRIu64 " unlinked inodes (%" PRIu64 " chunks freed), %" PRIu64
+	       " copy-on-write leftovers, in %" PRIu64 " transactions",
+	       stats->intents, stats->unlinked, stats->chunks_freed, stats->cow_extents, stats->transactions);
+	if (report->json)
+		json_object_set_new(report->json, "completed",
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "intents", (json_int_t)stats->intents, "unlinked",
+					      (json_int_t)stats->unlinked, "chunks_freed", (json_int_t)stats->chunks_freed,
+					      "cow_extents", (json_int_t)stats->cow_extents, "transactions",
+					      (json_int_t)stats->transactions, "log_bytes", (json_int_t)stats->log_bytes));
 }
 
 void report_summary(struct report *report, const struct xr_replay *replay, const struct xr_summary *summary)
 {
-	for (const struct xr_entry *e = replay->intents.first; e; e = e->next)
-		xr_say(&report->msg, XR_DETAIL, "unfinished: %s, id %#" PRIx64 ", at LSN %u:%u", intent_name(e->a), e->b,
-		       xr_lsn_cycle(e->value), xr_lsn_block(e->value));
 	if (replay->intents.count || summary->unlinked || summary->cow)
 		xr_say(&report->msg, XR_INFO,
 		       "left for the kernel: %zu unfinished intents, %" PRIu64

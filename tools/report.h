@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include <vmap/linux.h>
+#include "finish/complete.h"
 #include "options.h"
 #include "progress.h"
 #include "replay.h"
@@ -29,7 +30,13 @@ void report_log(struct report *report, const struct xr_log *log, const struct xr
 /* What the replay did, item by item. */
 void report_replay(struct report *report, const struct xr_replay *replay);
 
-/* What pass 2 left to be done, and the counters. */
+/* The intents that pass 2 left. */
+void report_pending(struct report *report, const struct xr_replay *replay);
+
+/* What was completed after pass 2. */
+void report_completed(struct report *report, const struct xr_complete_stats *stats);
+
+/* What is left to be done, and the counters. */
 void report_summary(struct report *report, const struct xr_replay *replay, const struct xr_summary *summary);
 
 /* --stats: what seeing the disk through views cost. cache may be NULL. */

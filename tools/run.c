@@ -170,6 +170,7 @@ int run_replay(struct run *run)
 	if (ret)
 		return ret;
 	report_replay(run->report, r);
+	report_pending(run->report, r);
 	ret = xr_summary_read(&run->summary, &fs);
 	if (!ret)
 		report_summary(run->report, r, &run->summary);

@@ -15,12 +15,14 @@ enum xr_btnum { XR_BNO, XR_CNT, XR_RMAP, XR_REFC, XR_INO, XR_FINO, XR_BMBT };
 
 #define XR_BTREE_MAXLEVELS 16
 
+#define XR_REFC_COW (1u << 31) /* in the start of a refcount record: blocks staged for copy-on-write */
+
 /* A record, decoded; which members count depends on the kind. */
 struct xr_rec {
 	uint64_t start; /* agbno; agino (INO, FINO); file offset (BMBT) */
 	uint64_t len; /* blocks (BNO, CNT, RMAP, REFC, BMBT) */
 	uint64_t owner, offset; /* RMAP: offset with its flag bits 63 attr fork, 62 bmbt block, 61 unwritten */
-	uint32_t refcount; /* REFC; start with bit 31 for CoW staging */
+	uint32_t refcount; /* REFC; start has XR_REFC_COW for staging */
 	uint64_t free; /* INO, FINO: mask */
 	uint16_t holemask;
 	uint8_t count, freecount;
@@ -35,7 +37,7 @@ int xr_cur_ag(struct xr_cur **cur, struct xr_tx *tx, enum xr_btnum num, uint32_t
 
 /*
  * A cursor on the extent btree of an inode's fork, which must be in btree format. inode is its cluster's buffer, offset where it begins in
- * it, ino its number. Blocks are allocated near near_fsb; the inode's nblocks follows. Errors as above.
+ * it, ino its number. Blocks are allocated near their siblings; the inode's nblocks follows, and its CRC is renewed. Errors as above.
  */
 int xr_cur_bmbt(struct xr_cur **cur, struct xr_tx *tx, struct xr_tx_buf *inode, uint32_t offset, uint64_t ino, bool attr);
 void xr_cur_end(struct xr_cur *cur);
@@ -56,5 +58,11 @@ int xr_cur_update(struct xr_cur *cur, const struct xr_rec *rec);
 int xr_cur_insert(struct xr_cur *cur, const struct xr_rec *rec);
 /* Delete the record at the cursor; the cursor is then at the next one, if any. */
 int xr_cur_delete(struct xr_cur *cur);
+
+/*
+ * Every record with a block of [first, last], in order, of a tree whose records may overlap (RMAP): fn says 0 to go on; what else it says ends
+ * the walk, is returned, and leaves the cursor at the record. fn must not change the tree.
+ */
+int xr_cur_query(struct xr_cur *cur, uint64_t first, uint64_t last, int (*fn)(void *arg, const struct xr_rec *rec), void *arg);
 
 #endif

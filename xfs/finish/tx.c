@@ -237,6 +237,16 @@ bool xr_tx_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count)
 	return at < tx->nbusy && tx->busy[at].fsb < fsb + count;
 }
 
+bool xr_tx_idle(struct xr_tx *tx, uint64_t fsb, uint32_t count, uint64_t *idle)
+{
+	uint64_t end = fsb + count;
+
+	for (size_t at = busy_find(tx, fsb); at < tx->nbusy && tx->busy[at].fsb <= fsb; at++)
+		fsb = tx->busy[at].fsb + tx->busy[at].count;
+	*idle = fsb;
+	return fsb < end;
+}
+
 /* --- done items --- */
 
 int xr_tx_done(struct xr_tx *tx, uint16_t type, uint64_t id, const struct xr_freed *extents, uint32_t count)

@@ -77,6 +77,8 @@ int xr_tx_cancel(struct xr_tx *tx, uint64_t daddr, uint32_t bbs);
 /* Whether any of the fs blocks [fsb, fsb + count) was freed in this transaction (noted by xr_tx_set_busy()) and may not be reused yet. */
 int xr_tx_set_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count);
 bool xr_tx_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count);
+/* The first of these blocks that is not busy. False: all are. */
+bool xr_tx_idle(struct xr_tx *tx, uint64_t fsb, uint32_t count, uint64_t *idle);
 
 /* Add the done item of an intent: type XFS_LI_EFD, ...; extents, count: only EFD repeats them (startblock, blockcount). -ENOMEM. */
 int xr_tx_done(struct xr_tx *tx, uint16_t type, uint64_t id, const struct xr_freed *extents, uint32_t count);

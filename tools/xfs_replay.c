@@ -44,9 +44,9 @@ static int show_tree(struct run *run, const struct xr_sb *sb)
 
 	xr_progress_clear(&run->report->progress);
 	if (!run->report->json) {
-		ret = xr_tree_print(&fs, stdout, &result);
+		ret = xr_tree_print(&fs, NULL, stdout, &result);
 	} else {
-		ret = xr_tree_json(&fs, &array, &result);
+		ret = xr_tree_json(&fs, NULL, &array, &result);
 		if (!ret)
 			json_object_set_new(run->report->json, "tree", array);
 	}

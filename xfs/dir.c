@@ -97,7 +97,7 @@ static bool shortform_next(const struct scan *scan, const uint8_t *data, uint32_
 	const uint8_t *ino = data + name + entry->size + scan->has_ftype;
 	entry->ino = ino_size == 8 ? xr_be64(ino) : xr_be32(ino);
 	*at = name + need;
-	return name_ok(entry->name, entry->size);
+	return name_ok(entry->name, entry->size) && !is_dot(entry); /* "." and ".." are not stored in this form */
 }
 
 static int shortform(struct scan *scan)

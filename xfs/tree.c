@@ -36,6 +36,7 @@ struct frame {
 	size_t used, names_room;
 	size_t at;
 	size_t path_size; /* of the directory's path; 0 for the root, whose children's paths begin with their own '/' */
+	uint64_t ino;
 };
 
 /* Inode numbers, hashed, open addressing; 0 marks a free slot (it is nobody's number). */
@@ -46,6 +47,7 @@ struct set {
 
 struct walk {
 	const struct xr_fs *fs;
+	const struct xr_tree_start *start;
 	xr_tree_fn *fn;
 	void *arg;
 	struct xr_tree_result *result;
@@ -170,15 +172,40 @@ static void pop(struct walk *walk)
 	free(frame->names);
 }
 
-static int push(struct walk *walk, size_t path_size)
+static int push(struct walk *walk, uint64_t ino, size_t path_size)
 {
 	struct frame *frames = grow(walk->frames, &walk->frames_room, walk->depth, sizeof(*frames));
 
 	if (!frames)
 		return -ENOMEM;
 	walk->frames = frames;
-	frames[walk->depth++] = (struct frame){.path_size = path_size};
+	frames[walk->depth++] = (struct frame){.path_size = path_size, .ino = ino};
 	return 0;
+}
+
+/* Tell who wants to know it that the directory in walk->inode is entered or left; walk->path is its path, but for the root. */
+static int tell(struct walk *walk, xr_tree_fn *fn, size_t path_size)
+{
+	const struct xr_tree_entry entry = {
+		.path = path_size ? walk->path : "/", .path_size = path_size ? path_size : 1, .inode = &walk->inode};
+
+	return fn ? fn(walk->arg, &entry) : 0;
+}
+
+/* The contents of the innermost directory were all visited. */
+static int leave(struct walk *walk)
+{
+	struct frame *frame = &walk->frames[walk->depth - 1];
+	size_t path_size = frame->path_size;
+	int error = 0;
+
+	walk->path[path_size] = '\0';
+	if (walk->start->leave)
+		error = xr_inode_read(walk->fs, frame->ino, &walk->inode);
+	pop(walk);
+	if (error == -EIO || error == -EUCLEAN || error == -ENOENT)
+		return xr_fail(walk->fs->msg, -EIO, "inode %" PRIu64 ": it could be read once and then no more", walk->inode.ino);
+	return error ? error : tell(walk, walk->start->leave, path_size);
 }
 
 /* Enter directory ino, whose path is in walk->path. */
@@ -196,7 +223,10 @@ static int enter(struct walk *walk, uint64_t ino, size_t path_size)
 		skip(walk, "its inode could be read once and then no more; skipped");
 	if (error)
 		return error == -EIO ? 0 : error;
-	error = push(walk, path_size);
+	error = tell(walk, walk->start->enter, path_size);
+	if (error)
+		return error == XR_TREE_SKIP ? 0 : error;
+	error = push(walk, ino, path_size);
 	if (error)
 		return error;
 	frame = &walk->frames[walk->depth - 1];
@@ -248,7 +278,7 @@ static int visit(struct walk *walk, struct frame *frame, size_t path_size)
 		frame->at++;
 		return 0;
 	}
-	if (S_ISDIR(walk->inode.mode))
+	if (S_ISDIR(walk->inode.mode) && !walk->start->flat)
 		contents_later(frame);
 	else
 		frame->at++;
@@ -262,10 +292,8 @@ static int step(struct walk *walk)
 	struct item item;
 	size_t size;
 
-	if (frame->at == frame->n) {
-		pop(walk);
-		return 0;
-	}
+	if (frame->at == frame->n)
+		return leave(walk);
 	item = frame->items[frame->at];
 	walk->path[frame->path_size] = '\0';
 	size = frame->path_size + 1 + item.size;
@@ -283,24 +311,32 @@ static int step(struct walk *walk)
 	return enter(walk, item.ino, size);
 }
 
-static int walk_root(struct walk *walk)
+static int walk_start(struct walk *walk)
 {
-	uint64_t root = walk->fs->sb->rootino;
-	int error = xr_inode_read(walk->fs, root, &walk->inode);
+	const struct xr_tree_start *start = walk->start;
+	bool root = !strcmp(start->path, "/");
+	size_t size = strlen(start->path);
+	int error = xr_inode_read(walk->fs, start->ino, &walk->inode);
 
-	if (!error && !S_ISDIR(walk->inode.mode))
+	if (!error && root && !S_ISDIR(walk->inode.mode))
 		error = -ENOENT;
 	if (error == -ENOENT)
-		return xr_fail(walk->fs->msg, -EUCLEAN, "inode %" PRIu64 ": the root directory is no directory; run xfs_repair",
-			       root);
+		return xr_fail(walk->fs->msg, -EUCLEAN, "inode %" PRIu64 ": the %s is none; run xfs_repair", start->ino,
+			       root ? "root directory" : "inode of the name to start at");
 	if (error)
 		return error;
-	strcpy(walk->path, "/");
-	error = visit_inode(walk, 1);
-	return error ? error : enter(walk, root, 0);
+	if (size > XR_TREE_PATH_MAX)
+		return xr_fail(walk->fs->msg, -ENAMETOOLONG, "the path to start at is too long");
+	memcpy(walk->path, start->path, size + 1);
+	if (!start->flat || !S_ISDIR(walk->inode.mode))
+		error = visit_inode(walk, size);
+	if (error || !S_ISDIR(walk->inode.mode))
+		return error;
+	return enter(walk, start->ino, root ? 0 : size);
 }
 
-int xr_tree_walk(const struct xr_fs *fs, xr_tree_fn *fn, void *arg, struct xr_tree_result *result)
+int xr_tree_walk_from(const struct xr_fs *fs, const struct xr_tree_start *start, xr_tree_fn *fn, void *arg,
+		      struct xr_tree_result *result)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
 	int error;
@@ -309,11 +345,12 @@ int xr_tree_walk(const struct xr_fs *fs, xr_tree_fn *fn, void *arg, struct xr_tr
 	if (!walk)
 		return -ENOMEM;
 	walk->fs = fs;
+	walk->start = start;
 	walk->fn = fn;
 	walk->arg = arg;
 	walk->result = result;
 	walk->scan.budget = fs->sb->dblocks;
-	error = walk_root(walk);
+	error = walk_start(walk);
 	while (!error && walk->depth)
 		error = step(walk);
 	while (walk->depth)
@@ -323,4 +360,11 @@ int xr_tree_walk(const struct xr_fs *fs, xr_tree_fn *fn, void *arg, struct xr_tr
 	free(walk->visited.slots);
 	free(walk);
 	return error;
+}
+
+int xr_tree_walk(const struct xr_fs *fs, xr_tree_fn *fn, void *arg, struct xr_tree_result *result)
+{
+	const struct xr_tree_start start = {.ino = fs->sb->rootino, .path = "/"};
+
+	return xr_tree_walk_from(fs, &start, fn, arg, result);
 }

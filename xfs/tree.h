@@ -37,16 +37,32 @@ struct xr_tree_result {
  */
 int xr_tree_walk(const struct xr_fs *fs, xr_tree_fn *fn, void *arg, struct xr_tree_result *result);
 
+/* What enter returns to have the contents of this directory passed over. */
+#define XR_TREE_SKIP 1
+
+/* Where to begin, and what else to be told. */
+struct xr_tree_start {
+	uint64_t ino;
+	const char *path; /* of this inode: "/", or "/a/b"; the paths of all entries begin with it */
+	bool flat; /* of a directory, the names in it and nothing else; of other files their own entry */
+	/* Called before the contents of a directory, and after them (once for each time that enter returned 0); may be NULL. */
+	xr_tree_fn *enter, *leave;
+};
+
+/* The same from another name than the root's on. -ENAMETOOLONG, said: start->path is longer than XR_TREE_PATH_MAX. */
+int xr_tree_walk_from(const struct xr_fs *fs, const struct xr_tree_start *start, xr_tree_fn *fn, void *arg,
+		      struct xr_tree_result *result);
+
 /*
  * Print the tree, one line an entry, fields separated by one blank:
  *
  *   MODE NLINK UID GID SIZE MTIME INO PATH[ -> TARGET]
  *
  * MODE as ls -l has it; SIZE in bytes, "MAJOR,MINOR" for device nodes; MTIME as 2026-11-22T10:20:30.123456789Z; PATH and TARGET
- * escaped by xr_escape(). The form is stable: scripts may read it. Errors as xr_tree_walk(); -EIO (said): out could not be
- * written.
+ * escaped by xr_escape(). The form is stable: scripts may read it. start may be NULL: everything. Errors as xr_tree_walk_from();
+ * -EIO (said): out could not be written.
  */
-int xr_tree_print(const struct xr_fs *fs, FILE *out, struct xr_tree_result *result);
+int xr_tree_print(const struct xr_fs *fs, const struct xr_tree_start *start, FILE *out, struct xr_tree_result *result);
 
 /*
  * The same as a JSON array of objects: path, ino, type ("file", "directory", "symlink", "block", "char", "fifo", "socket"),
@@ -54,6 +70,6 @@ int xr_tree_print(const struct xr_fs *fs, FILE *out, struct xr_tree_result *resu
  * ctime, crtime, target (symlinks), and where they are not 0 flags, flags2 and DMAPI's dmevmask and dmstate. *array is the
  * caller's; NULL on failure.
  */
-int xr_tree_json(const struct xr_fs *fs, json_t **array, struct xr_tree_result *result);
+int xr_tree_json(const struct xr_fs *fs, const struct xr_tree_start *start, json_t **array, struct xr_tree_result *result);
 
 #endif

@@ -98,7 +98,13 @@ static int print_entry(void *arg, const struct xr_tree_entry *entry)
 	return ferror(show->out) ? -EIO : 0;
 }
 
-int xr_tree_print(const struct xr_fs *fs, FILE *out, struct xr_tree_result *result)
+static int walk(const struct xr_fs *fs, const struct xr_tree_start *start, xr_tree_fn *fn, struct show *show,
+		struct xr_tree_result *result)
+{
+	return start ? xr_tree_walk_from(fs, start, fn, show, result) : xr_tree_walk(fs, fn, show, result);
+}
+
+int xr_tree_print(const struct xr_fs *fs, const struct xr_tree_start *start, FILE *out, struct xr_tree_result *result)
 {
 	struct show *show = calloc(1, sizeof(*show));
 	int error;
@@ -107,7 +113,7 @@ int xr_tree_print(const struct xr_fs *fs, FILE *out, struct xr_tree_result *resu
 	if (!show)
 		return -ENOMEM;
 	show->out = out;
-	error = xr_tree_walk(fs, print_entry, show, result);
+	error = walk(fs, start, print_entry, show, result);
 	if (fflush(out) || ferror(out))
 		error = xr_fail(fs->msg, -EIO, "the tree cannot be written to its output: %s", strerror(errno));
 	free(show);
@@ -183,7 +189,7 @@ static int json_entry(void *arg, const struct xr_tree_entry *entry)
 	return failed ? -ENOMEM : 0;
 }
 
-int xr_tree_json(const struct xr_fs *fs, json_t **array, struct xr_tree_result *result)
+int xr_tree_json(const struct xr_fs *fs, const struct xr_tree_start *start, json_t **array, struct xr_tree_result *result)
 {
 	struct show *show = calloc(1, sizeof(*show));
 	int error = -ENOMEM;
@@ -194,7 +200,7 @@ int xr_tree_json(const struct xr_fs *fs, json_t **array, struct xr_tree_result *
 		return -ENOMEM;
 	show->array = json_array();
 	if (show->array)
-		error = xr_tree_walk(fs, json_entry, show, result);
+		error = walk(fs, start, json_entry, show, result);
 	if (error)
 		json_decref(show->array);
 	else

@@ -40,7 +40,7 @@ static char *print(struct xr_tree_result *result)
 	FILE *out = open_memstream(&text, &size);
 
 	assert_non_null(out);
-	assert_int_equal(xr_tree_print(&fs.fs, out, result), 0);
+	assert_int_equal(xr_tree_print(&fs.fs, NULL, out, result), 0);
 	fclose(out);
 	return text;
 }
@@ -148,7 +148,7 @@ static void test_json(void **state)
 	size_t i, devices = 0, links = 0;
 
 	(void)state;
-	assert_int_equal(xr_tree_json(&fs.fs, &array, &result), 0);
+	assert_int_equal(xr_tree_json(&fs.fs, NULL, &array, &result), 0);
 	assert_int_equal(json_array_size(array), result.entries);
 	json_array_foreach(array, i, object)
 	{
@@ -185,7 +185,7 @@ static void test_dmapi(void **state)
 	xr_put_be16(inode + offsetof(struct xfs_dinode, di_dmstate), 7);
 	test_fs_put(&fs, offset, inode, fs.sb.inodesize);
 	test_fs_again(&fs);
-	assert_int_equal(xr_tree_json(&fs.fs, &array, &result), 0);
+	assert_int_equal(xr_tree_json(&fs.fs, NULL, &array, &result), 0);
 	json_array_foreach(array, i, object)
 	{
 		if (!json_object_get(object, "dmevmask"))
@@ -266,7 +266,7 @@ static void test_no_root(void **state)
 	memset(broken, 0, sizeof(broken));
 	test_fs_put(&fs, offset, broken, fs.sb.inodesize);
 	test_fs_again(&fs);
-	assert_int_equal(xr_tree_json(&fs.fs, &array, &result), -EUCLEAN);
+	assert_int_equal(xr_tree_json(&fs.fs, NULL, &array, &result), -EUCLEAN);
 	assert_null(array);
 	test_fs_put(&fs, offset, inode, fs.sb.inodesize);
 	test_fs_again(&fs);
@@ -279,7 +279,7 @@ static void test_output_full(void **state)
 
 	(void)state;
 	assert_non_null(full);
-	assert_int_equal(xr_tree_print(&fs.fs, full, &result), -EIO);
+	assert_int_equal(xr_tree_print(&fs.fs, NULL, full, &result), -EIO);
 	assert_said(&fs.t, "cannot be written");
 	fclose(full);
 	test_fs_again(&fs);

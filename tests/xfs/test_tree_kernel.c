@@ -241,7 +241,7 @@ static char *ours(void)
 	assert_int_equal(xr_sb_read(&sb, &dev, &t.msg), 0);
 	assert_int_equal(xr_cache_create(&cache, &dev, process, false, &t.msg), 0);
 	struct xr_fs fs = {.sb = &sb, .cache = cache, .msg = &t.msg};
-	assert_int_equal(xr_tree_print(&fs, out, &result), 0);
+	assert_int_equal(xr_tree_print(&fs, NULL, out, &result), 0);
 	assert_int_equal(result.skipped, 0);
 	assert_int_equal(t.used, 0);
 	fclose(out);

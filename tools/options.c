@@ -5,12 +5,15 @@
 #include <getopt.h>
 #include <stdio.h>
 
-enum { OUTPUT = 256, TREE, TREE_BEFORE, JSON, STATS };
+enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, JSON, STATS };
 
 static const struct option longs[] = {
 	{"output", required_argument, NULL, OUTPUT},
 	{"tree", no_argument, NULL, TREE},
 	{"tree-before", no_argument, NULL, TREE_BEFORE},
+	{"ls", required_argument, NULL, LS},
+	{"cat", required_argument, NULL, CAT},
+	{"extract", required_argument, NULL, EXTRACT},
 	{"json", no_argument, NULL, JSON},
 	{"stats", no_argument, NULL, STATS},
 	{"help", no_argument, NULL, 'h'},
@@ -26,6 +29,10 @@ static const char help[] =
 	"  --output OUT   recover into a new image OUT and leave IMAGE as it is (a log device is copied to OUT.log)\n"
 	"  --tree         list the filesystem as it will be after recovery; changes nothing\n"
 	"  --tree-before  list the filesystem as it is on the disk, without its log; changes nothing\n"
+	"  --ls PATH      list one directory, or one file, as it will be after recovery; changes nothing\n"
+	"  --cat PATH     write the content of one file, as it will be, to standard output; changes nothing\n"
+	"  --extract PATH DIR\n"
+	"                 copy what is at PATH, as it will be, into the new or empty directory DIR; does not change IMAGE\n"
 	"  -l LOGDEV      the log is on this device\n"
 	"  -r RTDEV       the realtime section is on this device\n"
 	"  -e             exit with 4 instead of 0 where something was replayed\n"
@@ -45,21 +52,35 @@ static int wrong(const char *what)
 
 static int check(struct options *o)
 {
-	if (o->tree && o->tree_before)
-		return wrong("--tree and --tree-before are two lists: ask for one");
-	if (o->output && (o->dry_run || o->tree || o->tree_before))
-		return wrong("--output writes a new image, -n and the tree lists write nothing: choose one");
-	if (o->tree || o->tree_before)
+	if (o->output && (o->dry_run || o->look))
+		return wrong("--output writes a new image, -n and what only looks write nothing: choose one");
+	if (o->json && o->look == LOOK_CAT)
+		return wrong("--cat writes the file's bytes to standard output: give no --json");
+	if (o->look)
 		o->dry_run = true;
 	return 0;
 }
 
+static int set_look(struct options *o, enum look look, const char *path)
+{
+	if (o->look)
+		return wrong("--tree, --tree-before, --ls, --cat, --extract: ask for one of them, once");
+	o->look = look;
+	o->path = path;
+	return 0;
+}
+
+bool options_stdout_taken(const struct options *o)
+{
+	return o->look && o->look != LOOK_EXTRACT;
+}
+
 int options_parse(struct options *o, int argc, char **argv)
 {
-	int c;
+	int c, ret = 0;
 
 	*o = (struct options){0};
-	while ((c = getopt_long(argc, argv, "nl:r:evhV", longs, NULL)) != -1) {
+	while (!ret && (c = getopt_long(argc, argv, "nl:r:evhV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'n':
 			o->dry_run = true;
@@ -80,10 +101,22 @@ int options_parse(struct options *o, int argc, char **argv)
 			o->output = optarg;
 			break;
 		case TREE:
-			o->tree = true;
+			ret = set_look(o, LOOK_TREE, NULL);
 			break;
 		case TREE_BEFORE:
-			o->tree_before = true;
+			ret = set_look(o, LOOK_TREE_BEFORE, NULL);
+			break;
+		case LS:
+			ret = set_look(o, LOOK_LS, optarg);
+			break;
+		case CAT:
+			ret = set_look(o, LOOK_CAT, optarg);
+			break;
+		case EXTRACT:
+			ret = set_look(o, LOOK_EXTRACT, optarg);
+			if (optind == argc)
+				return wrong("--extract needs two arguments, PATH and DIR");
+			o->to = argv[optind++];
 			break;
 		case JSON:
 			o->json = true;
@@ -101,6 +134,8 @@ int options_parse(struct options *o, int argc, char **argv)
 			return wrong("unknown option, or one without its argument");
 		}
 	}
+	if (ret)
+		return ret;
 	if (optind != argc - 1)
 		return wrong(optind < argc ? "more than one image" : "no image named");
 	o->image = argv[optind];

@@ -4,14 +4,21 @@
 
 #include <stdbool.h>
 
+/* What is to be shown of the filesystem: all of these write nothing to it. */
+enum look { LOOK_NOT, LOOK_TREE, LOOK_TREE_BEFORE, LOOK_LS, LOOK_CAT, LOOK_EXTRACT };
+
 /* What the user asked for. The strings are those of the command line. */
 struct options {
 	const char *image, *logdev, *rtdev, *output;
 	bool dry_run; /* -n, and whatever only looks */
-	bool tree, tree_before;
+	enum look look;
+	const char *path, *to; /* what to look at, from LOOK_LS on; where to extract it to */
 	bool verbose, json, stats;
 	bool tell_replayed; /* -e */
 };
+
+/* Whether standard output is taken by what is shown, so that the lines of the report go to standard error. */
+bool options_stdout_taken(const struct options *options);
 
 /*
  * Parse the command line. 0: go on; 1: -h or -V was answered on standard output, exit 0; -1: a wrong call, said on standard error.

@@ -14,7 +14,7 @@
 
 static FILE *lines(const struct report *report)
 {
-	return report->options->tree || report->options->tree_before ? stderr : stdout;
+	return options_stdout_taken(report->options) ? stderr : stdout;
 }
 
 static void emit(void *arg, enum xr_level level, const char *text)

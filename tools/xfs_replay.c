@@ -7,8 +7,7 @@
  * short: it can be repeated at any time); write the blocks; and only when they are on the disk make the log clean.
  */
 #include "finish/finish.h"
-#include "run.h"
-#include "tree.h"
+#include "look.h"
 
 /* Exit statuses, as xfs_repair(8) has them. */
 enum { CLEAN = 0, FAILED = 1, DIRTY = 2, REPLAYED = 4 };
@@ -35,27 +34,6 @@ static int write_back(struct run *run)
 	return ret;
 }
 
-static int show_tree(struct run *run, const struct xr_sb *sb)
-{
-	struct xr_fs fs = {sb, run->cache, run->msg};
-	struct xr_tree_result result;
-	json_t *array;
-	int ret;
-
-	xr_progress_clear(&run->report->progress);
-	if (!run->report->json) {
-		ret = xr_tree_print(&fs, NULL, stdout, &result);
-	} else {
-		ret = xr_tree_json(&fs, NULL, &array, &result);
-		if (!ret)
-			json_object_set_new(run->report->json, "tree", array);
-	}
-	if (!ret && result.skipped)
-		xr_say(run->msg, XR_WARN, "%s: %llu damaged pieces were left out of the list", run->options->image,
-		       (unsigned long long)result.skipped);
-	return ret;
-}
-
 static int finish_output(struct run *run)
 {
 	int ret = run->log_out ? xr_copy_commit(&run->log_copy) : 0;
@@ -76,18 +54,18 @@ static int recover(struct run *run)
 		return ret;
 	report_log(run->report, &run->log, &run->head);
 	clean = run->head.clean || run->head.empty;
-	if (o->tree_before) {
-		ret = show_tree(run, &run->sb);
+	if (o->look == LOOK_TREE_BEFORE) {
+		ret = look(run, &run->sb);
 	} else if (clean) {
 		xr_say(run->msg, XR_INFO, "%s: the log is clean, there is nothing to replay", o->image);
-		ret = o->tree ? show_tree(run, &run->sb) : finish_output(run);
+		ret = o->look ? look(run, &run->sb) : finish_output(run);
 	} else {
 		ret = run_replay(run);
-		if (!ret && o->tree)
-			ret = show_tree(run, &run->replay.sb);
+		if (!ret && o->look)
+			ret = look(run, &run->replay.sb);
 	}
 	if (ret || clean || o->dry_run) {
-		if (!ret && !clean && !o->tree_before)
+		if (!ret && !clean && o->look != LOOK_TREE_BEFORE)
 			xr_say(run->msg, XR_INFO, "%s: the log is dirty; nothing was changed", o->image);
 		return ret ? ret : clean ? CLEAN : DIRTY;
 	}

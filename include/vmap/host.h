@@ -36,6 +36,17 @@ struct vmap_range {
 #define VMAP_WRITE 0x2u
 #define VMAP_EXEC 0x4u
 
+/*
+ * What a mapping may ask for besides, or'ed to the above. VMAP_LARGE: translations larger than a base page where address and page
+ * allow them; a host may ignore it. The memory type, one of four: write-back where none is given. Another one is for memory
+ * that nobody maps write-back at the same time; a host that cannot give it fails the map with -VMAP_EINVAL.
+ */
+#define VMAP_LARGE 0x10u
+#define VMAP_WRITE_COMBINING 0x20u /* not cached; writes may be gathered and reordered: frame buffers */
+#define VMAP_UNCACHED 0x40u /* not cached; accesses as the program makes them */
+#define VMAP_DEVICE 0x60u /* registers: as uncached, and nothing is read in advance */
+#define VMAP_MEMORY_MASK 0x60u
+
 struct vmap_host {
 	/* VMAP_HOST_VERSION the embedder was compiled with; vmap_space_create() refuses another with -VMAP_EINVAL. */
 	uint32_t version;

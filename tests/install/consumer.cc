@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 #include <vmap/linux.h>
+#include <vmap/pgtable.h>
 #include <vmap/vmap.h>
 
 static_assert(VMAP_ENOMEM == ENOMEM && VMAP_EOVERFLOW == EOVERFLOW && VMAP_EALREADY == EALREADY, "Linux's numbers");

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: the conformance suite over the page-table host. Pages, descriptors and the lock are the software MMU's, which also maps and unmaps
+ * everything in its own tables: it judges what the core does, and is what the page tables are compared with.
+ *
+ * conformance_pgtable MODE KEEP: the number of a format, and how many empty tables may be kept.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include "../conformance/conformance.h"
+#include "../softmmu/softmmu.h"
+#include "modes.h"
+
+#define FRAMES ((size_t)8192)
+#define TABLES ((size_t)128)
+#define PAGE ((size_t)4096)
+
+/* The software MMU knows 48 bits of address: its range begins here. */
+#define SOFT_BASE ((uintptr_t)0x7f12345000)
+
+struct rig {
+	struct vmap_pgtable pgtable; /* first: it is the ctx of the hooks */
+	struct vmap_pgtable_format format;
+	struct vmap_host host;
+	struct machine *machine;
+	struct softmmu *mmu;
+	const struct vmap_host *soft;
+};
+
+static const struct mode *mode;
+static size_t keep;
+
+static uintptr_t soft_addr(uintptr_t addr)
+{
+	return addr - mode->base + SOFT_BASE;
+}
+
+static struct rig *rig_of(const struct conformance_bed *bed)
+{
+	return bed->data;
+}
+
+static void *meta_alloc(void *ctx, size_t size)
+{
+	struct rig *rig = ctx;
+
+	return rig->soft->meta_alloc(rig->mmu, size);
+}
+
+static void meta_free(void *ctx, void *mem, size_t size)
+{
+	struct rig *rig = ctx;
+
+	rig->soft->meta_free(rig->mmu, mem, size);
+}
+
+static unsigned long lock(void *ctx)
+{
+	struct rig *rig = ctx;
+
+	return rig->soft->lock(rig->mmu);
+}
+
+static void unlock(void *ctx, unsigned long saved)
+{
+	struct rig *rig = ctx;
+
+	rig->soft->unlock(rig->mmu, saved);
+}
+
+static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
+{
+	struct rig *rig = ctx;
+
+	return rig->soft->page_alloc(rig->mmu, order, n, pages);
+}
+
+static void page_get(void *ctx, struct vmap_page *const *pages, size_t n)
+{
+	struct rig *rig = ctx;
+
+	rig->soft->page_get(rig->mmu, pages, n);
+}
+
+static void page_put(void *ctx, struct vmap_page *const *pages, size_t n)
+{
+	struct rig *rig = ctx;
+
+	rig->soft->page_put(rig->mmu, pages, n);
+}
+
+/* The page-table host's own hooks, as plug() gives them. */
+static struct vmap_host plugged;
+
+static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+{
+	struct rig *rig = ctx;
+	int err = rig->soft->map(rig->mmu, soft_addr(addr), pages, n, prot);
+
+	return err ? err : plugged.map(ctx, addr, pages, n, prot);
+}
+
+static void unmap(void *ctx, uintptr_t addr, size_t size)
+{
+	struct rig *rig = ctx;
+
+	plugged.unmap(ctx, addr, size);
+	rig->soft->unmap(rig->mmu, soft_addr(addr), size);
+}
+
+static void flush(void *ctx, const struct vmap_range *ranges, size_t n)
+{
+	struct vmap_range soft[VMAP_FLUSH_RANGES];
+	struct rig *rig = ctx;
+
+	plugged.flush(ctx, ranges, n);
+	for (size_t i = 0; i < n; i++)
+		soft[i] = (struct vmap_range){soft_addr(ranges[i].addr), ranges[i].size};
+	rig->soft->flush(rig->mmu, soft, n);
+}
+
+static const struct vmap_host hooks = {
+	.version = VMAP_HOST_VERSION,
+	.meta_alloc = meta_alloc,
+	.meta_free = meta_free,
+	.lock = lock,
+	.unlock = unlock,
+	.page_alloc = page_alloc,
+	.page_get = page_get,
+	.page_put = page_put,
+};
+
+static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
+{
+	struct vmap_space_config config = {.base = mode->base, .size = size, .lazy_max = lazy_max};
+	struct rig *rig = calloc(1, sizeof(*rig));
+
+	if (!rig || mode->format(&rig->format))
+		return -1;
+	rig->machine = machine_create(&mode->decode, mode->base, size, TABLES);
+	rig->mmu = softmmu_create(SOFT_BASE, size, FRAMES);
+	rig->soft = softmmu_host(rig->mmu);
+	if (vmap_pgtable_init(&rig->pgtable, &(struct vmap_pgtable_config){.format = &rig->format,
+									   .ops = machine_ops(),
+									   .ctx = rig->machine,
+									   .root = machine_root(rig->machine),
+									   .base = mode->base,
+									   .size = size,
+									   .keep = keep}))
+		return -1;
+	plugged = hooks;
+	vmap_pgtable_plug(&rig->pgtable, &plugged);
+	rig->host = plugged;
+	rig->host.map = map;
+	rig->host.unmap = unmap;
+	rig->host.flush = flush;
+	bed->base = mode->base;
+	bed->size = size;
+	bed->page_size = PAGE;
+	bed->data = rig;
+	return vmap_space_create(&rig->host, &config, &bed->space);
+}
+
+static int teardown(struct conformance_bed *bed)
+{
+	struct rig *rig = rig_of(bed);
+	int err = vmap_space_destroy(bed->space);
+
+	if (err)
+		fprintf(stderr, "vmap_space_destroy() gives %d\n", err);
+	vmap_pgtable_fini(&rig->pgtable);
+	if (rig->pgtable.tables || rig->pgtable.users) {
+		fprintf(stderr, "%zu tables are left, %zu users\n", rig->pgtable.tables, rig->pgtable.users);
+		err = -1;
+	}
+	err |= machine_destroy(rig->machine) != 0;
+	err |= softmmu_destroy(rig->mmu) != 0;
+	free(rig);
+	return err;
+}
+
+static int bed_page_alloc(struct conformance_bed *bed, unsigned order, size_t n, struct vmap_page **pages)
+{
+	return page_alloc(rig_of(bed), order, n, pages);
+}
+
+static void bed_page_get(struct conformance_bed *bed, struct vmap_page *const *pages, size_t n)
+{
+	page_get(rig_of(bed), pages, n);
+}
+
+static void bed_page_put(struct conformance_bed *bed, struct vmap_page *const *pages, size_t n)
+{
+	page_put(rig_of(bed), pages, n);
+}
+
+static unsigned page_refs(struct conformance_bed *bed, const struct vmap_page *page)
+{
+	return softmmu_page_refs(rig_of(bed)->mmu, page);
+}
+
+static unsigned char *page_bytes(struct conformance_bed *bed, const struct vmap_page *page)
+{
+	return softmmu_page_bytes(rig_of(bed)->mmu, page);
+}
+
+static size_t pages_used(struct conformance_bed *bed)
+{
+	return softmmu_frames_used(rig_of(bed)->mmu) * PAGE;
+}
+
+/* Where both CPUs find this byte. false: one of them faults, or they differ. */
+static bool locate(struct rig *rig, uintptr_t addr, bool write, unsigned char **byte)
+{
+	uint64_t eager, lazy;
+	bool done = machine_translate(rig->machine, MACHINE_EAGER, addr, write, &eager);
+
+	done = machine_translate(rig->machine, MACHINE_LAZY, addr, write, &lazy) && done;
+	if (!done || eager != lazy || eager >= FRAMES * PAGE)
+		return false;
+	*byte = softmmu_page_bytes(rig->mmu, &(struct vmap_page){.frame = eager / PAGE}) + eager % PAGE;
+	return true;
+}
+
+static bool read_byte(struct conformance_bed *bed, uintptr_t addr, unsigned char *value)
+{
+	struct rig *rig = rig_of(bed);
+	unsigned char expected, *byte;
+	bool done = locate(rig, addr, false, &byte);
+
+	if (softmmu_read(rig->mmu, 0, soft_addr(addr), &expected) != done || (done && expected != *byte)) {
+		fprintf(stderr, "0x%zx: the page tables and the software MMU differ\n", (size_t)addr);
+		abort();
+	}
+	*value = expected;
+	return done;
+}
+
+static bool write_byte(struct conformance_bed *bed, uintptr_t addr, unsigned char value)
+{
+	unsigned char *byte;
+
+	return locate(rig_of(bed), addr, true, &byte) && softmmu_write(rig_of(bed)->mmu, 0, soft_addr(addr), value) &&
+	       *byte == value;
+}
+
+int main(int argc, char **argv)
+{
+	static struct conformance_host host = {
+		.setup = setup,
+		.teardown = teardown,
+		.page_alloc = bed_page_alloc,
+		.page_get = bed_page_get,
+		.page_put = bed_page_put,
+		.page_refs = page_refs,
+		.page_bytes = page_bytes,
+		.pages_used = pages_used,
+		.read = read_byte,
+		.write = write_byte,
+	};
+
+	if (argc != 3 || strtoul(argv[1], NULL, 10) >= mode_count) {
+		fprintf(stderr, "usage: conformance_pgtable MODE KEEP\n");
+		return 2;
+	}
+	mode = &modes[strtoul(argv[1], NULL, 10)];
+	keep = strtoul(argv[2], NULL, 10);
+	host.name = mode->name;
+	return conformance_run(&host);
+}

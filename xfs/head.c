@@ -491,13 +491,8 @@ static int verify_tail(const struct xr_log *log, struct xr_head *head)
 static int set_order(struct xr_log *log, const struct xr_head *head)
 {
 	log->order.big = head->last_fmt != XLOG_FMT_LINUX_LE;
-	if (head->clean || head->last_fmt == XLOG_FMT_LINUX_LE)
+	if (head->clean || head->last_fmt == XLOG_FMT_LINUX_LE || head->last_fmt == XLOG_FMT_LINUX_BE)
 		return 0;
-	if (head->last_fmt == XLOG_FMT_LINUX_BE)
-		return xr_fail(
-			log->msg, -EOPNOTSUPP,
-			"the log was written by a big-endian machine (h_fmt 2): this release replays little-endian logs only: "
-			"mount it on such a machine");
 	return xr_fail(log->msg, -EOPNOTSUPP, "the log was written by IRIX or an unknown system (h_fmt %u): mount it there",
 		       head->last_fmt);
 }

@@ -3,8 +3,8 @@
  * The realtime bitmap
  *
  * One bit for each realtime extent, set while it is free, in 32-bit words of the writer's byte order, without headers. Counting
- * does not depend on the order of whole words; only the last one, which may reach behind the last extent, is looked at bit by
- * bit, as little-endian kernels write it.
+ * does not depend on that order, as long as the last word, which may reach behind the last extent, is counted whole: the bits behind it
+ * are never set.
  */
 #include "rtbitmap.h"
 #include "bmap.h"
@@ -14,16 +14,14 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 
-/* The set ones among the first n bits of words. */
+/* The set ones among the first n bits of words, in whole words; never more than n. */
 static uint64_t count_bits(const uint8_t *words, uint64_t n)
 {
-	uint64_t count = 0, bit = 0;
+	uint64_t count = 0;
 
-	for (; n - bit >= 32; bit += 32)
-		count += (uint64_t)__builtin_popcount(xr_le32(words + bit / 8));
-	if (n > bit)
-		count += (uint64_t)__builtin_popcount(xr_le32(words + bit / 8) & ((1u << (n - bit)) - 1));
-	return count;
+	for (uint64_t bit = 0; bit < n; bit += 32)
+		count += (uint64_t)__builtin_popcount(xr_be32(words + bit / 8));
+	return count < n ? count : n;
 }
 
 static int count_block(const struct xr_fs *fs, const struct xr_bmap *map, uint64_t block, uint64_t bits, uint64_t *count)

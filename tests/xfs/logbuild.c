@@ -55,6 +55,12 @@ void lb_begin(struct lb *lb, uint32_t cycle, uint32_t block)
 	lb_set_tail(lb);
 }
 
+void lb_put(const struct lb *lb, uint8_t *p, uint64_t value, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		p[lb->fmt == 2 ? bytes - 1 - i : i] = (uint8_t)(value >> 8 * i);
+}
+
 void lb_op(struct lb *lb, uint32_t tid, uint8_t flags, const void *data, uint32_t len)
 {
 	uint8_t *p = lb->data + lb->len;
@@ -80,30 +86,24 @@ void lb_pattern(uint8_t *data, uint32_t len, uint32_t seed)
 	}
 }
 
-static void put16(struct lb *lb, uint8_t *p, uint16_t value)
-{
-	p[lb->fmt == 2] = (uint8_t)value;
-	p[lb->fmt != 2] = (uint8_t)(value >> 8);
-}
-
 void lb_item(struct lb *lb, uint32_t tid, uint8_t flags, uint16_t count, uint32_t len)
 {
 	uint8_t *item = malloc(len);
 
 	assert_non_null(item);
 	lb_pattern(item, len, tid);
-	put16(lb, item, LB_BLF);
-	put16(lb, item + 2, count);
+	lb_put(lb, item, LB_BLF, 2);
+	lb_put(lb, item + 2, count, 2);
 	lb_op(lb, tid, flags, item, len);
 	free(item);
 }
 
 void lb_start(struct lb *lb, uint32_t tid)
 {
-	uint8_t header[16] = {0x4e, 0x41, 0x52, 0x54, 40};
+	uint8_t header[16] = {0};
 
-	if (lb->fmt == 2)
-		xr_put_be32(header, XFS_TRANS_HEADER_MAGIC);
+	lb_put(lb, header, XFS_TRANS_HEADER_MAGIC, 4);
+	lb_put(lb, header + 4, XFS_TRANS_CHECKPOINT, 4);
 	lb_op(lb, tid, XLOG_START_TRANS, NULL, 0);
 	lb_op(lb, tid, 0, header, sizeof(header));
 }
@@ -122,8 +122,9 @@ void lb_trans(struct lb *lb, uint32_t tid, uint32_t len)
 
 void lb_unmount(struct lb *lb)
 {
-	static const uint8_t magic[8] = {0x6e, 0x55};
+	uint8_t magic[8] = {0};
 
+	lb_put(lb, magic, 0x556e, 2);
 	lb_op(lb, 0xb0c0d0d0, XLOG_UNMOUNT_TRANS, magic, sizeof(magic));
 	lb->data[8] = XFS_LOG;
 }

@@ -27,7 +27,7 @@ struct lb {
 	/* Where the next record goes, and what stands in its header. */
 	uint32_t block, cycle, prev;
 	uint64_t tail_lsn;
-	uint32_t version, fmt, size; /* size: h_size */
+	uint32_t version, fmt, size; /* size: h_size; fmt decides in which byte order payload is written */
 	uint8_t uuid[16];
 	uint32_t crc_header; /* header bytes the CRC covers: 328 or 324 */
 	bool no_crc;
@@ -45,6 +45,9 @@ void lb_end(struct lb *lb);
 
 /* Stamp the whole log as if the cycle before had filled it, and begin at block in the given cycle. */
 void lb_begin(struct lb *lb, uint32_t cycle, uint32_t block);
+
+/* Put a number of 2, 4 or 8 bytes as the writer of this log would. */
+void lb_put(const struct lb *lb, uint8_t *p, uint64_t value, unsigned bytes);
 
 void lb_op(struct lb *lb, uint32_t tid, uint8_t flags, const void *data, uint32_t len);
 /* An item's first region of len bytes: type, count, then a pattern full of record magics that depends on tid. */

@@ -3,6 +3,15 @@
 
 #define FIRST_BLOCK 100u
 
+static bool big_endian;
+
+int rb_big_endian(void **state)
+{
+	(void)state;
+	big_endian = true;
+	return 0;
+}
+
 int rb_setup_with(void **state, const struct sb_build *b)
 {
 	struct rb *rb = calloc(1, sizeof(*rb));
@@ -11,6 +20,8 @@ int rb_setup_with(void **state, const struct sb_build *b)
 	assert_non_null(rb);
 	assert_int_equal(vmap_process_create(NULL, &rb->process), 0);
 	lb_init(&rb->lb, b, rb->process);
+	if (big_endian)
+		rb->lb.fmt = XLOG_FMT_LINUX_BE;
 	sb_build(b, raw);
 	rb_put(rb, 0, raw, sizeof(raw));
 	lb_begin(&rb->lb, 3, FIRST_BLOCK);
@@ -48,25 +59,22 @@ void rb_commit(struct rb *rb, uint32_t tid)
 	lb_commit(&rb->lb, tid);
 }
 
-static void put_le(uint8_t *p, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(value >> 8 * i);
-}
-
 void rb_buf_item(struct rb *rb, uint32_t tid, uint64_t daddr, uint32_t bbs, uint16_t flags, uint32_t chunk, uint32_t count,
 		 const uint8_t *data)
 {
 	uint8_t format[20 + 4 * 4] = {0};
+	uint32_t map[4] = {0};
 
-	put_le(format, XFS_LI_BUF, 2);
-	put_le(format + 2, count ? 2 : 1, 2);
-	put_le(format + 4, flags, 2);
-	put_le(format + 6, bbs, 2);
-	put_le(format + 8, daddr, 8);
-	put_le(format + 16, 4, 4);
+	lb_put(&rb->lb, format, XFS_LI_BUF, 2);
+	lb_put(&rb->lb, format + 2, count ? 2 : 1, 2);
+	lb_put(&rb->lb, format + 4, flags, 2);
+	lb_put(&rb->lb, format + 6, bbs, 2);
+	lb_put(&rb->lb, format + 8, daddr, 8);
+	lb_put(&rb->lb, format + 16, 4, 4);
 	for (uint32_t i = chunk; i < chunk + count; i++)
-		format[20 + i / 8] |= (uint8_t)(1u << i % 8);
+		map[i / 32] |= 1u << i % 32;
+	for (unsigned i = 0; i < 4; i++)
+		lb_put(&rb->lb, format + 20 + 4 * i, map[i], 4);
 	lb_op(&rb->lb, tid, 0, format, sizeof(format));
 	if (count)
 		lb_op(&rb->lb, tid, 0, data, count * 128);

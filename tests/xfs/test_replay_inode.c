@@ -22,12 +22,6 @@ struct inode_item {
 	bool packed; /* the 52-byte format */
 };
 
-static void put_le(uint8_t *p, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(value >> 8 * i);
-}
-
 /* A regular file with one extent in a little-endian log. */
 static void valid_item(const struct rb *rb, struct inode_item *item)
 {
@@ -40,23 +34,23 @@ static void valid_item(const struct rb *rb, struct inode_item *item)
 	item->ino = ino;
 	item->count = 3;
 	item->fork_size[0] = 16;
-	put_le(c + DI(magic), XFS_DINODE_MAGIC, 2);
-	put_le(c + DI(mode), S_IFREG | 0644, 2);
+	lb_put(&rb->lb, c + DI(magic), XFS_DINODE_MAGIC, 2);
+	lb_put(&rb->lb, c + DI(mode), S_IFREG | 0644, 2);
 	c[DI(version)] = 3;
 	c[DI(format)] = XFS_DINODE_FMT_EXTENTS;
 	c[DI(aformat)] = XFS_DINODE_FMT_EXTENTS;
-	put_le(c + DI(uid), 0x01020304, 4);
-	put_le(c + DI(nlink), 1, 4);
-	put_le(c + DI(atime), 0x11121314, 4);
-	put_le(c + DI(atime) + 4, 0x01222324, 4);
-	put_le(c + DI(size), 1000, 8);
-	put_le(c + DI(nblocks), 1, 8);
-	put_le(c + DI(nextents), 1, 4);
-	put_le(c + DI(gen), 0xfeedf00d, 4);
-	put_le(c + DI(next_unlinked), 0x666, 4);
-	put_le(c + DI(changecount), 9, 8);
-	put_le(c + DI(lsn), UINT64_MAX - 7, 8);
-	put_le(c + DI(ino), ino, 8);
+	lb_put(&rb->lb, c + DI(uid), 0x01020304, 4);
+	lb_put(&rb->lb, c + DI(nlink), 1, 4);
+	lb_put(&rb->lb, c + DI(atime), 0x11121314, 4);
+	lb_put(&rb->lb, c + DI(atime) + 4, 0x01222324, 4);
+	lb_put(&rb->lb, c + DI(size), 1000, 8);
+	lb_put(&rb->lb, c + DI(nblocks), 1, 8);
+	lb_put(&rb->lb, c + DI(nextents), 1, 4);
+	lb_put(&rb->lb, c + DI(gen), 0xfeedf00d, 4);
+	lb_put(&rb->lb, c + DI(next_unlinked), 0x666, 4);
+	lb_put(&rb->lb, c + DI(changecount), 9, 8);
+	lb_put(&rb->lb, c + DI(lsn), UINT64_MAX - 7, 8);
+	lb_put(&rb->lb, c + DI(ino), ino, 8);
 	memcpy(c + DI(uuid), rb->lb.sb.meta_uuid, 16);
 	memset(item->fork[0], 0x3e, sizeof(item->fork[0]));
 	memset(item->fork[1], 0x3f, sizeof(item->fork[1]));
@@ -64,18 +58,19 @@ static void valid_item(const struct rb *rb, struct inode_item *item)
 
 static uint64_t log_inode(struct rb *rb, const struct inode_item *item)
 {
-	uint8_t format[56] = {0x3b, 0x12};
+	uint8_t format[56] = {0};
 	unsigned tail = item->packed ? 12 : 16;
 	const void *regions[] = {format, item->core, item->fork[0], item->fork[1]};
 	const uint32_t sizes[] = {item->packed ? 52 : 56, sizeof(item->core), item->fork_size[0], item->fork_size[1]};
 
-	format[2] = (uint8_t)item->count;
-	put_le(format + 4, item->fields, 4);
-	put_le(format + tail, item->ino, 8);
-	put_le(format + tail + 8, 0x00500003, 4); /* rdev */
-	put_le(format + tail + 24, at, 8);
-	put_le(format + tail + 32, item->bbs, 4);
-	put_le(format + tail + 36, item->offset, 4);
+	lb_put(&rb->lb, format, XFS_LI_INODE, 2);
+	lb_put(&rb->lb, format + 2, item->count, 2);
+	lb_put(&rb->lb, format + 4, item->fields, 4);
+	lb_put(&rb->lb, format + tail, item->ino, 8);
+	lb_put(&rb->lb, format + tail + 8, 0x00500003, 4); /* rdev */
+	lb_put(&rb->lb, format + tail + 24, at, 8);
+	lb_put(&rb->lb, format + tail + 32, item->bbs, 4);
+	lb_put(&rb->lb, format + tail + 36, item->offset, 4);
 	rb_start(rb, 1);
 	rb_item(rb, 1, item->count, regions, sizes);
 	rb_commit(rb, 1);
@@ -184,11 +179,11 @@ static void test_device(void **state)
 
 	put_cluster(rb, 0);
 	valid_item(rb, &item);
-	put_le(item.core + DI(mode), S_IFBLK | 0600, 2);
+	lb_put(&rb->lb, item.core + DI(mode), S_IFBLK | 0600, 2);
 	item.core[DI(format)] = XFS_DINODE_FMT_DEV;
-	put_le(item.core + DI(size), 0, 8);
-	put_le(item.core + DI(nblocks), 0, 8);
-	put_le(item.core + DI(nextents), 0, 4);
+	lb_put(&rb->lb, item.core + DI(size), 0, 8);
+	lb_put(&rb->lb, item.core + DI(nblocks), 0, 8);
+	lb_put(&rb->lb, item.core + DI(nextents), 0, 4);
 	item.fields = XFS_ILOG_CORE | XFS_ILOG_DEV;
 	item.count = 2;
 	log_inode(rb, &item);
@@ -209,8 +204,8 @@ static void test_btree_root(void **state)
 	valid_item(rb, &item);
 	item.core[DI(format)] = XFS_DINODE_FMT_BTREE;
 	item.core[DI(forkoff)] = (uint8_t)(room / 8);
-	put_le(item.core + DI(nextents), 300, 4);
-	put_le(item.core + DI(nblocks), 400, 8);
+	lb_put(&rb->lb, item.core + DI(nextents), 300, 4);
+	lb_put(&rb->lb, item.core + DI(nblocks), 400, 8);
 	item.fields = XFS_ILOG_CORE | XFS_ILOG_DBROOT;
 	item.fork_size[0] = 72 + 3 * 16; /* room for three, two used */
 	memset(root, 0, sizeof(item.fork[0]));
@@ -251,7 +246,7 @@ static void test_owner_change(void **state)
 	put_cluster(rb, 0);
 	valid_item(rb, &item);
 	item.core[DI(format)] = XFS_DINODE_FMT_BTREE;
-	put_le(item.core + DI(nblocks), 2, 8);
+	lb_put(&rb->lb, item.core + DI(nblocks), 2, 8);
 	item.fields = XFS_ILOG_CORE | XFS_ILOG_DBROOT | XFS_ILOG_DOWNER;
 	item.fork_size[0] = 72 + 16;
 	memset(root, 0, sizeof(item.fork[0]));
@@ -311,10 +306,10 @@ static void test_malformed(void **state)
 	put_cluster(rb, 0);
 	for (size_t i = 0; i < sizeof(cores) / sizeof(cores[0]); i++) {
 		valid_item(rb, &item);
-		put_le(item.core + cores[i].at, cores[i].value, cores[i].bytes);
+		lb_put(&rb->lb, item.core + cores[i].at, cores[i].value, cores[i].bytes);
 		if (cores[i].at == DI(anextents) || cores[i].at == DI(nblocks)) {
-			put_le(item.core + DI(nblocks), 1000, 8);
-			put_le(item.core + DI(nextents), cores[i].at == DI(nblocks) ? 22 : 1, 4);
+			lb_put(&rb->lb, item.core + DI(nblocks), 1000, 8);
+			lb_put(&rb->lb, item.core + DI(nextents), cores[i].at == DI(nblocks) ? 22 : 1, 4);
 		}
 		lb_begin(&rb->lb, 3, 200);
 		log_inode(rb, &item);
@@ -374,5 +369,7 @@ int main(void)
 		T(owner_change),     T(no_inodes_there), T(malformed), T(malformed_format),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	/* In the byte order of either kind of machine. */
+	return cmocka_run_group_tests_name("little-endian", tests, NULL, NULL) +
+	       cmocka_run_group_tests_name("big-endian", tests, rb_big_endian, NULL);
 }

@@ -12,10 +12,12 @@
 
 static void log_icreate(struct rb *rb, uint32_t ag, uint32_t agbno, uint32_t count, uint32_t isize, uint32_t length)
 {
-	uint8_t item[28] = {0x3f, 0x12, 1, 0};
+	uint8_t item[28];
 	const void *region = item;
 	const uint32_t size = sizeof(item);
 
+	lb_put(&rb->lb, item, XFS_LI_ICREATE, 2);
+	lb_put(&rb->lb, item + 2, 1, 2);
 	xr_put_be32(item + 4, ag);
 	xr_put_be32(item + 8, agbno);
 	xr_put_be32(item + 12, count);
@@ -118,14 +120,16 @@ static void build_dquot(uint8_t *raw, uint8_t type, uint64_t blocks)
 
 static uint64_t log_dquot(struct rb *rb, const uint8_t *raw, uint32_t id, uint32_t offset)
 {
-	uint8_t format[24] = {0x3d, 0x12, 2, 0};
+	uint8_t format[24] = {0};
 	const void *regions[] = {format, raw};
 	const uint32_t sizes[] = {sizeof(format), sizeof(struct xfs_disk_dquot)};
 
-	xr_put_le32(format + 4, id);
-	xr_put_le32(format + 8, RB_FREE_DADDR);
-	xr_put_le32(format + 16, 1);
-	xr_put_le32(format + 20, offset);
+	lb_put(&rb->lb, format, XFS_LI_DQUOT, 2);
+	lb_put(&rb->lb, format + 2, 2, 2);
+	lb_put(&rb->lb, format + 4, id, 4);
+	lb_put(&rb->lb, format + 8, RB_FREE_DADDR, 8);
+	lb_put(&rb->lb, format + 16, 1, 4);
+	lb_put(&rb->lb, format + 20, offset, 4);
 	rb_start(rb, 1);
 	rb_item(rb, 1, 2, regions, sizes);
 	rb_commit(rb, 1);
@@ -176,10 +180,13 @@ static void test_dquot(void **state)
 static void test_quotaoff(void **state)
 {
 	struct rb *rb = *state;
-	uint8_t raw[sizeof(struct xfs_dqblk)], off[20] = {0x3e, 0x12, 1, 0, XFS_UQUOTA_ACCT};
+	uint8_t raw[sizeof(struct xfs_dqblk)], off[20] = {0};
 	const void *region = off;
 	const uint32_t size = sizeof(off);
 
+	lb_put(&rb->lb, off, XFS_LI_QUOTAOFF, 2);
+	lb_put(&rb->lb, off + 2, 1, 2);
+	lb_put(&rb->lb, off + 4, XFS_UQUOTA_ACCT, 4);
 	put_dquot(rb, 0);
 	build_dquot(raw, XFS_DQTYPE_USER, 42);
 	log_dquot(rb, raw, DQ_ID, DQ_OFFSET);
@@ -230,11 +237,13 @@ static void test_dquot_malformed(void **state)
 
 static void log_intent(struct rb *rb, uint16_t type, uint64_t id, uint32_t size, uint32_t n)
 {
-	uint8_t item[128] = {(uint8_t)type, (uint8_t)(type >> 8), 1, 0};
+	uint8_t item[128] = {0};
 	const void *region = item;
 
-	xr_put_le32(item + 4, n);
-	xr_put_le32(item + 8, (uint32_t)id);
+	lb_put(&rb->lb, item, type, 2);
+	lb_put(&rb->lb, item + 2, 1, 2);
+	lb_put(&rb->lb, item + 4, n, 4);
+	lb_put(&rb->lb, item + 8, id, 8);
 	rb_start(rb, 1);
 	rb_item(rb, 1, 1, &region, &size);
 	rb_commit(rb, 1);
@@ -292,5 +301,7 @@ int main(void)
 		T(quotaoff), T(dquot_malformed),   T(intents),           T(intents_malformed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	/* In the byte order of either kind of machine. */
+	return cmocka_run_group_tests_name("little-endian", tests, NULL, NULL) +
+	       cmocka_run_group_tests_name("big-endian", tests, rb_big_endian, NULL);
 }

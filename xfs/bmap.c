@@ -94,6 +94,20 @@ static int add_all(struct walk *walk, const uint8_t *records, uint32_t n)
 	return error;
 }
 
+static uint32_t header_size(const struct xr_sb *sb)
+{
+	return sb->v5 ? (uint32_t)XFS_BTREE_LBLOCK_CRC_LEN : (uint32_t)XFS_BTREE_LBLOCK_LEN;
+}
+
+/* What only a V5 block says of itself. */
+static bool identity_ok(const struct walk *walk, const struct xr_buf *buf, uint64_t daddr)
+{
+	return xr_be32(buf->data) == XFS_BMAP_CRC_MAGIC && xr_crc_ok(buf->data, buf->size, XFS_BTREE_LBLOCK_CRC_OFF) &&
+	       xr_be64(buf->data + offsetof(struct xfs_btree_block, bb_u.l.bb_owner)) == walk->inode->ino &&
+	       xr_be64(buf->data + offsetof(struct xfs_btree_block, bb_u.l.bb_blkno)) == daddr &&
+	       !memcmp(buf->data + offsetof(struct xfs_btree_block, bb_u.l.bb_uuid), walk->fs->sb->meta_uuid, 16);
+}
+
 /* Get one btree block and check everything in its header; its record count is in *n. */
 static int block_get(const struct walk *walk, uint64_t fsb, uint32_t level, struct xr_buf *buf, uint32_t *n)
 {
@@ -108,12 +122,9 @@ static int block_get(const struct walk *walk, uint64_t fsb, uint32_t level, stru
 	if (error)
 		return error;
 	*n = xr_be16(buf->data + offsetof(struct xfs_btree_block, bb_numrecs));
-	if (xr_be32(buf->data) == XFS_BMAP_CRC_MAGIC && xr_crc_ok(buf->data, buf->size, XFS_BTREE_LBLOCK_CRC_OFF) &&
-	    xr_be16(buf->data + offsetof(struct xfs_btree_block, bb_level)) == level &&
-	    xr_be64(buf->data + offsetof(struct xfs_btree_block, bb_u.l.bb_owner)) == walk->inode->ino &&
-	    xr_be64(buf->data + offsetof(struct xfs_btree_block, bb_u.l.bb_blkno)) == daddr &&
-	    !memcmp(buf->data + offsetof(struct xfs_btree_block, bb_u.l.bb_uuid), sb->meta_uuid, 16) && *n > 0 &&
-	    *n <= (sb->blocksize - XFS_BTREE_LBLOCK_CRC_LEN) / RECORD_SIZE)
+	if ((sb->v5 ? identity_ok(walk, buf, daddr) : xr_be32(buf->data) == XFS_BMAP_MAGIC) &&
+	    xr_be16(buf->data + offsetof(struct xfs_btree_block, bb_level)) == level && *n > 0 &&
+	    *n <= (sb->blocksize - header_size(sb)) / RECORD_SIZE)
 		return 0;
 	xr_buf_put(walk->fs->cache, buf);
 	return damaged(walk, "a block of its extent btree is damaged");
@@ -123,7 +134,7 @@ static int block_get(const struct walk *walk, uint64_t fsb, uint32_t level, stru
 static int descend(const struct walk *walk, uint64_t *fsb, uint32_t level)
 {
 	/* Keys and pointers are the same size together as a record, and pointers begin behind room for all keys. */
-	uint32_t max = (walk->fs->sb->blocksize - (uint32_t)XFS_BTREE_LBLOCK_CRC_LEN) / RECORD_SIZE;
+	uint32_t header = header_size(walk->fs->sb), max = (walk->fs->sb->blocksize - header) / RECORD_SIZE;
 	struct xr_buf buf;
 	uint32_t n;
 	int error = 0;
@@ -132,7 +143,7 @@ static int descend(const struct walk *walk, uint64_t *fsb, uint32_t level)
 		error = block_get(walk, *fsb, level, &buf, &n);
 		if (error)
 			break;
-		*fsb = xr_be64(buf.data + XFS_BTREE_LBLOCK_CRC_LEN + (size_t)max * KEY_SIZE);
+		*fsb = xr_be64(buf.data + header + (size_t)max * KEY_SIZE);
 		xr_buf_put(walk->fs->cache, &buf);
 	}
 	return error;
@@ -148,7 +159,7 @@ static int read_leaves(struct walk *walk, uint64_t fsb)
 		error = block_get(walk, fsb, 0, &buf, &n);
 		if (error)
 			break;
-		error = add_all(walk, buf.data + XFS_BTREE_LBLOCK_CRC_LEN, n);
+		error = add_all(walk, buf.data + header_size(walk->fs->sb), n);
 		fsb = xr_be64(buf.data + offsetof(struct xfs_btree_block, bb_u.l.bb_rightsib));
 		xr_buf_put(walk->fs->cache, &buf);
 	}

@@ -11,7 +11,7 @@
  * A single-block directory keeps its hash index at the end of that block; the names end where the index begins. In all other
  * forms the index has blocks of its own, above the mark, which a listing does not need.
  *
- * Every block is checked as a whole (magic, checksum, owner, address, UUID) before a name is taken from it, and walked once to
+ * Every block is checked as a whole (magic; on V5 checksum, owner, address, UUID) before a name is taken from it, and walked once to
  * check its shape before the first name is handed out: a damaged block gives no names rather than some.
  */
 #include "dir.h"
@@ -24,7 +24,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define DATA_HEADER ((uint32_t)sizeof(struct xfs_dir3_data_hdr))
 #define LEAF_OFFSET (1ull << 35) /* byte offset where the index begins; the header's macro depends on kernel types */
 #define NAME_OFFSET 9u /* inode number, length of the name */
 #define TAIL_SIZE 8u /* of a single-block directory: entries in the index, stale ones among them */
@@ -36,7 +35,7 @@ struct scan {
 	struct xr_dir_scan *all;
 	xr_dirent_fn *fn;
 	void *arg;
-	bool has_ftype;
+	uint32_t header; /* of a data block */
 	/* Directory blocks from..to, skipped because of what, and not said yet: a run of them is one line. */
 	const char *what;
 	uint64_t from, to;
@@ -89,12 +88,12 @@ static bool shortform_next(const struct scan *scan, const uint8_t *data, uint32_
 	if (name > size)
 		return false;
 	entry->size = data[*at];
-	need = entry->size + scan->has_ftype + ino_size;
+	need = entry->size + scan->fs->sb->has_ftype + ino_size;
 	if (need > size - name)
 		return false;
 	entry->name = data + name;
-	entry->ftype = scan->has_ftype ? data[name + entry->size] : 0;
-	const uint8_t *ino = data + name + entry->size + scan->has_ftype;
+	entry->ftype = scan->fs->sb->has_ftype ? data[name + entry->size] : 0;
+	const uint8_t *ino = data + name + entry->size + scan->fs->sb->has_ftype;
 	entry->ino = ino_size == 8 ? xr_be64(ino) : xr_be32(ino);
 	*at = name + need;
 	return name_ok(entry->name, entry->size) && !is_dot(entry); /* "." and ".." are not stored in this form */
@@ -125,14 +124,14 @@ static int shortform(struct scan *scan)
 }
 
 /* Where the names of a data block end; 0 when its tail is impossible. */
-static uint32_t names_end(const struct xr_buf *buf)
+static uint32_t names_end(const struct scan *scan, const struct xr_buf *buf)
 {
-	uint32_t size = (uint32_t)buf->size, count;
+	uint32_t size = (uint32_t)buf->size, magic = xr_be32(buf->data), count;
 
-	if (xr_be32(buf->data) == XFS_DIR3_DATA_MAGIC)
+	if (magic == XFS_DIR3_DATA_MAGIC || magic == XFS_DIR2_DATA_MAGIC)
 		return size;
 	count = xr_be32(buf->data + size - TAIL_SIZE);
-	if (count > (size - DATA_HEADER - TAIL_SIZE) / INDEX_ENTRY)
+	if (count > (size - scan->header - TAIL_SIZE) / INDEX_ENTRY)
 		return 0;
 	return size - TAIL_SIZE - count * INDEX_ENTRY;
 }
@@ -143,6 +142,11 @@ static const char *block_fault(const struct scan *scan, const struct xr_buf *buf
 	const uint8_t *p = buf->data;
 	uint32_t magic = xr_be32(p);
 
+	if (!scan->fs->sb->v5) {
+		if (magic != XFS_DIR2_DATA_MAGIC && magic != XFS_DIR2_BLOCK_MAGIC)
+			return "it is no directory data block";
+		return names_end(scan, buf) ? NULL : "the size of its index is impossible";
+	}
 	if (magic != XFS_DIR3_DATA_MAGIC && magic != XFS_DIR3_BLOCK_MAGIC)
 		return "it is no directory data block";
 	if (!xr_crc_ok(p, buf->size, offsetof(struct xfs_dir3_blk_hdr, crc)))
@@ -153,7 +157,7 @@ static const char *block_fault(const struct scan *scan, const struct xr_buf *buf
 		return "it was written for another address";
 	if (memcmp(p + offsetof(struct xfs_dir3_blk_hdr, uuid), scan->fs->sb->meta_uuid, 16) != 0)
 		return "it belongs to another filesystem";
-	return names_end(buf) ? NULL : "the size of its index is impossible";
+	return names_end(scan, buf) ? NULL : "the size of its index is impossible";
 }
 
 /*
@@ -176,14 +180,14 @@ static bool data_next(const struct scan *scan, const uint8_t *block, uint32_t en
 		entry->ino = xr_be64(p);
 		entry->size = p[8];
 		entry->name = p + NAME_OFFSET;
-		size = (NAME_OFFSET + entry->size + scan->has_ftype + 2 + 7) & ~7u;
+		size = (NAME_OFFSET + entry->size + scan->fs->sb->has_ftype + 2 + 7) & ~7u;
 		if (!entry->size)
 			return false;
 	}
 	if (size < 8 || size % 8 || size > left || xr_be16(p + size - 2) != *at)
 		return false;
 	if (entry->size)
-		entry->ftype = scan->has_ftype ? entry->name[entry->size] : 0;
+		entry->ftype = scan->fs->sb->has_ftype ? entry->name[entry->size] : 0;
 	*at += size;
 	return !entry->size || name_ok(entry->name, entry->size);
 }
@@ -191,11 +195,11 @@ static bool data_next(const struct scan *scan, const uint8_t *block, uint32_t en
 /* Walk a block's entries; with fn NULL only to see whether they can be walked. */
 static int data_walk(struct scan *scan, const struct xr_buf *buf, xr_dirent_fn *fn)
 {
-	uint32_t end = names_end(buf);
+	uint32_t end = names_end(scan, buf);
 	struct xr_dirent entry;
 	int error = 0;
 
-	for (uint32_t at = DATA_HEADER; at < end && !error;) {
+	for (uint32_t at = scan->header; at < end && !error;) {
 		if (!data_next(scan, buf->data, end, &at, &entry))
 			return -EUCLEAN;
 		if (fn && entry.size && !is_dot(&entry))
@@ -280,7 +284,7 @@ int xr_dir_read(const struct xr_fs *fs, const struct xr_inode *dir, struct xr_di
 
 	if (!S_ISDIR(dir->mode))
 		return -EINVAL;
-	scan.has_ftype = fs->sb->incompat & XFS_SB_FEAT_INCOMPAT_FTYPE;
+	scan.header = fs->sb->v5 ? sizeof(struct xfs_dir3_data_hdr) : sizeof(struct xfs_dir2_data_hdr);
 	error = dir->format == XFS_DINODE_FMT_LOCAL ? shortform(&scan) : read_blocks(&scan);
 	say_skipped(&scan);
 	return error;

@@ -10,6 +10,7 @@
 #include "inode.h"
 #include "bmap.h"
 #include "bytes.h"
+#include "dinode.h"
 #include "format.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ static void decode_counts(struct xr_inode *inode)
 static void decode(struct xr_inode *inode)
 {
 	const uint8_t *raw = inode->raw;
+	bool v1 = *FIELD(raw, version) == 1, v3 = *FIELD(raw, version) >= 3;
 	uint32_t room;
 
 	inode->mode = xr_be16(FIELD(raw, mode));
@@ -58,13 +60,13 @@ static void decode(struct xr_inode *inode)
 	inode->aformat = *FIELD(raw, aformat);
 	inode->forkoff = *FIELD(raw, forkoff);
 	inode->flags = xr_be16(FIELD(raw, flags));
-	inode->flags2 = xr_be64(FIELD(raw, flags2));
+	inode->flags2 = v3 ? xr_be64(FIELD(raw, flags2)) : 0;
 	inode->dmevmask = xr_be32(FIELD(raw, dmevmask));
 	inode->dmstate = xr_be16(FIELD(raw, dmstate));
 	inode->uid = xr_be32(FIELD(raw, uid));
 	inode->gid = xr_be32(FIELD(raw, gid));
-	inode->projid = (uint32_t)xr_be16(FIELD(raw, projid_hi)) << 16 | xr_be16(FIELD(raw, projid_lo));
-	inode->nlink = xr_be32(FIELD(raw, nlink));
+	inode->projid = v1 ? 0 : (uint32_t)xr_be16(FIELD(raw, projid_hi)) << 16 | xr_be16(FIELD(raw, projid_lo));
+	inode->nlink = v1 ? xr_be16(FIELD(raw, onlink)) : xr_be32(FIELD(raw, nlink));
 	inode->gen = xr_be32(FIELD(raw, gen));
 	inode->extsize = xr_be32(FIELD(raw, extsize));
 	inode->size = xr_be64(FIELD(raw, size));
@@ -74,7 +76,7 @@ static void decode(struct xr_inode *inode)
 	inode->atime = decode_time(FIELD(raw, atime), bigtime);
 	inode->mtime = decode_time(FIELD(raw, mtime), bigtime);
 	inode->ctime = decode_time(FIELD(raw, ctime), bigtime);
-	inode->crtime = decode_time(FIELD(raw, crtime), bigtime);
+	inode->crtime = v3 ? decode_time(FIELD(raw, crtime), bigtime) : (struct xr_time){0, 0};
 
 	/* A device number is stored as System V did: 14 bits of major, 18 of minor. */
 	inode->major = inode->minor = 0;
@@ -92,6 +94,8 @@ static const char *identity_fault(const struct xr_fs *fs, uint64_t ino, const st
 
 	if (xr_be16(FIELD(raw, magic)) != XFS_DINODE_MAGIC)
 		return "there is no inode here";
+	if (!fs->sb->v5)
+		return *FIELD(raw, version) == 1 || *FIELD(raw, version) == 2 ? NULL : "it is not a version 1 or 2 inode";
 	if (*FIELD(raw, version) != 3)
 		return "it is not a version 3 inode";
 	if (!xr_crc_ok(raw, inode->raw_size, offsetof(struct xfs_dinode, di_crc)))
@@ -101,6 +105,11 @@ static const char *identity_fault(const struct xr_fs *fs, uint64_t ino, const st
 	if (memcmp(FIELD(raw, uuid), fs->sb->meta_uuid, sizeof(fs->sb->meta_uuid)) != 0)
 		return "it carries another filesystem's UUID";
 	return NULL;
+}
+
+static uint32_t core_size(const struct xr_inode *inode)
+{
+	return *FIELD(inode->raw, version) >= 3 ? XR_CORE_V3 : XR_CORE_V2;
 }
 
 static bool format_fits_type(const struct xr_inode *inode)
@@ -123,13 +132,21 @@ static bool format_fits_type(const struct xr_inode *inode)
 	}
 }
 
+/* Without a fork kernels before 2.6.37 left a 0. */
+static bool aformat_ok(const struct xr_inode *inode)
+{
+	if (!inode->aformat && !inode->forkoff)
+		return *FIELD(inode->raw, version) < 3;
+	return inode->aformat >= XFS_DINODE_FMT_LOCAL && inode->aformat <= XFS_DINODE_FMT_BTREE;
+}
+
 static const char *content_fault(const struct xr_inode *inode)
 {
 	if (!format_fits_type(inode))
 		return "its type and the format of its data fork do not fit";
-	if (inode->forkoff && inode->forkoff * 8u >= inode->raw_size - sizeof(struct xfs_dinode))
+	if (inode->forkoff && inode->forkoff * 8u >= inode->raw_size - core_size(inode))
 		return "its attribute fork lies outside the inode";
-	if (inode->aformat < XFS_DINODE_FMT_LOCAL || inode->aformat > XFS_DINODE_FMT_BTREE)
+	if (!aformat_ok(inode))
 		return "its attribute fork has an unknown format";
 	if (inode->size >> 63)
 		return "its size is negative";
@@ -177,12 +194,22 @@ int xr_inode_read(const struct xr_fs *fs, uint64_t ino, struct xr_inode *inode)
 
 const uint8_t *xr_inode_fork(const struct xr_inode *inode, enum xr_fork fork, uint32_t *size)
 {
-	const uint8_t *literal = inode->raw + sizeof(struct xfs_dinode);
-	uint32_t room = inode->raw_size - (uint32_t)sizeof(struct xfs_dinode);
+	const uint8_t *literal = inode->raw + core_size(inode);
+	uint32_t room = inode->raw_size - core_size(inode);
 	uint32_t border = inode->forkoff ? inode->forkoff * 8u : room;
 
 	*size = fork == XR_DATA_FORK ? border : room - border;
 	return fork == XR_DATA_FORK ? literal : literal + border;
+}
+
+static bool symlink_header_ok(const struct xr_fs *fs, const struct xr_inode *inode, const uint8_t *block, size_t size,
+			      uint64_t daddr, size_t at)
+{
+	return xr_be32(block) == XFS_SYMLINK_MAGIC && xr_crc_ok(block, size, offsetof(struct xfs_dsymlink_hdr, sl_crc)) &&
+	       xr_be64(block + offsetof(struct xfs_dsymlink_hdr, sl_owner)) == inode->ino &&
+	       xr_be64(block + offsetof(struct xfs_dsymlink_hdr, sl_blkno)) == daddr &&
+	       !memcmp(block + offsetof(struct xfs_dsymlink_hdr, sl_uuid), fs->sb->meta_uuid, 16) &&
+	       xr_be32(block + offsetof(struct xfs_dsymlink_hdr, sl_offset)) == at;
 }
 
 /* One extent of a remote target: copies its part to target + at and says in *got how much that was. */
@@ -191,28 +218,26 @@ static int symlink_extent(const struct xr_fs *fs, const struct xr_inode *inode, 
 {
 	uint64_t daddr = xr_fsb_daddr(fs->sb, m->block);
 	struct xr_buf buf;
-	uint32_t bytes;
+	const uint32_t header = fs->sb->v5 ? (uint32_t)sizeof(struct xfs_dsymlink_hdr) : 0;
+	uint32_t left = (uint32_t)(inode->size - at), bytes;
 	bool good;
 	int error = xr_buf_read(fs->cache, daddr, m->count * (fs->sb->blocksize / XR_BB), &buf);
 
 	if (error)
 		return error;
-	bytes = xr_be32(buf.data + offsetof(struct xfs_dsymlink_hdr, sl_bytes));
-	good = xr_be32(buf.data) == XFS_SYMLINK_MAGIC &&
-	       xr_crc_ok(buf.data, buf.size, offsetof(struct xfs_dsymlink_hdr, sl_crc)) &&
-	       xr_be64(buf.data + offsetof(struct xfs_dsymlink_hdr, sl_owner)) == inode->ino &&
-	       xr_be64(buf.data + offsetof(struct xfs_dsymlink_hdr, sl_blkno)) == daddr &&
-	       !memcmp(buf.data + offsetof(struct xfs_dsymlink_hdr, sl_uuid), fs->sb->meta_uuid, 16) &&
-	       xr_be32(buf.data + offsetof(struct xfs_dsymlink_hdr, sl_offset)) == at && bytes > 0 &&
-	       bytes <= buf.size - sizeof(struct xfs_dsymlink_hdr) && bytes <= inode->size - at;
+	bytes = header            ? xr_be32(buf.data + offsetof(struct xfs_dsymlink_hdr, sl_bytes))
+		: left < buf.size ? left
+				  : (uint32_t)buf.size;
+	good = (!header || symlink_header_ok(fs, inode, buf.data, buf.size, daddr, at)) && bytes > 0 &&
+	       bytes <= buf.size - header && bytes <= left;
 	if (good)
-		memcpy(target + at, buf.data + sizeof(struct xfs_dsymlink_hdr), bytes);
+		memcpy(target + at, buf.data + header, bytes);
 	xr_buf_put(fs->cache, &buf);
 	*got = bytes;
 	return good ? 0 : damaged(fs, inode->ino, "a block of its symlink target is damaged");
 }
 
-/* Each extent, not each block, has a header and a checksum. */
+/* On V5 each extent, not each block, has a header and a checksum. */
 static int symlink_remote(const struct xr_fs *fs, const struct xr_inode *inode, char *target)
 {
 	/* No target needs more than this many blocks, whatever the mappings say. */

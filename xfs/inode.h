@@ -7,7 +7,7 @@
 
 /*
  * A filesystem to look at: its superblock, and its blocks through the buffer cache. Over an overlay cache that the log was
- * replayed into, everything below sees the filesystem as recovered. Nothing here ever marks a buffer dirty. V5 only.
+ * replayed into, everything below sees the filesystem as recovered. Nothing here ever marks a buffer dirty.
  */
 struct xr_fs {
 	const struct xr_sb *sb;
@@ -23,8 +23,8 @@ struct xr_time {
 enum xr_fork { XR_DATA_FORK, XR_ATTR_FORK };
 
 /*
- * An inode, decoded (specification section 9.2). Names are those of the on-disk fields without di_. Checked on the way in: magic,
- * version, CRC, own number and UUID, a legal type, a fork boundary inside the literal area, formats that exist, a size that
+ * An inode, decoded (specification section 9.2). Names are those of the on-disk fields without di_; what its version does not have is 0.
+ * Checked on the way in: magic, version, CRC, own number and UUID (version 3), a legal type, a fork boundary inside the literal area, formats that exist, a size that
  * is not negative, nextents + anextents <= nblocks.
  */
 struct xr_inode {

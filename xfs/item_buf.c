@@ -122,6 +122,8 @@ static bool is_fragment(const struct xr_replay *replay, const struct xr_item *it
 	const uint8_t *data = item->regions[item->count > 1].data;
 	uint32_t before;
 
+	if (!replay->sb.v5) /* no checksum over the whole block: any piece can be replayed by itself */
+		return false;
 	if ((uint64_t)f->bbs << XR_BB_SHIFT >= replay->sb.dirblocksize)
 		return false;
 	if (xr_type_is_dir(type_of(f)))
@@ -187,13 +189,15 @@ static int superblock_changed(struct xr_replay *replay, const struct xr_trans *t
 	if (!copy)
 		return xr_fail(replay->msg, -ENOMEM, "no memory for a superblock");
 	memcpy(copy, buf->data, buf->size);
-	xr_crc_update(copy, buf->size, offsetof(struct xfs_dsb, sb_crc));
+	if (replay->sb.v5)
+		xr_crc_update(copy, buf->size, offsetof(struct xfs_dsb, sb_crc));
 	ret = xr_sb_decode(&sb, copy, buf->size, replay->msg);
 	free(copy);
 	if (ret)
 		return ret;
-	if (sb.agcount < replay->sb.agcount || sb.blocksize != replay->sb.blocksize || sb.agblocks != replay->sb.agblocks ||
-	    sb.inodesize != replay->sb.inodesize || sb.dirblocksize != replay->sb.dirblocksize)
+	if (sb.v5 != replay->sb.v5 || sb.agcount < replay->sb.agcount || sb.blocksize != replay->sb.blocksize ||
+	    sb.agblocks != replay->sb.agblocks || sb.inodesize != replay->sb.inodesize ||
+	    sb.dirblocksize != replay->sb.dirblocksize)
 		return xr_item_bad(replay, trans, item, "its superblock changes the geometry other than by growing");
 	if (sb.dblocks > xr_cache_bbs(replay->cache) >> (sb.blocklog - XR_BB_SHIFT))
 		return xr_item_bad(replay, trans, item, "its superblock has %llu blocks, more than the device",
@@ -218,7 +222,7 @@ static int replay_regular(struct xr_replay *replay, const struct xr_trans *trans
 		copy_stretch(replay, item, &s, buf);
 	if (type == XFS_BLFT_SB_BUF && f->daddr == XFS_SB_DADDR)
 		ret = superblock_changed(replay, trans, item, buf);
-	if (ret || type == XFS_BLFT_DINO_BUF)
+	if (ret || type == XFS_BLFT_DINO_BUF || !replay->sb.v5)
 		return ret;
 	if (xr_type_matches(type, buf->data, buf->size))
 		return xr_group_add(replay, f->daddr, f->bbs);
@@ -278,7 +282,8 @@ static int replay_inodes(struct xr_replay *replay, const struct xr_trans *trans,
 					   "block %llu: inode %u of the buffer would be followed by inode 0 on its unlinked list",
 					   (unsigned long long)f->daddr, at / size);
 		memcpy(buf->data + at + offsetof(struct xfs_dinode, di_next_unlinked), next, 4);
-		xr_crc_update(buf->data + at, size, offsetof(struct xfs_dinode, di_crc));
+		if (replay->sb.v5)
+			xr_crc_update(buf->data + at, size, offsetof(struct xfs_dinode, di_crc));
 		xr_buf_dirty(replay->cache, buf, at, size);
 	}
 	*outcome = XR_REPLAYED;

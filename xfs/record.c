@@ -52,6 +52,8 @@ static void decode(const struct xr_log *log, uint32_t block, const uint8_t *bb, 
 	};
 	memcpy(rec->uuid, bb + H(fs_uuid), sizeof(rec->uuid));
 	rec->data_bbs = div_up(rec->len, XR_BB);
+	if (!(rec->version & XLOG_VERSION_2))
+		rec->size = V1_MAX_BYTES; /* whatever the field says */
 	if (log->sb->logv2 && rec->version & XLOG_VERSION_2 && rec->size > HEADER_COVERS)
 		rec->header_bbs = div_up(rec->size, HEADER_COVERS);
 }

@@ -160,15 +160,13 @@ static int finish_group(struct xr_replay *replay)
 	struct xr_cache_stats stats;
 	int ret;
 
-	if (!replay->group.count)
-		return 0;
 	for (const struct xr_entry *e = replay->group.first; e; e = e->next) {
 		ret = finish_buffer(replay, e);
 		if (ret)
 			return ret;
 	}
+	replay->stats.groups += replay->group.count > 0;
 	xr_table_clear(&replay->group);
-	replay->stats.groups++;
 	xr_cache_stats(replay->cache, &stats);
 	return stats.dirty_bytes > DIRTY_BYTES ? xr_cache_flush(replay->cache) : 0;
 }

@@ -98,6 +98,7 @@ static void derive_features(struct xr_sb *sb)
 {
 	sb->logv2 = sb->v5 || sb->versionnum & XFS_SB_VERSION_LOGV2BIT;
 	sb->lazy_count = sb->v5 || sb->features2 & XFS_SB_VERSION2_LAZYSBCOUNTBIT;
+	sb->has_ftype = sb->v5 ? sb->incompat & XFS_SB_FEAT_INCOMPAT_FTYPE : sb->features2 & XFS_SB_VERSION2_FTYPE;
 	sb->has_bigtime = sb->incompat & XFS_SB_FEAT_INCOMPAT_BIGTIME;
 	sb->has_nrext64 = sb->incompat & XFS_SB_FEAT_INCOMPAT_NREXT64;
 	sb->has_reflink = sb->ro_compat & XFS_SB_FEAT_RO_COMPAT_REFLINK;
@@ -257,6 +258,21 @@ static int refuse_bits(const struct xr_msg *msg, const char *kind, uint32_t bits
 		       kind, bits);
 }
 
+/* V4 kept its features in the version number and its extension. What the first kernels wrote, Linux cannot read any more. */
+static int gate_v4(const struct xr_sb *sb, const struct xr_msg *msg)
+{
+	uint32_t version = sb->versionnum & ~(uint32_t)XFS_SB_VERSION_OKBITS;
+
+	if (version)
+		return refuse_bits(msg, "version", version);
+	if (sb->features2 & ~(uint32_t)XFS_SB_VERSION2_OKBITS)
+		return refuse_bits(msg, "version 2", sb->features2 & ~(uint32_t)XFS_SB_VERSION2_OKBITS);
+	if (!(sb->versionnum & XFS_SB_VERSION_DIRV2BIT))
+		return xr_fail(msg, -EOPNOTSUPP,
+			       "version 1 directories, as IRIX wrote them before 1999: no Linux kernel reads them: use IRIX");
+	return 0;
+}
+
 int xr_sb_gate(const struct xr_sb *sb, bool log_dirty, const struct xr_msg *msg)
 {
 	const uint32_t ro_known = XFS_SB_FEAT_RO_COMPAT_FINOBT | XFS_SB_FEAT_RO_COMPAT_RMAPBT | XFS_SB_FEAT_RO_COMPAT_REFLINK |
@@ -268,9 +284,7 @@ int xr_sb_gate(const struct xr_sb *sb, bool log_dirty, const struct xr_msg *msg)
 			       zoned;
 
 	if (!sb->v5)
-		return xr_fail(msg, -EOPNOTSUPP,
-			       "a V4 filesystem (no checksums): this release replays V5 only: mount it with a kernel that has V4 "
-			       "support");
+		return gate_v4(sb, msg);
 	if (sb->incompat & ~known)
 		return refuse_bits(msg, "incompatible", sb->incompat & ~known);
 	if (sb->ro_compat & ~ro_known)

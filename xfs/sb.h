@@ -26,7 +26,7 @@ struct xr_sb {
 	uint8_t uuid[16], meta_uuid[16]; /* meta_uuid: what metadata blocks carry; equals uuid without that feature */
 
 	/* Derived. */
-	bool v5, logv2, lazy_count, has_bigtime, has_nrext64, has_reflink, has_rmapbt, has_finobt, has_metadir;
+	bool v5, logv2, lazy_count, has_ftype, has_bigtime, has_nrext64, has_reflink, has_rmapbt, has_finobt, has_metadir;
 	uint32_t dirblocksize; /* bytes */
 	uint32_t chunk_inodes; /* inodes in an allocation chunk */
 	uint32_t cluster_blocks; /* fs blocks in an inode cluster buffer */

@@ -87,7 +87,7 @@ uint64_t xr_block_lsn(const struct xr_sb *sb, const uint8_t *data, size_t size)
 	const struct xr_kind *kind = xr_kind_of(data, size);
 	uint64_t lsn;
 
-	if (!kind || kind->lsn < 0 || !uuid_ok(sb, kind, data))
+	if (!sb->v5 || !kind || kind->lsn < 0 || !uuid_ok(sb, kind, data))
 		return 0;
 	lsn = xr_be64(data + kind->lsn);
 	return lsn == UINT64_MAX ? 0 : lsn;
@@ -137,7 +137,7 @@ int xr_block_stamp(const struct xr_sb *sb, uint64_t daddr, uint8_t *data, size_t
 	size_t step = kind && kind->per_block ? sb->blocksize : size;
 	int ret = 0;
 
-	if (!kind)
+	if (!sb->v5 || !kind)
 		return 0;
 	for (size_t at = 0; at + step <= size && !ret; at += step)
 		if (magic_in(kind, data + at) == kind->magic)

@@ -13,6 +13,20 @@ void sb_build_seal(uint8_t *raw)
 	xr_crc_update(raw, XR_BB, DSB(crc));
 }
 
+/* V4 has no checksum, and means nothing by what stands behind its fields. */
+static void build_v4(uint8_t *raw, bool logv1)
+{
+	uint16_t version = XFS_SB_VERSION_4 | XFS_SB_VERSION_DIRV2BIT | XFS_SB_VERSION_NLINKBIT | XFS_SB_VERSION_MOREBITSBIT;
+
+	xr_put_be16(raw + DSB(versionnum), version | (logv1 ? 0 : XFS_SB_VERSION_LOGV2BIT));
+	xr_put_be32(raw + DSB(features2), XFS_SB_VERSION2_LAZYSBCOUNTBIT);
+	xr_put_be16(raw + DSB(inodesize), 256);
+	raw[DSB(inodelog)] = 8;
+	xr_put_be16(raw + DSB(inopblock), 4);
+	raw[DSB(inopblog)] = 2;
+	memset(raw + DSB(features_compat), 0xee, XR_BB - DSB(features_compat));
+}
+
 static void build_sizes(uint8_t *raw)
 {
 	xr_put_be32(raw + DSB(blocksize), 1u << SB_BUILD_BLOCKLOG);
@@ -52,5 +66,8 @@ void sb_build(const struct sb_build *b, uint8_t *raw)
 	xr_put_be32(raw + DSB(features_incompat), b->incompat);
 	xr_put_be32(raw + DSB(features_log_incompat), b->log_incompat);
 	memcpy(raw + DSB(uuid), b->uuid, sizeof(b->uuid));
-	sb_build_seal(raw);
+	if (b->v4)
+		build_v4(raw, b->logv1);
+	else
+		sb_build_seal(raw);
 }

@@ -2,6 +2,7 @@
 #ifndef TEST_SBBUILD_H
 #define TEST_SBBUILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,7 @@ struct sb_build {
 	uint32_t logblocks, logsunit, ro_compat, incompat, log_incompat;
 	uint64_t logstart;
 	uint8_t logsectlog; /* 0: no SECTOR bit */
+	bool v4, logv1; /* V4, of inodes of 256 bytes; with a version 1 log */
 	uint8_t uuid[16];
 };
 

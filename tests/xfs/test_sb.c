@@ -173,10 +173,23 @@ static void test_gate_v4(void **state)
 	(void)state;
 	sb_build(&b, raw);
 	xr_put_be16(raw + DSB(versionnum), 0xb4a4);
+	xr_put_be32(raw + DSB(features2), XFS_SB_VERSION2_LAZYSBCOUNTBIT);
 	assert_int_equal(decode(raw, &sb, &t), 0); /* its checksum field means nothing */
 	assert_false(sb.v5);
+	assert_int_equal(xr_sb_gate(&sb, false, &t.msg), 0);
+	assert_false(sb.has_ftype);
+	xr_put_be32(raw + DSB(features2), XFS_SB_VERSION2_LAZYSBCOUNTBIT | XFS_SB_VERSION2_FTYPE);
+	assert_int_equal(decode(raw, &sb, &t), 0);
+	assert_true(sb.has_ftype);
+	xr_put_be32(raw + DSB(features2), 0x40000000);
+	assert_int_equal(decode(raw, &sb, &t), 0);
 	assert_int_equal(xr_sb_gate(&sb, false, &t.msg), -EOPNOTSUPP);
-	assert_said(&t, "V4");
+	assert_said(&t, "version 2 feature bits 0x40000000");
+	xr_put_be32(raw + DSB(features2), 0);
+	xr_put_be16(raw + DSB(versionnum), 0x94a4);
+	assert_int_equal(decode(raw, &sb, &t), 0);
+	assert_int_equal(xr_sb_gate(&sb, false, &t.msg), -EOPNOTSUPP);
+	assert_said(&t, "IRIX");
 }
 
 static void test_addresses(void **state)

@@ -9,7 +9,8 @@
  * snapshots is readable.
  *
  * Nothing here changes the filesystem when it is mounted read-only. --no-extents leaves the mappings out. --tree prints the lines that
- * xfs_replay --tree should print, unsorted.
+ * xfs_replay --tree should print, unsorted. --portable prints what a copy on another filesystem has too: no inode numbers and mappings, but
+ * attributes and content; the two attributes in which XFS keeps access control lists show as lists only.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -33,7 +34,7 @@
 #define CHUNK (1u << 20)
 #define MAPPINGS 512
 
-static int no_extents, tree;
+static int no_extents, tree, portable;
 static uint8_t *buffer; /* CHUNK bytes: file content, attribute values */
 static bool failed;
 
@@ -131,7 +132,8 @@ static void print_xattrs(const char *shown, const char *path)
 		names[n++] = p;
 	qsort(names, n, sizeof(*names), compare_names);
 	for (size_t i = 0; i < n; i++)
-		print_xattr(shown, path, names[i]);
+		if (!portable || strncmp(names[i], "trusted.SGI_ACL_", 16) != 0)
+			print_xattr(shown, path, names[i]);
 	free(names);
 	free(list);
 }
@@ -237,6 +239,15 @@ static void print_tree_line(const char *shown, int dir, const char *name, const 
 
 static void print_directory(int dir, const char *shown);
 
+static void print_portable(const char *shown, const struct stat *st)
+{
+	printf("%s: mode %o uid %u gid %u mtime %jd.%09ld", shown, st->st_mode, st->st_uid, st->st_gid,
+	       (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+	if (!S_ISDIR(st->st_mode))
+		printf(" nlink %ju size %jd", (uintmax_t)st->st_nlink, (intmax_t)st->st_size);
+	printf(" rdev %u,%u\n", major(st->st_rdev), minor(st->st_rdev));
+}
+
 /* One name: dir is its directory, open. */
 static void print_name(int dir, const char *shown, const char *name)
 {
@@ -254,7 +265,10 @@ static void print_name(int dir, const char *shown, const char *name)
 			print_directory(openat(dir, name, O_RDONLY | O_NOATIME | O_CLOEXEC), shown);
 		return;
 	}
-	printf("%s: ino %ju mode %o\n", shown, (uintmax_t)st.st_ino, st.st_mode);
+	if (portable)
+		print_portable(shown, &st);
+	else
+		printf("%s: ino %ju mode %o\n", shown, (uintmax_t)st.st_ino, st.st_mode);
 	snprintf(through, sizeof(through), "/proc/self/fd/%d/%s", dir, name);
 	print_xattrs(shown, through);
 	if (S_ISLNK(st.st_mode))
@@ -268,7 +282,7 @@ static void print_name(int dir, const char *shown, const char *name)
 	}
 	if (S_ISREG(st.st_mode))
 		print_content(shown, fd, st.st_size);
-	if (fd >= 0 && !no_extents) {
+	if (fd >= 0 && !no_extents && !portable) {
 		print_fork(shown, fd, "data", 0);
 		print_fork(shown, fd, "attr", BMV_IF_ATTRFORK);
 	}
@@ -325,13 +339,14 @@ static void print_directory(int dir, const char *shown)
 
 int main(int argc, char **argv)
 {
-	const struct option longs[] = {{"no-extents", 0, &no_extents, 1}, {"tree", 0, &tree, 1}, {NULL, 0, NULL, 0}};
+	const struct option longs[] = {
+		{"no-extents", 0, &no_extents, 1}, {"tree", 0, &tree, 1}, {"portable", 0, &portable, 1}, {NULL, 0, NULL, 0}};
 	int root;
 
 	while (getopt_long(argc, argv, "", longs, NULL) == 0)
 		;
 	if (optind + 1 != argc) {
-		fputs("usage: snapshot [--no-extents | --tree] MOUNTPOINT\n", stderr);
+		fputs("usage: snapshot [--no-extents | --tree | --portable] MOUNTPOINT\n", stderr);
 		return 2;
 	}
 	root = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -340,7 +355,7 @@ int main(int argc, char **argv)
 		fail(argv[optind], "open");
 		return 1;
 	}
-	if (!tree)
+	if (!tree && !portable)
 		print_inodes(root);
 	print_name(root, "", ".");
 	close(root);

@@ -13,6 +13,7 @@
 #define VMAP_EIO 5 /* the host could not do what was asked */
 #define VMAP_EAGAIN 11 /* would have to purge or sleep, and the caller forbade it */
 #define VMAP_ENOMEM 12 /* no memory for descriptors, pages or page tables */
+#define VMAP_EACCES 13 /* this memory may only be read */
 #define VMAP_EFAULT 14 /* address inside the space, but not of a mapped page (a guard) */
 #define VMAP_EBUSY 16 /* still in use: live areas at destroy, referenced pages */
 #define VMAP_EEXIST 17 /* overlaps something that is mapped */

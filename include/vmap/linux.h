@@ -16,8 +16,14 @@ extern "C" {
  * mmap(); the pool hands pages out in address order so that there are neighbours. Guards and unmapped ranges are PROT_NONE and
  * fault. All functions are thread-safe; memory grows on demand, up to the configured limits.
  *
- * Every run is a mapping of the process, and vm.max_map_count limits those: vmap_pages() and vmap_alloc() return -VMAP_EOVERFLOW
- * when it is reached. Unmapping always works. After a fork() pages and views are shared by both processes, descriptors are not:
+ * Every run is a mapping of the process, and vm.max_map_count limits those for everything in the process. So views have a budget
+ * of mappings: a share of that limit, less what the process had when the object was made. vmap_pages() and vmap_alloc() return
+ * -VMAP_EOVERFLOW where it ends, before the kernel would refuse anything to anybody. Unmapping always works, at either limit.
+ *
+ * A view that may only be read (VMAP_READ without VMAP_WRITE) is mapped through a descriptor that was opened for reading only: the
+ * kernel refuses to make it writable later, to whoever asks.
+ *
+ * After a fork() pages and views are shared by both processes, descriptors are not:
  * only one of the two may go on calling these functions.
  */
 struct vmap_process;
@@ -26,6 +32,8 @@ struct vmap_process_config {
 	size_t pool_max; /* bytes that the pool may grow to; 0: a quarter of the address space limit, at most 64 GiB */
 	size_t space_size; /* bytes of address space for views; 0: as many */
 	size_t lazy_max; /* see struct vmap_space_config */
+	size_t mappings_max; /* mappings that views may take; 0: vm.max_map_count, less what the process has, less headroom */
+	size_t headroom; /* mappings kept for the rest of the process; 0: a third of vm.max_map_count */
 	const char *name; /* shown in /proc/self/maps, at most 249 bytes; NULL: "vmap" */
 };
 
@@ -36,6 +44,8 @@ struct vmap_process_stats {
 	size_t pool_peak; /* the most bytes of pages that were in use at once */
 	uint64_t mmaps; /* mmap() calls made to map views, ever; failed ones count */
 	uint64_t runs; /* runs of neighbouring base pages that those mapped, ever */
+	size_t mappings; /* mappings that live views have taken from the budget: the most that they can cost */
+	size_t mappings_max; /* the budget */
 };
 
 /*
@@ -48,6 +58,13 @@ VMAP_API int vmap_process_create(const struct vmap_process_config *config, struc
 
 /* End the space, the pool and the reservation. -VMAP_EBUSY: areas are live or pages still referenced; nothing was changed. */
 VMAP_API int vmap_process_destroy(struct vmap_process *process);
+
+/*
+ * How many mappings of the budget the view at addr, which must be what vmap_pages() or vmap_alloc() gave, has taken; O(log areas).
+ *
+ * -VMAP_ENOENT: no live view begins there.
+ */
+VMAP_API int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *mappings);
 
 /* The space whose areas are this process's views. Lives as long as the process object. */
 VMAP_API struct vmap_space *vmap_process_space(struct vmap_process *process);

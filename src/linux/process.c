@@ -9,6 +9,7 @@
  * under its lock.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "process.h"
@@ -76,8 +77,8 @@ static size_t linux_default_size(size_t page_size)
 static int linux_space(struct vmap_process *process, size_t lazy_max)
 {
 	struct vmap_space_config config = {
-		.base = process->views.base,
-		.size = process->views.size,
+		.base = process->views.mech->base,
+		.size = process->views.mech->size,
 		.lazy_max = lazy_max,
 	};
 
@@ -121,19 +122,28 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 	err = vmap_pool_create(&process->pool, page_shift, config.pool_max >> page_shift, config.name ? config.name : "vmap");
 	if (err)
 		goto free_process;
-	err = vmap_views_create(&process->views, &process->pool, config.space_size);
+	err = vmap_views_create(&process->views, config.space_size, page_shift);
 	if (err)
 		goto destroy_pool;
+	process->memory = (struct vmap_region){.memory = process->pool.memory,
+					       .size = config.pool_max,
+					       .prot = PROT_READ | PROT_WRITE,
+					       .fd = process->pool.fd,
+					       .writable = true};
+	vmap_region_open(&process->memory);
+	process->regions[0] = &process->memory;
 	pthread_mutex_init(&process->lock, NULL);
 	err = linux_space(process, config.lazy_max);
 	if (err)
 		goto destroy_views;
+	vmap_budget_init(&process->budget, config.mappings_max, config.headroom);
 	*out = process;
 	return 0;
 
 destroy_views:
 	pthread_mutex_destroy(&process->lock);
-	vmap_views_destroy(&process->views, &process->pool);
+	vmap_region_close(&process->memory);
+	vmap_views_destroy(&process->views);
 destroy_pool:
 	vmap_pool_destroy(&process->pool);
 free_process:
@@ -158,7 +168,8 @@ int vmap_process_destroy(struct vmap_process *process)
 	if (err)
 		return err;
 	pthread_mutex_destroy(&process->lock);
-	vmap_views_destroy(&process->views, &process->pool);
+	vmap_region_close(&process->memory);
+	vmap_views_destroy(&process->views);
 	vmap_pool_destroy(&process->pool);
 	free(process);
 	return 0;
@@ -172,8 +183,21 @@ struct vmap_space *vmap_process_space(struct vmap_process *process)
 void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats *stats)
 {
 	vmap_pool_stats(&process->pool, stats);
-	stats->mmaps = __atomic_load_n(&process->views.mmaps, __ATOMIC_RELAXED);
-	stats->runs = __atomic_load_n(&process->views.runs, __ATOMIC_RELAXED);
+	stats->mmaps = __atomic_load_n(&process->views.mech->calls, __ATOMIC_RELAXED);
+	stats->runs = __atomic_load_n(&process->views.mech->runs, __ATOMIC_RELAXED);
+	stats->mappings = __atomic_load_n(&process->budget.used, __ATOMIC_RELAXED);
+	stats->mappings_max = process->budget.max;
+}
+
+int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *mappings)
+{
+	struct vmap_area_info info;
+
+	*mappings = 0;
+	if (vmap_area_at(process->space, addr, &info) || info.state != VMAP_STATE_MAPPED || info.addr != (uintptr_t)addr)
+		return -VMAP_ENOENT;
+	*mappings = *vmap_views_cost(&process->views, info.addr);
+	return 0;
 }
 
 int vmap_page_alloc(struct vmap_process *process, unsigned order, size_t n, struct vmap_page **pages)

@@ -16,7 +16,7 @@ static int bed_setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 		return err;
 	}
 	bed->space = vmap_process_space(process);
-	bed->base = process->views.base;
+	bed->base = process->views.mech->base;
 	bed->size = size;
 	bed->page_size = (size_t)1 << process->pool.page_shift;
 	bed->data = process;
@@ -32,7 +32,7 @@ static int bed_teardown(struct conformance_bed *bed)
 	for (uintptr_t at = bed->base; at < bed->base + bed->size; at += bed->page_size) {
 		uint8_t byte;
 
-		if (process->views.edges[(at - bed->base) >> process->pool.page_shift] || try_read((void *)at, &byte)) {
+		if (*vmap_views_cost(&process->views, at) || try_read((void *)at, &byte)) {
 			fprintf(stderr, "%#zx: still mapped\n", (size_t)at);
 			return -1;
 		}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_LINUX_BUDGET_H
+#define VMAP_LINUX_BUDGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How many of the process's mappings views may take. */
+struct vmap_budget {
+	size_t kernel_max; /* vm.max_map_count */
+	size_t at_start; /* mappings the process had */
+	size_t max; /* what views may take together */
+	size_t used; /* atomic */
+};
+
+/* Look at the process and its limit. max and headroom as in struct vmap_process_config. */
+void vmap_budget_init(struct vmap_budget *budget, size_t max, size_t headroom);
+
+/* Take n mappings, all or none. */
+bool vmap_budget_take(struct vmap_budget *budget, size_t n);
+void vmap_budget_give(struct vmap_budget *budget, size_t n);
+
+/* Mappings the process has now. */
+size_t vmap_budget_count(void);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_LINUX_MECH_H
+#define VMAP_LINUX_MECH_H
+
+#include <vmap/host.h>
+#include "region.h"
+
+/*
+ * The mechanism
+ *
+ * How runs of pages come to appear in a reservation of address space. There is one of these between every view and the kernel:
+ * mmap() today (mmap.c), for which each run costs a mapping of the process. A kernel facility that shows any number of scattered
+ * pages through one mapping is another one; callers do not notice, but for what a view costs.
+ *
+ * A mechanism owns the reservation. Everything else (who may use which range, what it costs, how long pages live) is its caller's:
+ * ranges given to it are page aligned, inside of the reservation, and never used by two calls at once.
+ */
+struct vmap_mech;
+
+struct vmap_mech_ops {
+	/* Mappings of the process that a view of so many runs takes at most, over what there is without the view. */
+	size_t (*cost)(size_t runs);
+	/* And those that one run more takes at most, in the place of a part of a view. */
+	size_t (*cost_replace)(void);
+
+	/*
+	 * Show the runs from addr on, size bytes together. May read runs to its end, once. 0, -VMAP_EOVERFLOW: the kernel's limit
+	 * of mappings; -VMAP_EIO: anything else; nothing is mapped then.
+	 */
+	int (*map)(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot);
+
+	/* Show another run in the place of a part of the view at view; what fails has changed nothing. Errors as map(). */
+	int (*replace)(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, const struct vmap_run *run, int prot);
+
+	/* End exactly what one map() made: every access faults. Cannot fail, whatever the limit says. */
+	void (*unmap)(struct vmap_mech *mech, uintptr_t addr, size_t size);
+
+	/*
+	 * End several at once; unmap() is still called for each, and has nothing left to do. They are sorted, and nothing lies between one
+	 * and the next but guards.
+	 */
+	void (*unmap_all)(struct vmap_mech *mech, const struct vmap_range *ranges, size_t n);
+
+	void (*destroy)(struct vmap_mech *mech);
+};
+
+struct vmap_mech {
+	const struct vmap_mech_ops *ops;
+	uintptr_t base; /* the reservation, accessible to nobody where nothing is mapped */
+	size_t size;
+	unsigned page_shift;
+	uint64_t calls, runs; /* of the kernel to map, failed ones too, and runs mapped; ever; atomic */
+};
+
+/* mmap() over a reservation of size bytes. 0 or -VMAP_ENOMEM. */
+int vmap_mech_mmap(size_t size, unsigned page_shift, struct vmap_mech **mech);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Views by mmap()
+ *
+ * Theory: the space is one reservation of PROT_NONE memory. A view replaces a part of it, with one mmap(MAP_FIXED) of a
+ * region's file for each run of pages that are neighbours; taking the view away puts PROT_NONE back over all of it, in one call. The
+ * kernel merges that with the reservation around it, so an unmap leaves no more mappings than there were before the map, and
+ * no other thread's mmap() ever finds a hole to settle in. Replacing a mapping shoots down every CPU's TLB before it returns:
+ * there are no stale translations, and nothing to do in flush.
+ *
+ * The limit: a process may have vm.max_map_count mappings. At the limit a map fails (-VMAP_EOVERFLOW), but an unmap must not, and
+ * it should give mappings back; yet the kernel refuses even a mmap() that only replaces while the count is above the limit.
+ * So two mappings are kept as ballast, a readable page in front of the space: taking its protection away lets the kernel merge
+ * it with what is around it, and there is room. Should another thread be faster to use that room, mprotect(PROT_NONE) still ends
+ * the view: it needs no new mapping as long as nothing must be split. The pages then stay in the range, out of reach, until the
+ * next map replaces them.
+ *
+ * Colours: something would have to be split where the kernel has merged two views: they touch (VMAP_NO_GUARD) and their pages
+ * are neighbours in a region. The kernel never merges mappings of different open files, so each file is opened three times and a
+ * view uses one that neither of the views it touches uses. Only a view's first and last page need to remember its colour.
+ *
+ * Several views at once: whatever views and guards lie in a range, one call puts PROT_NONE over all of it. Only the core's later
+ * unmap() of each is left to do, and needs no system call.
+ *
+ * Locks: a leaf mutex for edges and ballast; other system calls are made without it, as the core gives out disjoint ranges.
+ * Cost: a system call for each run, one for an unmap; one byte of address space a page for the edges.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <vmap/error.h>
+#include "mech.h"
+
+/* Page tables to fill at once: what the first fault would fill in any case. Of longer runs nobody knows yet what will be touched. */
+#define POPULATE_MAX ((size_t)64 << 10)
+
+/* Pages in front of the space: never accessible, ballast, never accessible. */
+#define LEAD 3
+
+struct mmap_mech {
+	struct vmap_mech mech;
+	uint8_t *reservation; /* lead bytes that no view covers, then the space */
+	size_t lead;
+	pthread_mutex_t lock; /* of edges and the ballast in the lead */
+	uint8_t *edges; /* by base page of the space: colour + 1 where a view begins or ends */
+};
+
+/* What an edge says: the colour, and whether unmap_all() has taken the view away already. */
+#define EDGE_COLOUR 0x7f
+#define EDGE_ENDED 0x80
+
+static struct mmap_mech *mmap_of(struct vmap_mech *mech)
+{
+	return (struct mmap_mech *)(void *)mech;
+}
+
+static void *mmap_reserve(size_t size, int prot)
+{
+	void *mem = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+/* The second of the LEAD pages in front of the space. Dropped, it makes room for two mappings. */
+static void mmap_ballast(struct mmap_mech *m, bool keep)
+{
+	mprotect(m->reservation + m->lead / LEAD, m->lead / LEAD, keep ? PROT_READ : PROT_NONE);
+}
+
+static size_t mmap_page(const struct mmap_mech *m, uintptr_t addr)
+{
+	return (addr - m->mech.base) >> m->mech.page_shift;
+}
+
+/* Choose, and note, a colour for a view of pages first to last of the space. */
+static size_t mmap_colour(struct mmap_mech *m, size_t first, size_t last)
+{
+	size_t end = m->mech.size >> m->mech.page_shift;
+	uint8_t left, right, colour = 1;
+
+	pthread_mutex_lock(&m->lock);
+	left = first ? m->edges[first - 1] & EDGE_COLOUR : 0;
+	right = last + 1 < end ? m->edges[last + 1] & EDGE_COLOUR : 0;
+	while (colour == left || colour == right)
+		colour++;
+	m->edges[first] = m->edges[last] = colour;
+	pthread_mutex_unlock(&m->lock);
+	return colour - 1u;
+}
+
+static void mmap_uncolour(struct mmap_mech *m, size_t first, size_t last)
+{
+	pthread_mutex_lock(&m->lock);
+	m->edges[first] = m->edges[last] = 0;
+	pthread_mutex_unlock(&m->lock);
+}
+
+static bool mmap_nothing(uintptr_t addr, size_t size)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+
+	return mmap((void *)addr, size, PROT_NONE, flags, -1, 0) != MAP_FAILED;
+}
+
+/* Put the reservation back over [addr, addr + size), whatever the limit of mappings says. */
+static void mmap_clear(struct mmap_mech *m, uintptr_t addr, size_t size)
+{
+	bool done;
+
+	if (mmap_nothing(addr, size))
+		return;
+	pthread_mutex_lock(&m->lock);
+	mmap_ballast(m, false);
+	done = mmap_nothing(addr, size);
+	mmap_ballast(m, true);
+	pthread_mutex_unlock(&m->lock);
+	if (!done)
+		mprotect((void *)addr, size, PROT_NONE);
+}
+
+static void mmap_unmap(struct vmap_mech *mech, uintptr_t addr, size_t size)
+{
+	struct mmap_mech *m = mmap_of(mech);
+	size_t first = mmap_page(m, addr), last = mmap_page(m, addr + size - 1);
+
+	if (!(m->edges[first] & EDGE_ENDED))
+		mmap_clear(m, addr, size);
+	mmap_uncolour(m, first, last);
+}
+
+static void mmap_unmap_all(struct vmap_mech *mech, const struct vmap_range *ranges, size_t n)
+{
+	struct mmap_mech *m = mmap_of(mech);
+
+	mmap_clear(m, ranges[0].addr, ranges[n - 1].addr + ranges[n - 1].size - ranges[0].addr);
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < n; i++)
+		m->edges[mmap_page(m, ranges[i].addr)] |= EDGE_ENDED;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* One run as one mapping. */
+static int mmap_run(struct mmap_mech *m, uintptr_t addr, const struct vmap_run *run, size_t colour, int prot)
+{
+	int flags = MAP_SHARED | MAP_FIXED | (run->size <= POPULATE_MAX ? MAP_POPULATE : 0);
+	int fd = vmap_region_fd(run->region, colour, prot & PROT_WRITE);
+
+	__atomic_add_fetch(&m->mech.calls, 1, __ATOMIC_RELAXED);
+	if (mmap((void *)addr, run->size, prot, flags, fd, (off_t)run->offset) == MAP_FAILED)
+		return errno == ENOMEM ? -VMAP_EOVERFLOW : -VMAP_EIO;
+	__atomic_add_fetch(&m->mech.runs, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot)
+{
+	struct mmap_mech *m = mmap_of(mech);
+	size_t colour = mmap_colour(m, mmap_page(m, addr), mmap_page(m, addr + size - 1));
+	uintptr_t at = addr;
+	struct vmap_run run;
+	int err = 0;
+
+	for (; !err && vmap_runs_next(runs, &run); at += run.size)
+		err = mmap_run(m, at, &run, colour, prot);
+	/* All of it: a mmap() that fails may have taken the reservation away before. */
+	if (err)
+		mmap_unmap(mech, addr, size);
+	return err;
+}
+
+/* In the colour of its view: it may be at an edge. */
+static int mmap_replace(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, const struct vmap_run *run, int prot)
+{
+	struct mmap_mech *m = mmap_of(mech);
+
+	return mmap_run(m, addr, run, m->edges[mmap_page(m, view)] - 1u, prot);
+}
+
+/* A mapping for each run, and one for what its view leaves of the reservation behind it. */
+static size_t mmap_cost(size_t runs)
+{
+	return runs + 1;
+}
+
+/* The run that it replaces a part of is cut in two, with the new one between. */
+static size_t mmap_cost_replace(void)
+{
+	return 2;
+}
+
+static void mmap_destroy(struct vmap_mech *mech)
+{
+	struct mmap_mech *m = mmap_of(mech);
+
+	pthread_mutex_destroy(&m->lock);
+	munmap(m->edges, mech->size >> mech->page_shift);
+	munmap(m->reservation, m->lead + mech->size);
+	free(m);
+}
+
+static const struct vmap_mech_ops mmap_ops = {
+	.cost = mmap_cost,
+	.cost_replace = mmap_cost_replace,
+	.map = mmap_map,
+	.replace = mmap_replace,
+	.unmap = mmap_unmap,
+	.unmap_all = mmap_unmap_all,
+	.destroy = mmap_destroy,
+};
+
+int vmap_mech_mmap(size_t size, unsigned page_shift, struct vmap_mech **mech)
+{
+	struct mmap_mech *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -VMAP_ENOMEM;
+	m->lead = (size_t)LEAD << page_shift;
+	if (size <= SIZE_MAX - m->lead)
+		m->reservation = mmap_reserve(m->lead + size, PROT_NONE);
+	if (m->reservation)
+		m->edges = mmap_reserve(size >> page_shift, PROT_READ | PROT_WRITE);
+	if (!m->edges) {
+		if (m->reservation)
+			munmap(m->reservation, m->lead + size);
+		free(m);
+		return -VMAP_ENOMEM;
+	}
+	m->mech = (struct vmap_mech){
+		.ops = &mmap_ops, .base = (uintptr_t)m->reservation + m->lead, .size = size, .page_shift = page_shift};
+	pthread_mutex_init(&m->lock, NULL);
+	mmap_ballast(m, true);
+	*mech = &m->mech;
+	return 0;
+}

@@ -489,6 +489,7 @@ static void test_overlay(void **state)
 
 static void test_freed(void **state)
 {
+	uint64_t idle;
 	struct bed bed;
 	struct xr_tx *tx;
 	struct xr_tx_buf *buf;
@@ -498,12 +499,15 @@ static void test_freed(void **state)
 	assert_int_equal(lb_find(bed.lb), 0);
 	tx = begin(&bed);
 	for (uint32_t i = 0; i < 200; i++)
-		assert_int_equal(xr_tx_set_busy(tx, 1000 + i * 37 % 200 * 4, 2), 0);
+		assert_int_equal(xr_tx_cancel(tx, xr_fsb_daddr(&bed.lb->sb, 1000 + i * 37 % 200 * 4), 2 * BBS), 0);
 	for (uint32_t i = 0; i < 200; i++) {
 		assert_true(xr_tx_busy(tx, 1000 + i * 4, 1));
 		assert_true(xr_tx_busy(tx, 1001 + i * 4, 1));
 		assert_false(xr_tx_busy(tx, 1002 + i * 4, 2));
 		assert_true(xr_tx_busy(tx, 1002 + i * 4, 3) == (i < 199));
+		assert_true(xr_tx_idle(tx, 1000 + i * 4, 3, &idle));
+		assert_int_equal(idle, 1002 + i * 4);
+		assert_false(xr_tx_idle(tx, 1001 + i * 4, 1, &idle));
 	}
 	assert_int_equal(xr_tx_cancel(tx, daddr_of(4), BBS), 0);
 	assert_int_equal(xr_tx_get(tx, daddr_of(4), BBS, XFS_BLFT_BTREE_BUF, &buf), -EUCLEAN);

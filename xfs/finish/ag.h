@@ -33,7 +33,7 @@ int xr_ag_fix_freelist(struct xr_tx *tx, uint32_t agno);
 
 /*
  * Give [fsb, fsb + len) back: remove its rmap, if there is an rmapbt, as owner says (XR_OWN_UNKNOWN: what an EFI means; XR_OWN_NULL: leave
- * the rmapbt alone), and insert it into the free space trees, merged with its neighbours. Busy until the commit.
+ * the rmapbt alone), and insert it into the free space trees, merged with its neighbours. Blocks that held metadata must be cancelled too.
  */
 int xr_free_extent(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset);
 

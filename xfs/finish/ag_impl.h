@@ -18,6 +18,9 @@ static inline uint64_t xr_ag_fsb(const struct xr_sb *sb, uint32_t agno, uint32_t
 	return (uint64_t)agno << sb->agblklog | agbno;
 }
 
+/* As xr_ag_fix_freelist(), for who can do without: *complete: the list got as long as it should be. */
+int xr_agfl_fix(struct xr_tx *tx, uint32_t agno, bool *complete);
+
 /* A block from the AG's free list for a free-space or rmap btree, and back to it. -ENOSPC, said: the list is empty, or full. */
 int xr_agfl_take(struct xr_tx *tx, uint32_t agno, uint32_t *agbno);
 int xr_agfl_give(struct xr_tx *tx, uint32_t agno, uint32_t agbno);

@@ -205,9 +205,7 @@ int xr_agfl_give(struct xr_tx *tx, uint32_t agno, uint32_t agbno)
 	struct list list;
 	int ret = load(tx, agno, &list);
 
-	if (!ret)
-		ret = append(&list, agbno);
-	return ret ? ret : xr_tx_set_busy(tx, xr_ag_fsb(list.sb, agno, agbno), 1);
+	return ret ? ret : append(&list, agbno);
 }
 
 /* --- its length --- */
@@ -298,21 +296,28 @@ static int add_one(struct list *list, bool *found)
  * Each round moves a block between the list with its trees and the free space. What leaves are blocks that are busy or too many, what comes
  * is neither, so both loops end. A list that stays shorter for want of free blocks is legal: whoever needs one more than there are will say so.
  */
-int xr_ag_fix_freelist(struct xr_tx *tx, uint32_t agno)
+int xr_agfl_fix(struct xr_tx *tx, uint32_t agno, bool *complete)
 {
 	struct list list;
-	bool found = true;
 	int ret = load(tx, agno, &list);
 
+	*complete = true;
 	while (!ret && list.count > needed(&list)) {
 		ret = drop_one(&list);
 		if (!ret)
 			ret = load(tx, agno, &list);
 	}
-	while (!ret && found && count_usable(&list) < needed(&list)) {
-		ret = add_one(&list, &found);
+	while (!ret && *complete && count_usable(&list) < needed(&list)) {
+		ret = add_one(&list, complete);
 		if (!ret)
 			ret = load(tx, agno, &list);
 	}
 	return ret;
+}
+
+int xr_ag_fix_freelist(struct xr_tx *tx, uint32_t agno)
+{
+	bool complete;
+
+	return xr_agfl_fix(tx, agno, &complete);
 }

@@ -4,7 +4,7 @@
  *
  * The free extents of an AG are in two btrees, by block and by size, which always hold the same; the AGF has their sum and the longest.
  * Freeing merges with both neighbours. Allocation is of single blocks, for metadata: the first one at or behind where it is wanted, going
- * round at the AG's end; blocks that this transaction freed are passed over. Data is never allocated here.
+ * round at the AG's end; blocks of metadata that this transaction freed are passed over. The last blocks of an AG are for its free list. Data is never allocated here.
  *
  * Cost: a handful of look-ups; an allocation also passes the extents that are entirely busy.
  */
@@ -155,7 +155,6 @@ static int free_within(struct space *space, uint32_t start, uint32_t len)
 
 int xr_space_free(struct xr_tx *tx, uint32_t agno, uint32_t start, uint32_t len)
 {
-	uint64_t fsb = xr_ag_fsb(xr_tx_sb(tx), agno, start);
 	struct space space;
 	int ret = space_begin(&space, tx, agno);
 
@@ -163,8 +162,7 @@ int xr_space_free(struct xr_tx *tx, uint32_t agno, uint32_t start, uint32_t len)
 		return ret;
 	ret = free_within(&space, start, len);
 	space_end(&space);
-	/* A block that a tree gave to the free list is busy before it gets here. */
-	return ret || xr_tx_busy(tx, fsb, len) ? ret : xr_tx_set_busy(tx, fsb, len);
+	return ret;
 }
 
 int xr_free_extent(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset)
@@ -249,9 +247,9 @@ int xr_space_take(struct xr_tx *tx, uint32_t agno, uint32_t near, uint32_t *agbn
 
 static int alloc_in(struct xr_tx *tx, uint32_t agno, uint32_t near, uint64_t owner, uint64_t offset, uint32_t *agbno, bool *found)
 {
-	int ret = xr_ag_fix_freelist(tx, agno);
+	int ret = xr_agfl_fix(tx, agno, found);
 
-	if (!ret)
+	if (!ret && *found)
 		ret = xr_space_take(tx, agno, near, agbno, found);
 	if (!ret && *found)
 		ret = xr_rmap_add(tx, agno, *agbno, 1, owner, offset, false);

@@ -184,16 +184,6 @@ void xr_tx_log(struct xr_tx *tx, struct xr_tx_buf *buf, size_t offset, size_t si
 		buf->map[chunk / 32] |= 1u << chunk % 32;
 }
 
-int xr_tx_cancel(struct xr_tx *tx, uint64_t daddr, uint32_t bbs)
-{
-	struct xr_tx_buf *buf = NULL;
-	int ret = join(tx, daddr, bbs, &buf);
-
-	if (!ret)
-		buf->cancelled = true;
-	return ret;
-}
-
 /* --- freed blocks --- */
 
 /* The first busy extent that ends behind fsb. */
@@ -212,7 +202,15 @@ static size_t busy_find(const struct xr_tx *tx, uint64_t fsb)
 	return low;
 }
 
-int xr_tx_set_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count)
+bool xr_tx_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count)
+{
+	size_t at = busy_find(tx, fsb);
+
+	return at < tx->nbusy && tx->busy[at].fsb < fsb + count;
+}
+
+/* None of these blocks is busy yet. */
+static int set_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count)
 {
 	size_t at = busy_find(tx, fsb);
 
@@ -230,11 +228,18 @@ int xr_tx_set_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count)
 	return 0;
 }
 
-bool xr_tx_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count)
+int xr_tx_cancel(struct xr_tx *tx, uint64_t daddr, uint32_t bbs)
 {
-	size_t at = busy_find(tx, fsb);
+	unsigned shift = tx->sb->blocklog - XR_BB_SHIFT;
+	uint64_t block = daddr >> shift, fsb = block / tx->sb->agblocks << tx->sb->agblklog | block % tx->sb->agblocks;
+	uint32_t count = ((daddr + bbs - 1) >> shift) - block + 1;
+	struct xr_tx_buf *buf = NULL;
+	int ret = join(tx, daddr, bbs, &buf);
 
-	return at < tx->nbusy && tx->busy[at].fsb < fsb + count;
+	if (ret)
+		return ret;
+	buf->cancelled = true;
+	return xr_tx_busy(tx, fsb, count) ? 0 : set_busy(tx, fsb, count);
 }
 
 bool xr_tx_idle(struct xr_tx *tx, uint64_t fsb, uint32_t count, uint64_t *idle)

@@ -69,13 +69,12 @@ int xr_tx_get_new(struct xr_tx *tx, uint64_t daddr, uint32_t bbs, unsigned type,
 void xr_tx_log(struct xr_tx *tx, struct xr_tx_buf *buf, size_t offset, size_t size);
 
 /*
- * The metadata block was freed: earlier items for it in the log are void. It must not be used again in this transaction: xr_tx_busy() is
- * for the allocator. -ENOMEM.
+ * The metadata block was freed: earlier items for it in the log are void, and later ones of this transaction would be too. So its fs blocks are busy
+ * until the commit. Freed blocks of a file need not be: nothing is written to its place before the commit is in the log. -ENOMEM.
  */
 int xr_tx_cancel(struct xr_tx *tx, uint64_t daddr, uint32_t bbs);
 
-/* Whether any of the fs blocks [fsb, fsb + count) was freed in this transaction (noted by xr_tx_set_busy()) and may not be reused yet. */
-int xr_tx_set_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count);
+/* For the allocator: whether any of the fs blocks [fsb, fsb + count) is busy. */
 bool xr_tx_busy(struct xr_tx *tx, uint64_t fsb, uint32_t count);
 /* The first of these blocks that is not busy. False: all are. */
 bool xr_tx_idle(struct xr_tx *tx, uint64_t fsb, uint32_t count, uint64_t *idle);

@@ -171,7 +171,8 @@ static uint32_t check_space(struct ag_test *t, uint32_t agno, const uint8_t *agf
 	}
 	assert_int_equal(xr_be32(agf + AGF(freeblks)), sum);
 	assert_int_equal(xr_be32(agf + AGF(longest)), ncnt ? cnt[ncnt - 1].len : 0);
-	qsort(bno, nbno, sizeof(*bno), by_size);
+	if (nbno)
+		qsort(bno, nbno, sizeof(*bno), by_size);
 	for (size_t i = 0; i < nbno; i++)
 		assert_int_equal(by_size(&bno[i], &cnt[i]), 0);
 	free(bno);

@@ -5,7 +5,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
-enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, JSON, STATS };
+enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, PASS2_ONLY, JSON, STATS };
 
 static const struct option longs[] = {
 	{"output", required_argument, NULL, OUTPUT},
@@ -14,6 +14,7 @@ static const struct option longs[] = {
 	{"ls", required_argument, NULL, LS},
 	{"cat", required_argument, NULL, CAT},
 	{"extract", required_argument, NULL, EXTRACT},
+	{"pass2-only", no_argument, NULL, PASS2_ONLY},
 	{"json", no_argument, NULL, JSON},
 	{"stats", no_argument, NULL, STATS},
 	{"help", no_argument, NULL, 'h'},
@@ -33,6 +34,7 @@ static const char help[] =
 	"  --cat PATH     write the content of one file, as it will be, to standard output; changes nothing\n"
 	"  --extract PATH DIR\n"
 	"                 copy what is at PATH, as it will be, into the new or empty directory DIR; does not change IMAGE\n"
+	"  --pass2-only   replay, but leave operations that were interrupted to a kernel, and the log dirty for it\n"
 	"  -l LOGDEV      the log is on this device\n"
 	"  -r RTDEV       the realtime section is on this device\n"
 	"  -e             exit with 4 instead of 0 where something was replayed\n"
@@ -117,6 +119,9 @@ int options_parse(struct options *o, int argc, char **argv)
 			if (optind == argc)
 				return wrong("--extract needs two arguments, PATH and DIR");
 			o->to = argv[optind++];
+			break;
+		case PASS2_ONLY:
+			o->pass2_only = true;
 			break;
 		case JSON:
 			o->json = true;

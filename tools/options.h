@@ -13,6 +13,7 @@ struct options {
 	bool dry_run; /* -n, and whatever only looks */
 	enum look look;
 	const char *path, *to; /* what to look at, from LOOK_LS on; where to extract it to */
+	bool pass2_only; /* leave intents, unlinked inodes and copy-on-write leftovers to a kernel */
 	bool verbose, json, stats;
 	bool tell_replayed; /* -e */
 };

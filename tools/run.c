@@ -171,8 +171,46 @@ int run_replay(struct run *run)
 		return ret;
 	report_replay(run->report, r);
 	report_pending(run->report, r);
-	ret = xr_summary_read(&run->summary, &fs);
+	return xr_summary_read(&run->summary, &fs);
+}
+
+/* --- completing --- */
+
+bool run_finished(const struct run *run)
+{
+	return !run->replay.intents.count && !run->summary.unlinked && !run->summary.cow;
+}
+
+/* The steps cannot be repeated, so what they build on has to be on the disk first. */
+static int complete(struct run *run)
+{
+	bool write = !run->options->dry_run;
+	struct xr_complete_stats stats;
+	int ret = write ? xr_cache_flush(run->cache) : 0;
+
 	if (!ret)
-		report_summary(run->report, r, &run->summary);
+		ret = xr_cache_barrier(run->cache);
+	if (ret)
+		return ret;
+	ret = xr_complete(&run->replay, write ? &run->log : NULL, &run->head, &stats);
+	if (!ret)
+		report_completed(run->report, &stats);
+	else if (ret == -EUCLEAN || ret == -EOPNOTSUPP || ret == -ENOSPC)
+		ret = 0;
+	return ret;
+}
+
+int run_complete(struct run *run)
+{
+	struct xr_fs fs = {&run->replay.sb, run->cache, run->msg};
+	int ret = 0;
+
+	if (!run_finished(run) && !run->options->pass2_only) {
+		ret = complete(run);
+		if (!ret)
+			ret = xr_summary_read(&run->summary, &fs);
+	}
+	if (!ret)
+		report_summary(run->report, &run->replay, &run->summary);
 	return ret;
 }

@@ -32,4 +32,13 @@ void run_close(struct run *run);
  */
 int run_replay(struct run *run);
 
+/*
+ * After run_replay(): complete what it left, unless the options say otherwise, and report what remains. Where the image may be written the
+ * replay is on the disk before, and the completion after it. 0 also where something cannot be completed here, said; negative errno, said.
+ */
+int run_complete(struct run *run);
+
+/* Nothing is left to be completed: the log can be made clean. */
+bool run_finished(const struct run *run);
+
 #endif

@@ -4,7 +4,8 @@
  *
  * The order of steps is the safety of the tool: find out whether anybody uses the image; read the superblock and judge its
  * features; find the log's head and tail; validate the whole log (pass 1); replay in memory (pass 2, which may write when memory gets
- * short: it can be repeated at any time); write the blocks; and only when they are on the disk make the log clean.
+ * short: it can be repeated at any time); write the blocks; complete what was interrupted, in transactions of our own; and only when all that is
+ * on the disk make the log clean.
  */
 #include "finish/finish.h"
 #include "look.h"
@@ -12,15 +13,10 @@
 /* Exit statuses, as xfs_repair(8) has them. */
 enum { CLEAN = 0, FAILED = 1, DIRTY = 2, REPLAYED = 4 };
 
-static bool finished(const struct run *run)
-{
-	return !run->replay.intents.count && !run->summary.unlinked && !run->summary.cow;
-}
-
 /* Write the blocks, and after them the clean log; or leave it dirty where a kernel has to finish. */
 static int write_back(struct run *run)
 {
-	bool clean = finished(run);
+	bool clean = run_finished(run);
 	int ret = 0;
 
 	if (clean)
@@ -61,6 +57,8 @@ static int recover(struct run *run)
 		ret = o->look ? look(run, &run->sb) : finish_output(run);
 	} else {
 		ret = run_replay(run);
+		if (!ret)
+			ret = run_complete(run);
 		if (!ret && o->look)
 			ret = look(run, &run->replay.sb);
 	}
@@ -74,7 +72,7 @@ static int recover(struct run *run)
 		ret = finish_output(run);
 	if (ret)
 		return ret;
-	if (!finished(run)) {
+	if (!run_finished(run)) {
 		xr_say(run->msg, XR_INFO,
 		       "%s: the log was replayed and left dirty: mount the filesystem once, and the kernel does the rest as if "
 		       "this had not run",

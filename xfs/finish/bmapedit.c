@@ -4,7 +4,8 @@
  *
  * A fork that has room for its extents holds them as a sorted list, any other is a btree. The btree code knows how to change
  * records; what is here decides which records, and which of the two forms the fork has to have afterwards, as the kernel does: a btree as soon
- * as the list overflows, a list as soon as it fits. Lists are changed in place: they are a few dozen records at most.
+ * as the list overflows, a list as soon as it fits. Lists are changed in place: they are a few dozen records at most. What a fork
+ * no longer uses stays as it was, as the kernel leaves it.
  *
  * Block maps come from the disk. Every record is checked when it is met; a fork whose form contradicts its counters is refused.
  */
@@ -389,7 +390,6 @@ static int list_to_btree(struct fork *fork, const uint8_t *list, uint32_t n)
 		return ret;
 	put_block_header(fork, buf, n);
 	memcpy(buf->data + header_size(sb), list, (size_t)n * RECORD);
-	memset(fork->data, 0, fork->size);
 	xr_put_be16(fork->data, 1);
 	xr_put_be16(fork->data + 2, 1);
 	xr_put_be64(fork->data + ROOT_HEADER, first.offset);
@@ -460,7 +460,6 @@ static int btree_to_list(struct fork *fork)
 	if (ret || level != 1 || children != 1)
 		return ret;
 	fsb = xr_be64(pointers);
-	memset(fork->data, 0, fork->size);
 	if (n) {
 		ret = block_get(fork, fsb, 0, &buf, &numrecs);
 		if (!ret && numrecs != n)
@@ -722,7 +721,6 @@ int xr_bmap_free_fork(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr,
 	}
 	if (ret)
 		return ret;
-	memset(f.fork.data, 0, f.fork.size);
 	*f.fork.format = XFS_DINODE_FMT_EXTENTS;
 	put_nextents(inode->raw, attr, 0);
 	xr_put_be64(inode->raw + DI(nblocks), f.blocks);

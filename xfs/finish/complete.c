@@ -104,11 +104,16 @@ int xr_work_run(struct xr_work *work)
 int xr_work_commit(struct xr_work *work)
 {
 	uint64_t bytes = xr_tx_log_bytes(work->tx);
+	bool empty = xr_tx_empty(work->tx);
 	int ret = xr_tx_commit(work->tx);
 
-	work->stats->transactions += !ret;
-	work->stats->log_bytes += ret ? 0 : bytes;
-	return ret;
+	if (ret)
+		return ret;
+	work->stats->transactions += !empty;
+	work->stats->log_bytes += bytes;
+	/* They were in the first one. */
+	xr_replay_forget_intents(work->replay);
+	return 0;
 }
 
 int xr_complete(struct xr_replay *replay, const struct xr_log *log, struct xr_head *head, struct xr_complete_stats *stats)
@@ -117,6 +122,10 @@ int xr_complete(struct xr_replay *replay, const struct xr_log *log, struct xr_he
 	int ret;
 
 	*stats = (struct xr_complete_stats){0};
+	if (!replay->sb.lazy_count)
+		return xr_fail(replay->msg, -EOPNOTSUPP,
+			       "a filesystem without lazy counters: what the log left cannot be completed here, because every step "
+			       "would have to be counted in the superblock");
 	ret = xr_tx_begin(&work.tx, &replay->sb, replay->cache, log, head, replay->msg);
 	if (!ret)
 		ret = xr_work_intents(&work);
@@ -134,7 +143,5 @@ int xr_complete(struct xr_replay *replay, const struct xr_log *log, struct xr_he
 	for (struct xr_follow *f; (f = take(&work));)
 		free(f);
 	xr_tx_end(work.tx);
-	if (!ret)
-		xr_replay_forget_intents(replay);
 	return ret;
 }

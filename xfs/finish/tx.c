@@ -396,16 +396,23 @@ static int emit_all(const struct xr_tx *tx, struct sink *sink)
 	return ret ? ret : emit(sink, XLOG_COMMIT_TRANS, NULL, 0);
 }
 
-static bool empty(const struct xr_tx *tx)
+bool xr_tx_empty(const struct xr_tx *tx)
 {
-	return !tx->bufs.count && !tx->ndone;
+	bool none = !tx->ndone;
+
+	for (const struct xr_entry *e = tx->bufs.first; e && none; e = e->next) {
+		uint32_t chunk = 0;
+
+		none = !buf_of(e)->cancelled && !next_run(buf_of(e), &chunk);
+	}
+	return none;
 }
 
 uint64_t xr_tx_log_bytes(const struct xr_tx *tx)
 {
 	struct sink sink = {0};
 
-	if (empty(tx) || !tx->log || emit_all(tx, &sink))
+	if (xr_tx_empty(tx) || !tx->log || emit_all(tx, &sink))
 		return 0;
 	return xr_append_bytes(tx->log, tx->head, tx->head->tail_lsn, sink.ops, sink.payload);
 }
@@ -492,8 +499,10 @@ int xr_tx_commit(struct xr_tx *tx)
 	uint64_t lsn = xr_tx_lsn(tx);
 	int ret;
 
-	if (empty(tx))
+	if (xr_tx_empty(tx)) {
+		reset(tx, false);
 		return 0;
+	}
 	ret = stamp(tx);
 	if (!ret && tx->log)
 		ret = write_log(tx);

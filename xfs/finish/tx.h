@@ -85,7 +85,10 @@ int xr_tx_done(struct xr_tx *tx, uint16_t type, uint64_t id, const struct xr_fre
 /* Bytes of log that the transaction would take now, headers and padding included. */
 uint64_t xr_tx_log_bytes(const struct xr_tx *tx);
 
-/* Whether the transaction fits in the log as it is, with some room to spare for what one more inode may add. */
+/* Whether nothing was changed. */
+bool xr_tx_empty(const struct xr_tx *tx);
+
+/* Whether the log has no room for more than what the transaction holds: time to commit. Some is kept for what one more inode may add. */
 bool xr_tx_full(const struct xr_tx *tx);
 
 /*

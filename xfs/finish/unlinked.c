@@ -35,6 +35,15 @@ static int damaged(const struct orphan *o, const char *what)
 		       (unsigned long long)o->inode.ino, what);
 }
 
+/* The kernel counts a change for each transaction: at least one for the data, one for the attributes, one for the inode itself. */
+static void count_change(const struct orphan *o)
+{
+	uint8_t *p = o->inode.raw + DI(changecount);
+
+	if (xr_tx_sb(o->work->tx)->v5)
+		xr_put_be64(p, xr_be64(p) + 1);
+}
+
 /* --- blocks --- */
 
 /* Void what the log has for the buffers of a mapping that are no file data. */
@@ -79,10 +88,11 @@ static int free_data(struct orphan *o)
 	uint8_t *raw = o->inode.raw;
 	uint16_t type = xr_be16(raw + DI(mode)) & S_IFMT;
 
-	if (!has_map(raw[DI(format)]))
+	if (!has_map(raw[DI(format)]) || (type == S_IFREG && !xr_be64(raw + DI(size)) && !xr_inode_nblocks(&o->inode)))
 		return 0;
 	o->attr = false;
 	o->shares = xr_inode_shares(sb, raw);
+	count_change(o);
 	o->piece = type == S_IFREG ? 0 : type == S_IFDIR ? 1u << sb->dirblklog : UINT32_MAX;
 	if (type != S_IFDIR)
 		xr_put_be64(raw + DI(size), 0);
@@ -96,6 +106,7 @@ static int free_attrs(struct orphan *o)
 
 	if (!raw[DI(forkoff)])
 		return 0;
+	count_change(o);
 	o->attr = true;
 	o->shares = false;
 	o->piece = 1;
@@ -144,12 +155,11 @@ static void clear_inode(struct orphan *o)
 	xr_put_be16(raw + DI(flags), 0);
 	raw[DI(format)] = XFS_DINODE_FMT_EXTENTS;
 	xr_put_be32(raw + DI(gen), xr_be32(raw + DI(gen)) + 1);
-	if (sb->v5) {
-		xr_put_be64(raw + DI(changecount), xr_be64(raw + DI(changecount)) + 1);
+	count_change(o);
+	if (sb->v5)
 		renew_flags2(sb, &o->inode);
-	} else {
+	else
 		xr_put_be16(raw + V4_FLUSHITER, xr_be16(raw + V4_FLUSHITER) + 1);
-	}
 	xr_tx_inode_log(o->work->tx, &o->inode);
 }
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <vmap/host.h>
 
-/* An area's own copy of its pages. One piece of descriptor memory, never changed once the area is mapped. */
+/* An area's own copy of its pages. One piece of descriptor memory; once the area is mapped only vmap_replace() changes an entry. */
 struct vmap_page_array {
 	struct vmap_page_array *next; /* among arrays that are being given back */
 	size_t bytes; /* of descriptor memory */

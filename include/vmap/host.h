@@ -101,6 +101,13 @@ struct vmap_host {
 	 * when there would be more than VMAP_FLUSH_RANGES. Cannot fail.
 	 */
 	void (*flush)(void *ctx, const struct vmap_range *ranges, size_t n);
+
+	/*
+	 * Make page appear at addr in the place of the page of the same order that is mapped there, in the area that begins at area;
+	 * accesses meanwhile see the one or the other. The core flushes the range before the old page goes back. On failure the old page is
+	 * still mapped. Needed by vmap_replace() only; may be NULL (which then returns -VMAP_EINVAL). May sleep.
+	 */
+	int (*replace)(void *ctx, uintptr_t area, uintptr_t addr, struct vmap_page *page, unsigned prot);
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

@@ -62,3 +62,18 @@ void vmap_buddy_give(struct vmap_buddy *buddy, uint64_t frame, unsigned order)
 {
 	buddy_set(buddy, frame, order, 0);
 }
+
+/* Whatever was taken as a whole has only zeros below it: so it is the first node on the way up that is not zero, and has no room. */
+bool vmap_buddy_taken(const struct vmap_buddy *buddy, uint64_t frame, uint64_t *first, unsigned *order)
+{
+	uint64_t node = ((uint64_t)1 << buddy->order) + frame;
+
+	for (unsigned at = 0; node; node /= 2, at++) {
+		if (!buddy->nodes[node])
+			continue;
+		*first = (node << at) - ((uint64_t)1 << buddy->order);
+		*order = at;
+		return !buddy_room(buddy, node, at);
+	}
+	return false;
+}

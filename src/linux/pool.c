@@ -212,6 +212,53 @@ void vmap_pool_put(struct vmap_pool *pool, struct vmap_page *const *pages, size_
 		pthread_mutex_unlock(&pool->lock);
 }
 
+/* The page that frame lies in; NULL: none. */
+static struct vmap_page *pool_page_of(struct vmap_pool *pool, uint64_t frame)
+{
+	uint64_t first;
+	unsigned order;
+
+	return vmap_buddy_taken(&pool->buddy, frame, &first, &order) ? &pool->pages[first] : NULL;
+}
+
+static uint64_t pool_page_end(const struct vmap_page *page)
+{
+	return page->frame + ((uint64_t)1 << page->order);
+}
+
+int vmap_pool_hold(struct vmap_pool *pool, uint64_t frame, uint64_t frames)
+{
+	struct vmap_page *page = NULL;
+	uint64_t at = frame;
+
+	pthread_mutex_lock(&pool->lock);
+	while (at < frame + frames && (page = pool_page_of(pool, at))) {
+		vmap_pool_get(&page, 1);
+		at = pool_page_end(page);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	if (page)
+		return 0;
+	if (at > frame)
+		vmap_pool_release(pool, frame, at - frame);
+	return -VMAP_ENOENT;
+}
+
+/* No lock: what is looked at on the way up to a page that is in use belongs to that page. */
+void vmap_pool_release(struct vmap_pool *pool, uint64_t frame, uint64_t frames)
+{
+	struct vmap_page *pages[64];
+	uint64_t at = frame;
+
+	while (at < frame + frames) {
+		size_t n = 0;
+
+		for (; n < sizeof(pages) / sizeof(pages[0]) && at < frame + frames; at = pool_page_end(pages[n++]))
+			pages[n] = pool_page_of(pool, at);
+		vmap_pool_put(pool, pages, n);
+	}
+}
+
 void vmap_pool_stats(struct vmap_pool *pool, struct vmap_process_stats *stats)
 {
 	pthread_mutex_lock(&pool->lock);

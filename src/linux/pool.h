@@ -28,6 +28,10 @@ int vmap_pool_alloc(struct vmap_pool *pool, unsigned order, size_t n, struct vma
 void vmap_pool_get(struct vmap_page *const *pages, size_t n);
 void vmap_pool_put(struct vmap_pool *pool, struct vmap_page *const *pages, size_t n);
 
+/* One reference more, or less, on each page that has a part in this range. -VMAP_ENOENT: some of it is in no page. */
+int vmap_pool_hold(struct vmap_pool *pool, uint64_t frame, uint64_t frames);
+void vmap_pool_release(struct vmap_pool *pool, uint64_t frame, uint64_t frames);
+
 /* Fills in the members that begin with pool_. */
 void vmap_pool_stats(struct vmap_pool *pool, struct vmap_process_stats *stats);
 

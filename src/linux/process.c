@@ -96,6 +96,7 @@ static int linux_space(struct vmap_process *process, size_t lazy_max)
 		.map = vmap_linux_map,
 		.unmap = vmap_linux_unmap,
 		.flush = vmap_linux_flush,
+		.replace = vmap_linux_replace,
 	};
 	return vmap_space_create(&process->host, &config, &process->space);
 }
@@ -133,6 +134,7 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 	vmap_region_open(&process->memory);
 	process->regions[0] = &process->memory;
 	pthread_mutex_init(&process->lock, NULL);
+	pthread_mutex_init(&process->regions_lock, NULL);
 	err = linux_space(process, config.lazy_max);
 	if (err)
 		goto destroy_views;
@@ -141,6 +143,7 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 	return 0;
 
 destroy_views:
+	pthread_mutex_destroy(&process->regions_lock);
 	pthread_mutex_destroy(&process->lock);
 	vmap_region_close(&process->memory);
 	vmap_views_destroy(&process->views);
@@ -162,11 +165,12 @@ int vmap_process_destroy(struct vmap_process *process)
 		return -VMAP_EBUSY;
 	vmap_purge(process->space);
 	vmap_process_stats(process, &pool);
-	if (pool.pool_pages)
+	if (pool.pool_pages || vmap_regions_adopted(process))
 		return -VMAP_EBUSY;
 	err = vmap_space_destroy(process->space);
 	if (err)
 		return err;
+	pthread_mutex_destroy(&process->regions_lock);
 	pthread_mutex_destroy(&process->lock);
 	vmap_region_close(&process->memory);
 	vmap_views_destroy(&process->views);

@@ -2,6 +2,7 @@
 #ifndef VMAP_LINUX_PROCESS_H
 #define VMAP_LINUX_PROCESS_H
 
+#include <vmap/view.h>
 #include "budget.h"
 #include "mech.h"
 #include "pool.h"
@@ -20,6 +21,7 @@ struct vmap_process {
 	struct vmap_host host;
 	struct vmap_pool pool;
 	struct vmap_region memory; /* the pool's */
+	pthread_mutex_t regions_lock; /* of which there are; a leaf */
 	struct vmap_region *regions[VMAP_REGIONS]; /* by number; NULL: none */
 	struct vmap_views views;
 	struct vmap_budget budget;
@@ -33,6 +35,29 @@ void vmap_views_destroy(struct vmap_views *views);
 
 /* Where it is noted what the view at addr costs. */
 uint32_t *vmap_views_cost(const struct vmap_views *views, uintptr_t addr);
+
+/* How many regions were adopted. */
+size_t vmap_regions_adopted(struct vmap_process *process);
+
+/* A piece of a region, in base pages. */
+struct vmap_piece {
+	uint64_t frame;
+	uint64_t frames;
+	uint16_t region;
+};
+
+/*
+ * Find the piece that [addr, addr + size), page aligned, lies in, and keep its memory from going away; until release. hint is where to
+ * look first. -VMAP_ENOENT: in no region, in more than one, or in the pool where no page is in use.
+ */
+int vmap_piece_hold(struct vmap_process *process, uintptr_t addr, size_t size, uint16_t hint, struct vmap_piece *piece);
+void vmap_piece_release(struct vmap_process *process, const struct vmap_piece *piece);
+
+/* Whether the region's own mapping can be the view of so many bytes at addr that these options (NULL: none) ask for. */
+bool vmap_view_is_there(const struct vmap_region *region, const void *addr, size_t size, const struct vmap_options *options);
+
+/* What vmap_iov() holds; ended by vmap_view_end(). */
+void vmap_iov_end(struct vmap_process *process, struct vmap_view *view);
 
 /* The host hooks that make and end views; ctx is the struct vmap_process. Contracts: <vmap/host.h>. */
 int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Views of pages
+ *
+ * Theory: the pool is mapped already. Pages that are one run of it lie in one piece there; where nothing was asked for that this
+ * place does not have (a guard, another protection, another address) it is the view. What is left to do are the references, and those
+ * can be found again by arithmetic from the address, so that such a view needs no memory either. Everything else is vmap_pages().
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include "process.h"
+
+bool vmap_view_is_there(const struct vmap_region *region, const void *addr, size_t size, const struct vmap_options *options)
+{
+	const unsigned rw = VMAP_READ | VMAP_WRITE;
+	uintptr_t at = (uintptr_t)addr;
+	unsigned prot;
+
+	if (!options || !(options->flags & VMAP_NO_GUARD) || options->guard)
+		return false;
+	prot = options->prot ? options->prot | VMAP_READ : rw;
+	if (prot != (region->prot & PROT_WRITE ? rw : VMAP_READ))
+		return false;
+	if (options->align && (options->align & (options->align - 1) || (at & (options->align - 1)) != options->phase))
+		return false;
+	return at >= options->min && (!options->max || at + (size - 1) <= options->max);
+}
+
+/* The pages as one run of the pool. False: they are not. */
+static bool view_run(struct vmap_process *process, struct vmap_page *const *pages, size_t n, struct vmap_run *run)
+{
+	struct vmap_runs runs = {.regions = process->regions, .pages = pages, .n = n, .page_shift = process->pool.page_shift};
+
+	for (size_t i = 0; i < n; i++) {
+		if (!pages[i] || pages[i]->order > VMAP_MAX_ORDER || pages[i]->region)
+			return false;
+	}
+	return vmap_runs_next(&runs, run) && runs.done == n;
+}
+
+static bool view_direct(struct vmap_process *process, struct vmap_page *const *pages, size_t n,
+			const struct vmap_options *options, struct vmap_view *view)
+{
+	const unsigned known = VMAP_BORROW | VMAP_PUT_PAGES | VMAP_NO_GUARD | VMAP_SYNC;
+	struct vmap_run run;
+	void *addr;
+
+	if (!pages || !n || !options || !(options->flags & VMAP_NO_GUARD) || options->flags & ~known ||
+	    (options->flags & VMAP_BORROW && options->flags & VMAP_PUT_PAGES) || !view_run(process, pages, n, &run))
+		return false;
+	addr = process->pool.memory + run.offset;
+	if (!vmap_view_is_there(run.region, addr, run.size, options))
+		return false;
+	if (!(options->flags & (VMAP_BORROW | VMAP_PUT_PAGES)))
+		vmap_pool_get(pages, n);
+	view->addr = addr;
+	view->size = run.size;
+	view->how = VMAP_VIEW_DIRECT | (options->flags & VMAP_BORROW ? VMAP_VIEW_BORROWED : 0);
+	return true;
+}
+
+static int view_mapped(struct vmap_process *process, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
+		       struct vmap_view *view)
+{
+	int err = vmap_pages(process->space, pages, n, options, &view->addr);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++)
+		view->size += (size_t)1 << (pages[i]->order + process->pool.page_shift);
+	view->mappings = *vmap_views_cost(&process->views, (uintptr_t)view->addr);
+	return 0;
+}
+
+int vmap_view(struct vmap_process *process, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
+	      struct vmap_view *view)
+{
+	*view = (struct vmap_view){0};
+	if (view_direct(process, pages, n, options, view))
+		return 0;
+	return view_mapped(process, pages, n, options, view);
+}
+
+int vmap_mirror(struct vmap_process *process, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
+		struct vmap_view *view)
+{
+	struct vmap_page **twice;
+	int err;
+
+	*view = (struct vmap_view){0};
+	if (!pages || !n || (options && options->flags & VMAP_PUT_PAGES))
+		return -VMAP_EINVAL;
+	if (n > SIZE_MAX / 2 / sizeof(*twice))
+		return -VMAP_ERANGE;
+	twice = malloc(2 * n * sizeof(*twice));
+	if (!twice)
+		return -VMAP_ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		twice[i] = twice[n + i] = pages[i];
+	err = view_mapped(process, twice, 2 * n, options, view);
+	free(twice);
+	return err;
+}
+
+int vmap_view_end(struct vmap_process *process, struct vmap_view *view)
+{
+	int err = 0;
+
+	if (!view->addr)
+		return -VMAP_EINVAL;
+	if (view->held)
+		vmap_iov_end(process, view);
+	else if (!(view->how & VMAP_VIEW_DIRECT))
+		err = vmap_unmap(process->space, view->addr);
+	else if (!(view->how & VMAP_VIEW_BORROWED))
+		vmap_pool_release(&process->pool,
+				  (uint64_t)((uint8_t *)view->addr - process->pool.memory) >> process->pool.page_shift,
+				  view->size >> process->pool.page_shift);
+	if (!err)
+		*view = (struct vmap_view){0};
+	return err;
+}

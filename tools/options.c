@@ -2,10 +2,12 @@
 /* The command line: one table for getopt_long(), one help text, and the combinations that make no sense. */
 #include "options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, PASS2_ONLY, JSON, STATS };
+enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, PASS2_ONLY, OFFSET, UNDO, APPLY_UNDO, JSON, STATS };
 
 static const struct option longs[] = {
 	{"output", required_argument, NULL, OUTPUT},
@@ -15,6 +17,9 @@ static const struct option longs[] = {
 	{"cat", required_argument, NULL, CAT},
 	{"extract", required_argument, NULL, EXTRACT},
 	{"pass2-only", no_argument, NULL, PASS2_ONLY},
+	{"offset", required_argument, NULL, OFFSET},
+	{"undo", required_argument, NULL, UNDO},
+	{"apply-undo", required_argument, NULL, APPLY_UNDO},
 	{"json", no_argument, NULL, JSON},
 	{"stats", no_argument, NULL, STATS},
 	{"help", no_argument, NULL, 'h'},
@@ -35,6 +40,10 @@ static const char help[] =
 	"  --extract PATH DIR\n"
 	"                 copy what is at PATH, as it will be, into the new or empty directory DIR; does not change IMAGE\n"
 	"  --pass2-only   replay, but leave operations that were interrupted to a kernel, and the log dirty for it\n"
+	"  --undo FILE    keep what is overwritten in the new FILE\n"
+	"  --apply-undo FILE\n"
+	"                 put back what FILE kept: IMAGE, and LOGDEV, are as they were\n"
+	"  --offset BYTES the filesystem begins there in IMAGE; suffixes k, m, g, t, or s for sectors of 512 bytes\n"
 	"  -l LOGDEV      the log is on this device\n"
 	"  -r RTDEV       the realtime section is on this device\n"
 	"  -e             exit with 4 instead of 0 where something was replayed\n"
@@ -56,6 +65,11 @@ static int check(struct options *o)
 {
 	if (o->output && (o->dry_run || o->look))
 		return wrong("--output writes a new image, -n and what only looks write nothing: choose one");
+	if (o->undo && (o->dry_run || o->look || o->output))
+		return wrong(
+			"--undo keeps what is overwritten in IMAGE: -n, --output and what only looks overwrite nothing of it");
+	if (o->apply_undo && (o->undo || o->dry_run || o->look || o->output || o->rtdev))
+		return wrong("--apply-undo goes with -l and --offset only");
 	if (o->json && o->look == LOOK_CAT)
 		return wrong("--cat writes the file's bytes to standard output: give no --json");
 	if (o->look)
@@ -69,6 +83,30 @@ static int set_look(struct options *o, enum look look, const char *path)
 		return wrong("--tree, --tree-before, --ls, --cat, --extract: ask for one of them, once");
 	o->look = look;
 	o->path = path;
+	return 0;
+}
+
+/* A number of bytes with an optional suffix, a multiple of 512 that fits in a file's length. */
+static int set_offset(struct options *o, const char *text)
+{
+	static const struct {
+		char letter;
+		unsigned shift;
+	} suffixes[] = {{'\0', 0}, {'s', 9}, {'k', 10}, {'m', 20}, {'g', 30}, {'t', 40}};
+	unsigned i = 0, shift;
+	char *end;
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	while (i < 5 && suffixes[i].letter != *end)
+		i++;
+	shift = suffixes[i].shift;
+	if (suffixes[i].letter != *end || (*end && end[1]))
+		errno = EINVAL;
+	if (errno || *text < '0' || *text > '9' || n > (unsigned long long)INT64_MAX >> shift || (n << shift) % 512)
+		return wrong("--offset needs a multiple of 512: bytes, or a number with k, m, g, t, or s for sectors");
+	o->offset = n << shift;
 	return 0;
 }
 
@@ -122,6 +160,15 @@ int options_parse(struct options *o, int argc, char **argv)
 			break;
 		case PASS2_ONLY:
 			o->pass2_only = true;
+			break;
+		case OFFSET:
+			ret = set_offset(o, optarg);
+			break;
+		case UNDO:
+			o->undo = optarg;
+			break;
+		case APPLY_UNDO:
+			o->apply_undo = optarg;
 			break;
 		case JSON:
 			o->json = true;

@@ -3,6 +3,7 @@
 #define XR_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What is to be shown of the filesystem: all of these write nothing to it. */
 enum look { LOOK_NOT, LOOK_TREE, LOOK_TREE_BEFORE, LOOK_LS, LOOK_CAT, LOOK_EXTRACT };
@@ -10,6 +11,8 @@ enum look { LOOK_NOT, LOOK_TREE, LOOK_TREE_BEFORE, LOOK_LS, LOOK_CAT, LOOK_EXTRA
 /* What the user asked for. The strings are those of the command line. */
 struct options {
 	const char *image, *logdev, *rtdev, *output;
+	const char *undo, *apply_undo;
+	uint64_t offset; /* of the filesystem in the image, in bytes */
 	bool dry_run; /* -n, and whatever only looks */
 	enum look look;
 	const char *path, *to; /* what to look at, from LOOK_LS on; where to extract it to */

@@ -17,6 +17,20 @@
 
 /* --- opening --- */
 
+/* Where the filesystem does not begin where the image does, see it alone, as long as its superblock says. */
+static int fit(const struct run *run, struct xr_dev *dev)
+{
+	struct xr_sb sb;
+	int ret;
+
+	if (!run->options->offset)
+		return 0;
+	ret = xr_dev_window(dev, run->options->offset, 0);
+	if (!ret)
+		ret = xr_sb_read(&sb, dev, run->msg);
+	return ret ? ret : xr_dev_window(dev, 0, sb.dblocks << sb.blocklog);
+}
+
 /* Copy an image to a new one and open that, for --output. */
 static int open_copy(struct run *run, struct xr_dev *dev, const char *name, const char *out, struct xr_copy *copy)
 {
@@ -26,6 +40,8 @@ static int open_copy(struct run *run, struct xr_dev *dev, const char *name, cons
 	if (ret)
 		return ret;
 	ret = xr_inuse_lock(&from);
+	if (!ret && dev == &run->data)
+		ret = fit(run, &from);
 	if (!ret)
 		ret = xr_copy_begin(copy, &from, out, XR_COPY_CLONE, &run->report->progress, run->msg);
 	xr_dev_close(&from);
@@ -45,7 +61,9 @@ static int open_dev(struct run *run, struct xr_dev *dev, const char *name, const
 	if (ret)
 		return ret;
 	ret = out ? open_copy(run, dev, name, out, copy) : xr_dev_open(dev, name, writing, run->msg);
-	return ret ? ret : xr_inuse_lock(dev);
+	if (!ret)
+		ret = xr_inuse_lock(dev);
+	return ret || out || dev != &run->data ? ret : fit(run, dev);
 }
 
 static int open_log_dev(struct run *run)
@@ -87,6 +105,13 @@ static int check_realtime(struct run *run)
 	return ret;
 }
 
+static int open_undo(struct run *run)
+{
+	struct xr_dev *const devs[XR_ROLES] = {&run->data, run->options->logdev ? &run->logdev : NULL};
+
+	return xr_undo_create(&run->undo, run->options->undo, run->sb.uuid, devs, run->msg);
+}
+
 static int open_all(struct run *run)
 {
 	const struct options *o = run->options;
@@ -102,6 +127,10 @@ static int open_all(struct run *run)
 		ret = open_log_dev(run);
 	if (ret)
 		return ret;
+	if (o->undo)
+		ret = open_undo(run);
+	if (ret)
+		return ret;
 	ret = vmap_process_create(NULL, &run->process);
 	if (ret)
 		return xr_fail(run->msg, ret, "no memory for the page pool: %s", strerror(-ret));
@@ -109,11 +138,64 @@ static int open_all(struct run *run)
 	return ret ? ret : xr_cache_create(&run->cache, &run->data, run->process, !o->dry_run, run->msg);
 }
 
-int run_open(struct run *run, const struct options *options, struct report *report)
+static void init(struct run *run, const struct options *options, struct report *report)
 {
 	*run = (struct run){.options = options, .report = report, .msg = &report->msg};
 	run->data.fd = run->logdev.fd = run->rtdev.fd = -1;
+}
+
+int run_open(struct run *run, const struct options *options, struct report *report)
+{
+	init(run, options, report);
 	return open_all(run);
+}
+
+/* Open one device as its undo file knows it; with --offset, elsewhere in the image. */
+static int open_undone(struct run *run, struct xr_dev *dev, const char *name, const char *role, uint64_t start, uint64_t size)
+{
+	int ret = xr_inuse_check(name, role, true, NULL, run->msg);
+
+	if (!ret)
+		ret = xr_dev_open(dev, name, true, run->msg);
+	if (!ret)
+		ret = xr_inuse_lock(dev);
+	return ret || !start ? ret : xr_dev_window(dev, start, size);
+}
+
+int run_apply_undo(struct run *run, const struct options *o, struct report *report)
+{
+	struct xr_dev *const devs[XR_ROLES] = {&run->data, o->logdev ? &run->logdev : NULL};
+	struct xr_undo_info info;
+	uint64_t bytes;
+	int ret;
+
+	init(run, o, report);
+	ret = xr_undo_info(o->apply_undo, &info, run->msg);
+	if (!ret && o->offset)
+		info.dev[XR_ROLE_DATA].start = o->offset;
+	if (!ret)
+		ret = open_undone(run, &run->data, o->image, "image", info.dev[XR_ROLE_DATA].start, info.dev[XR_ROLE_DATA].size);
+	if (!ret && o->logdev)
+		ret = open_undone(run, &run->logdev, o->logdev, "log device", 0, 0);
+	if (!ret)
+		ret = xr_undo_apply(o->apply_undo, devs, &bytes, run->msg);
+	if (!ret)
+		xr_say(run->msg, XR_INFO, "%s: is as it was: %llu bytes were put back from %s", o->image,
+		       (unsigned long long)bytes, o->apply_undo);
+	return ret;
+}
+
+int run_end_undo(struct run *run)
+{
+	const struct options *o = run->options;
+	int ret;
+
+	if (!run->undo)
+		return 0;
+	ret = xr_undo_end(run->undo);
+	xr_say(run->msg, XR_INFO, "%s: keeps %llu bytes that were overwritten; xfs_replay --apply-undo puts them back", o->undo,
+	       (unsigned long long)xr_undo_bytes(run->undo));
+	return ret;
 }
 
 void run_close(struct run *run)
@@ -121,6 +203,7 @@ void run_close(struct run *run)
 	xr_replay_destroy(&run->replay);
 	xr_cache_destroy(run->cache);
 	xr_log_close(&run->log);
+	xr_undo_close(run->undo);
 	if (run->process)
 		vmap_process_destroy(run->process);
 	xr_dev_close(&run->data);

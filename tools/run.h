@@ -4,6 +4,7 @@
 
 #include "copy.h"
 #include "report.h"
+#include "undo.h"
 
 /* One run of a tool over one filesystem: everything that is open, in the order in which it was made. */
 struct run {
@@ -13,6 +14,7 @@ struct run {
 	struct xr_dev data, logdev, rtdev;
 	struct xr_copy copy, log_copy; /* --output */
 	char *log_out;
+	struct xr_undo *undo; /* --undo */
 	struct xr_sb sb;
 	struct vmap_process *process;
 	struct xr_log log;
@@ -25,6 +27,12 @@ struct run {
 /* Open what the options name. Negative errno, said. run_close() is due whatever is returned. */
 int run_open(struct run *run, const struct options *options, struct report *report);
 void run_close(struct run *run);
+
+/* Open, for writing, the devices of which --apply-undo's file holds old content, and put it back. Negative errno, said. */
+int run_apply_undo(struct run *run, const struct options *options, struct report *report);
+
+/* Nothing more will be written: end the undo file, if there is one, and say what it keeps. Negative errno, said. */
+int run_end_undo(struct run *run);
 
 /*
  * Replay in memory, after run->head was found, and report it. Whatever fails here leaves the image as it was, unless memory ran short before

@@ -83,6 +83,16 @@ static int recover(struct run *run)
 	return o->tell_replayed ? REPLAYED : CLEAN;
 }
 
+static int replay_image(struct run *run, const struct options *options, struct report *report)
+{
+	int ret = run_open(run, options, report), undo;
+
+	if (!ret)
+		ret = recover(run);
+	undo = run_end_undo(run);
+	return ret < 0 || !undo ? ret : undo;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -93,9 +103,10 @@ int main(int argc, char **argv)
 	if (ret)
 		return ret > 0 ? CLEAN : FAILED;
 	report_init(&report, &options);
-	ret = run_open(&run, &options, &report);
-	if (!ret)
-		ret = recover(&run);
+	if (options.apply_undo)
+		ret = run_apply_undo(&run, &options, &report);
+	else
+		ret = replay_image(&run, &options, &report);
 	status = ret < 0 ? FAILED : ret;
 	if (run.process)
 		report_stats(&report, run.process, run.cache);

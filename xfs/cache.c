@@ -541,28 +541,51 @@ static uint64_t dirty_start(const struct xr_cache *cache, const struct cached_pa
 	return p->number * cache->page_size + p->dirty_from;
 }
 
-/* Write the run of neighbouring changed bytes that pages[0] begins; *count pages of the n were written. */
+/* The run of neighbouring changed bytes that pages[0] begins, [*start, *end); returns how many of the n pages it takes. */
+static size_t gather_run(const struct xr_cache *cache, struct cached_page **pages, size_t n, struct iovec iov[WRITE_PAGES],
+			 uint64_t *start, uint64_t *end)
+{
+	size_t i = 0;
+
+	*start = *end = dirty_start(cache, pages[0]);
+	for (; i < n && i < WRITE_PAGES && dirty_start(cache, pages[i]) == *end; i++) {
+		size_t len = pages[i]->dirty_to - pages[i]->dirty_from;
+
+		if (len > cache->dev->size - *end) /* a device that ends inside a page */
+			len = cache->dev->size - *end;
+		iov[i] = (struct iovec){pages[i]->data + pages[i]->dirty_from, len};
+		*end += len;
+	}
+	return i;
+}
+
+/* An undo file that knows of all writes before the first comes is flushed once for all. */
+static int announce(const struct xr_cache *cache, struct cached_page **pages, size_t n)
+{
+	struct iovec iov[WRITE_PAGES];
+	uint64_t start, end;
+	int ret = 0;
+
+	for (size_t i = 0; i < n && !ret;) {
+		i += gather_run(cache, pages + i, n - i, iov, &start, &end);
+		ret = xr_dev_announce(cache->dev, start, (size_t)(end - start));
+	}
+	return ret;
+}
+
+/* Write the run that pages[0] begins; *count pages of the n were written. */
 static int write_run(struct xr_cache *cache, struct cached_page **pages, size_t n, size_t *count)
 {
 	struct iovec iov[WRITE_PAGES];
-	uint64_t start = dirty_start(cache, pages[0]), end = start;
-	size_t i = 0;
+	uint64_t start, end;
 	int ret;
 
-	for (; i < n && i < WRITE_PAGES && dirty_start(cache, pages[i]) == end; i++) {
-		size_t len = pages[i]->dirty_to - pages[i]->dirty_from;
-
-		if (len > cache->dev->size - end) /* a device that ends inside a page */
-			len = cache->dev->size - end;
-		iov[i] = (struct iovec){pages[i]->data + pages[i]->dirty_from, len};
-		end += len;
-	}
-	ret = xr_dev_writev(cache->dev, iov, (int)i, start);
+	*count = gather_run(cache, pages, n, iov, &start, &end);
+	ret = xr_dev_writev(cache->dev, iov, (int)*count, start);
 	if (ret)
 		return ret;
 	cache->stats.writes++;
 	cache->stats.write_bytes += end - start;
-	*count = i;
 	return 0;
 }
 
@@ -582,7 +605,8 @@ int xr_cache_flush(struct xr_cache *cache)
 		if (page_dirty(p))
 			dirty[n++] = p;
 	qsort(dirty, n, sizeof(struct cached_page *), by_number);
-	while (done < n) {
+	ret = announce(cache, dirty, n);
+	while (done < n && !ret) {
 		ret = write_run(cache, dirty + done, n - done, &count);
 		if (ret)
 			break;

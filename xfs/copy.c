@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,23 +233,6 @@ static int give_name(const struct xr_copy *copy)
 	return link(copy->temp, copy->out) ? -1 : unlink(copy->temp);
 }
 
-/* A name is on stable storage when its directory is. */
-static int sync_directory(const struct xr_copy *copy)
-{
-	char *name = strdup(copy->out);
-	int fd, failed;
-
-	if (!name)
-		return -1;
-	fd = open(dirname(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(name);
-	if (fd < 0)
-		return -1;
-	failed = fsync(fd);
-	close(fd);
-	return failed;
-}
-
 static void done(struct xr_copy *copy)
 {
 	if (copy->fd >= 0)
@@ -273,8 +255,10 @@ int xr_copy_commit(struct xr_copy *copy)
 		xr_copy_abort(copy);
 		return error;
 	}
-	if (sync_directory(copy))
-		xr_say(copy->msg, XR_WARN, "%s: finished, but its directory could not be synced: %s", copy->out, strerror(errno));
+	error = xr_dev_sync_name(copy->out);
+	if (error)
+		xr_say(copy->msg, XR_WARN, "%s: finished, but its directory could not be synced: %s", copy->out,
+		       strerror(-error));
 	done(copy);
 	return 0;
 }

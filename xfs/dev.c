@@ -7,11 +7,14 @@
  * address is an error here, not a file that grows.
  */
 #include "dev.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -60,6 +63,18 @@ void xr_dev_close(struct xr_dev *dev)
 	dev->fd = -1;
 }
 
+int xr_dev_window(struct xr_dev *dev, uint64_t start, uint64_t size)
+{
+	if (start % XR_BB || size % XR_BB)
+		return xr_fail(dev->msg, -EINVAL, "%s: a filesystem begins and ends at a multiple of %u bytes", dev->name, XR_BB);
+	if (start >= dev->size || size > dev->size - start)
+		return xr_fail(dev->msg, -EINVAL, "%s: ends at byte %" PRIu64 ", before what is looked for: is the offset right?",
+			       dev->name, dev->size);
+	dev->size = size ? size : dev->size - start;
+	dev->start += start;
+	return 0;
+}
+
 static int dev_check(const struct xr_dev *dev, size_t size, uint64_t offset)
 {
 	if (offset <= dev->size && size <= dev->size - offset)
@@ -99,6 +114,10 @@ static int transfer(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t
 	for (int i = 0; i < n; i++)
 		size += iov[i].iov_len;
 	error = dev_check(dev, size, offset);
+	if (!error && write && dev->undo)
+		error = xr_undo_keep(dev->undo, dev, offset, size);
+	if (!error && write && dev->undo)
+		error = xr_undo_sync(dev->undo);
 	for (int i = advance(iov, n, 0); !error && i < n;) {
 		off_t at = (off_t)(dev->start + offset);
 		ssize_t done = write ? pwritev(dev->fd, iov + i, n - i, at) : preadv(dev->fd, iov + i, n - i, at);
@@ -138,6 +157,13 @@ int xr_dev_write(const struct xr_dev *dev, const void *from, size_t size, uint64
 	return transfer(dev, &iov, 1, offset, true);
 }
 
+int xr_dev_announce(const struct xr_dev *dev, uint64_t offset, size_t size)
+{
+	int error = dev->undo ? dev_check(dev, size, offset) : 0;
+
+	return error || !dev->undo ? error : xr_undo_keep(dev->undo, dev, offset, size);
+}
+
 int xr_dev_flush(const struct xr_dev *dev)
 {
 	/* fdatasync() leaves out only what is not needed to read the data back; on a block device it empties the write cache. */
@@ -145,4 +171,16 @@ int xr_dev_flush(const struct xr_dev *dev)
 		return xr_fail(dev->msg, -errno, "%s: cannot flush: %s: what was written may not be on the disk", dev->name,
 			       strerror(errno));
 	return 0;
+}
+
+int xr_dev_sync_name(const char *name)
+{
+	char *copy = strdup(name);
+	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int error = fd < 0 || fsync(fd) ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	free(copy);
+	return error;
 }

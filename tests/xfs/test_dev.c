@@ -63,6 +63,31 @@ static void test_shrunk(void **state)
 	xr_dev_close(&dev);
 }
 
+/* A window: addresses count from its beginning, and nothing beyond its end is reached. */
+static void test_window(void **state)
+{
+	char out[512], in[512];
+	struct test_msg t;
+	struct xr_dev dev;
+
+	(void)state;
+	test_msg_init(&t);
+	test_dev_init(&dev, 8192, &t);
+	memset(out, 'w', sizeof(out));
+	assert_int_equal(xr_dev_window(&dev, 1000, 0), -EINVAL);
+	assert_int_equal(xr_dev_window(&dev, 8192, 0), -EINVAL);
+	assert_int_equal(xr_dev_window(&dev, 4096, 8192), -EINVAL);
+	assert_int_equal(xr_dev_window(&dev, 512, UINT64_MAX - 511), -EINVAL);
+	assert_int_equal(dev.size, 8192);
+	assert_int_equal(xr_dev_window(&dev, 1024, 0), 0);
+	assert_int_equal(xr_dev_window(&dev, 0, 2048), 0);
+	assert_int_equal(xr_dev_write(&dev, out, sizeof(out), 1536), 0);
+	assert_int_equal(xr_dev_write(&dev, out, sizeof(out), 1537), -EIO);
+	assert_int_equal(pread(dev.fd, in, sizeof(in), 2560), sizeof(in));
+	assert_memory_equal(in, out, sizeof(in));
+	xr_dev_close(&dev);
+}
+
 static void test_read_only(void **state)
 {
 	struct test_msg t;
@@ -94,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transfer),
 		cmocka_unit_test(test_shrunk),
+		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_refused),
 	};

@@ -206,6 +206,16 @@ check_alone() {
   echo "$geometry: equal in $(wc -l <"$work/live.txt") lines"
 }
 
+# Undone, the image and its log device are what they were.
+check_undo() {
+  copy_image "$D" "$work/undone"
+  set_log_options "$work/undone"
+  run_tool "$status" --undo "$work/undo" "${log_options[@]}" "$work/undone/img"
+  run_tool 0 --apply-undo "$work/undo" "${log_options[@]}" "$work/undone/img"
+  unchanged "$D" "$work/undone" "what was undone"
+  rm -r "$work/undone"
+}
+
 need_kernel
 [ "$replay" = kernel ] || [ -x "$replay" ] || skip "$replay is not built"
 seed=${IMAGE_SEED:-1}
@@ -242,6 +252,7 @@ else
   completed=$(sed -n 's/^completed: //p' "$work/said")
   tail -3 "$work/said"
   check_output
+  check_undo
 fi
 check_clean
 check_pass2

@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# usage: run-tool.sh DIRTY.img.zst
+#
+# The tool's options on one dirty image, without root and without the kernel: undo, also of a run that was killed at any write; a filesystem
+# inside a larger image; two filesystems with the same UUID; looking. Environment: XFS_REPLAY the tool, IMAGE_DIE_AFTER the library.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+replay=${XFS_REPLAY:?}
+library=${IMAGE_DIE_AFTER:?}
+
+tool() { # EXPECTED-STATUS ARGUMENT...
+  local rc=0
+  "$replay" "${@:2}" >"$work/out" 2>"$work/said" || rc=$?
+  [ "$rc" = "$1" ] || fail "xfs_replay ${*:2}: exit $rc, expected $1: $(cat "$work/said")"
+}
+
+said() {
+  grep -qF -e "$1" "$work/said" "$work/out" || fail "\"$1\" was not said, but: $(cat "$work/said" "$work/out")"
+}
+
+copy() {
+  rm -f "$2"
+  cp --sparse=always "$1" "$2"
+}
+
+same() {
+  cmp "$1" "$2" >&2 || fail "$3"
+}
+
+command -v zstd >/dev/null || skip "zstd is not installed"
+[ -x "$replay" ] || skip "$replay is not built"
+trap put_away EXIT
+work=$(mktemp -d "$(roomy_directory)/xfs-tool.XXXXXX")
+cd "$work"
+zstd -dq --sparse "$1" -o dirty
+copy dirty clean
+tool 0 clean
+
+check_undo() {
+  local all point
+  copy dirty img
+  LD_PRELOAD=$library DIE_COUNT=count tool 0 --undo undo img
+  said "--apply-undo puts them back"
+  same img clean "--undo changes the recovery"
+  tool 1 --undo undo img
+  said "exists already"
+  copy clean other
+  truncate -s +4096 other
+  tool 1 --apply-undo undo other
+  said "another image"
+  tool 1 --apply-undo clean img
+  said "no undo file"
+  tool 0 --apply-undo undo img
+  same img dirty "--apply-undo does not restore the image"
+
+  all=$(cat count)
+  for point in 1 2 3 $((all / 4)) $((all / 2)) $((all * 3 / 4)) $((all - 3)) $((all - 2)) $((all - 1)); do
+    copy dirty img
+    rm -f undo
+    LD_PRELOAD=$library DIE_AFTER=$point tool 99 --undo undo img
+    tool 0 --apply-undo undo img
+    same img dirty "--apply-undo after $point of $all writes does not restore the image"
+  done
+  tool 1 --undo x -n img
+  tool 1 --undo x --output y img
+  [ ! -e x ] || fail "an undo file was made for nothing"
+}
+
+# The filesystem as the second part of an image, with something else before and behind it.
+check_offset() {
+  local size before=$((3 << 20))
+  size=$(stat -c %s dirty)
+  {
+    head -c $before /dev/urandom
+    cat dirty
+    head -c 1048576 /dev/urandom
+  } | dd of=disk bs=1M conv=sparse iflag=fullblock status=none
+  truncate -s $((before + size + 1048576)) disk
+  copy disk disk.before
+  tool 1 disk
+  tool 1 --offset 1m disk
+  tool 1 --offset 1g disk
+  said "is the offset right"
+  tool 1 --offset 3mm disk
+  tool 1 --offset 100 disk
+  tool 1 --offset -3m disk
+  tool 1 --offset 99999999999t disk
+  tool 2 --offset 3m --tree disk
+  cp out tree
+  tool 2 --tree dirty
+  same out tree "--tree shows another tree with --offset"
+  tool 0 --offset 3072k --output fs disk
+  same fs clean "--output with --offset is not the filesystem alone"
+  tool 0 --offset 6144s --undo offset.undo disk
+  same <(tail -c +$((before + 1)) disk | head -c "$size") clean "--offset recovers something else"
+  same <(head -c $before disk) <(head -c $before disk.before) "the bytes before the filesystem changed"
+  same <(tail -c 1048576 disk) <(tail -c 1048576 disk.before) "the bytes behind the filesystem changed"
+  tool 0 --apply-undo offset.undo disk
+  same disk disk.before "--apply-undo does not restore an image with an offset"
+}
+
+# The same filesystem twice, one changed: neither is taken for the other.
+check_twins() {
+  copy dirty one
+  copy dirty two
+  tool 0 --undo one.undo one
+  tool 2 --tree two
+  "$replay" two >/dev/null &
+  tool 0 one
+  wait $!
+  same one clean "with a twin at work the recovery differs"
+  same two clean "with a twin at work the recovery differs"
+}
+
+check_look() {
+  copy dirty img
+  tool 2 --cat /kiln/README.md img
+  grep -q '^# kiln' out
+  tool 2 --cat '/kiln/READ\x4dE.md' img
+  grep -q '^# kiln' out
+  tool 1 --cat '/kiln/READ\mE.md' img
+  tool 1 --cat /kiln img
+  tool 1 --cat /README img
+  tool 1 --ls /README/x img
+  said "symbolic link"
+  tool 1 --ls /kiln/../mail img
+  tool 1 --ls /none img
+  tool 2 --ls / --json img
+  grep -q '"path": "/kiln"' out
+  tool 2 --ls /kiln/ img
+  [ "$(grep -c ' /kiln/' out)" = "$(wc -l <out)" ] || fail "--ls /kiln/ shows more than the directory"
+  tool 1 --ls / --cat /README img
+  tool 1 --cat /kiln/README.md --json img
+  tool 1 --extract
+  tool 1 --extract /kiln
+  tool 2 --extract /kiln there img
+  grep -q '^# kiln' there/README.md
+  tool 2 --json --extract /kiln/README.md one.file img
+  grep -q '"files": 1' out
+  [ "$(ls one.file)" = README.md ] || fail "--extract of a file makes $(ls one.file)"
+  tool 1 --extract / dirty img
+  tool 0 --ls / clean
+  same img dirty "looking changed the image"
+}
+
+check_undo
+check_offset
+check_twins
+check_look

@@ -102,9 +102,12 @@ static void test_covers_the_cost(void **state)
 			assert_in_range(cost, 2, n + 1);
 			live++;
 		}
+#ifndef TEST_SANITIZED /* A sanitizer makes mappings of its own as it goes. */
 		if (i % 16 == 0)
 			assert_true(count_mappings() <= before + stats().mappings + 2);
+#endif
 	}
+	assert_true(count_mappings() >= before);
 	empty(live);
 	assert_int_equal(stats().mappings, 0);
 	assert_int_equal(vmap_view_mappings(process, views[0], &cost), -VMAP_ENOENT);

@@ -10,13 +10,14 @@
 struct vmap_area {
 	struct vmap_extent extent; /* the addresses, guard counted */
 	size_t size; /* mapped bytes */
-	struct vmap_page_array *pages;
+	struct vmap_page_array *pages; /* NULL: frames without pages */
 	uint64_t seq; /* which unmapping this was, in the order in which areas began to wait for a flush */
 	const char *tag;
 	unsigned flags; /* VMAP_... as the caller gave them */
 	unsigned prot;
 	enum vmap_state state; /* VMAP_STATE_MAPPED or VMAP_STATE_LAZY */
 	bool allocated; /* made by vmap_alloc() */
+	bool busy; /* a thread is changing it, without the lock: nobody else may, nor unmap it */
 };
 
 /* The areas of a space by address; they do not overlap. All O(log n). */

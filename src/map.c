@@ -10,13 +10,17 @@
  * drained into the tree; again after a purge. From the second step on frees bypass the pools (starved), so that what comes
  * free coalesces.
  *
+ * With VMAP_NOWAIT the third step is left to others, and so is the flush after a failed map hook: the range joins the queue of
+ * purge.c as if it had been mapped and unmapped, with the references that keep its pages from being given out before the flush.
+ *
  * Unmapping marks the area first, under the lock, so that a second unmap is told; then it is this thread's alone until it is
  * queued for its flush or completed (purge.c). Neither path allocates when it gives back.
  */
 #include "purge.h"
 
-#define KNOWN_FLAGS (VMAP_BORROW | VMAP_PUT_PAGES | VMAP_NO_GUARD | VMAP_SYNC)
-#define KNOWN_PROT (VMAP_READ | VMAP_WRITE | VMAP_EXEC)
+#define KNOWN_FLAGS (VMAP_BORROW | VMAP_PUT_PAGES | VMAP_NO_GUARD | VMAP_SYNC | VMAP_NOWAIT)
+#define KNOWN_PROT (VMAP_READ | VMAP_WRITE | VMAP_EXEC | VMAP_LARGE | VMAP_MEMORY_MASK)
+#define ACCESS (VMAP_READ | VMAP_WRITE | VMAP_EXEC)
 
 static size_t base_page(const struct vmap_space *space)
 {
@@ -33,7 +37,7 @@ static int resolve(const struct vmap_space *space, const struct vmap_options *op
 		o = *options;
 	o.align = o.align ? o.align : page;
 	o.max = o.max ? o.max : UINTPTR_MAX;
-	o.prot = o.prot ? o.prot | VMAP_READ : VMAP_READ | VMAP_WRITE;
+	o.prot |= o.prot & ACCESS ? VMAP_READ : VMAP_READ | VMAP_WRITE;
 	if (o.flags & ~KNOWN_FLAGS || o.prot & ~KNOWN_PROT || (o.flags & VMAP_BORROW && o.flags & VMAP_PUT_PAGES))
 		return -VMAP_EINVAL;
 	if (o.align < page || o.align & (o.align - 1) || o.phase >= o.align || (o.phase | o.guard) & (page - 1))
@@ -66,7 +70,7 @@ static int take(struct vmap_space *space, struct vmap_request *request, struct v
 
 	request->cursor = 0;
 	do {
-		err = vmap_space_lock_spares(space, &saved);
+		err = vmap_space_lock_spares(space, &saved, model->flags & VMAP_NOWAIT);
 		if (err)
 			return err;
 		err = vmap_ranges_take(&space->ranges, request, &space->spares, &extent);
@@ -76,7 +80,7 @@ static int take(struct vmap_space *space, struct vmap_request *request, struct v
 			**area = *model;
 			vmap_space_count_reserved(space, *area);
 		}
-		vmap_space_unlock(space, saved);
+		vmap_space_unlock_keep(space, saved);
 	} while (err == -VMAP_EAGAIN);
 	return err;
 }
@@ -85,19 +89,22 @@ static int take(struct vmap_space *space, struct vmap_request *request, struct v
 static int take_starved(struct vmap_space *space, struct vmap_request *request, struct vmap_area *model, struct vmap_area **area)
 {
 	unsigned long saved = vmap_space_lock(space);
+	bool nowait = model->flags & VMAP_NOWAIT;
 	int err;
 
 	space->ranges.starved++;
-	vmap_space_unlock(space, saved);
-	vmap_space_drain_pools(space);
+	vmap_space_unlock_keep(space, saved);
+	vmap_space_drain_pools(space, nowait);
 	err = take(space, request, model, area);
-	if (err == -VMAP_ENOSPC) {
+	if (err == -VMAP_ENOSPC && !nowait) {
 		vmap_purge(space);
 		err = take(space, request, model, area);
 	}
 	saved = vmap_space_lock(space);
 	space->ranges.starved--;
-	vmap_space_unlock(space, saved);
+	if (err == -VMAP_ENOSPC && nowait && space->stats.lazy)
+		err = -VMAP_EAGAIN;
+	vmap_space_unlock_keep(space, saved);
 	return err;
 }
 
@@ -124,6 +131,21 @@ static void unreserve(struct vmap_space *space, struct vmap_area *area)
 	vmap_space_unlock(space, saved);
 }
 
+/* The same without waiting: the area waits for someone else's flush, and keeps its pages until then. */
+static void abandon(struct vmap_space *space, struct vmap_area *area)
+{
+	unsigned long saved;
+
+	if (area->flags & VMAP_PUT_PAGES)
+		space->host->page_get(space->host->ctx, area->pages->pages, area->pages->n);
+	saved = vmap_space_lock(space);
+	area->state = VMAP_STATE_LAZY;
+	vmap_areas_insert(&space->areas, area);
+	vmap_space_count_unmapped(space, area);
+	vmap_space_unlock_keep(space, saved);
+	vmap_purge_later(space, area);
+}
+
 /* The map hook failed: nobody may go on using what it has shown for a moment. */
 static void flush_failed(struct vmap_space *space, const struct vmap_area *area)
 {
@@ -142,19 +164,37 @@ static void publish(struct vmap_space *space, struct vmap_area *area)
 
 	vmap_areas_insert(&space->areas, area);
 	space->stats.maps++;
-	vmap_space_unlock(space, saved);
+	vmap_space_unlock_keep(space, saved);
 }
 
-/* Map model's pages; they and the array become the area's on success, and stay the caller's on failure. */
-static int map_area(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model, void **addr)
+/* Call the hook that shows the area's pages, or these frames. */
+static int call_map(const struct vmap_host *host, const struct vmap_area *area, const uint64_t *frames)
 {
-	bool get = !(options->flags & VMAP_BORROW) && !(options->flags & VMAP_PUT_PAGES) && !model->allocated;
+	bool nowait = area->flags & VMAP_NOWAIT;
+	size_t n = area->size >> host->page_shift;
+
+	if (frames)
+		return (nowait && host->map_pfn_nowait ? host->map_pfn_nowait : host->map_pfn)(host->ctx, area->extent.addr,
+											       frames, n, area->prot);
+	return (nowait && host->map_nowait ? host->map_nowait : host->map)(host->ctx, area->extent.addr, area->pages->pages,
+									   area->pages->n, area->prot);
+}
+
+/*
+ * Map model's pages, or frames where it has none. On success pages and array become the area's; on failure they stay the caller's
+ * (of an area that waits for its flush model->pages is NULL then, they are gone with it).
+ */
+static int map_area(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model, const uint64_t *frames,
+		    void **addr)
+{
+	bool get = !frames && !(options->flags & (VMAP_BORROW | VMAP_PUT_PAGES)) && !model->allocated;
 	struct vmap_page_array *array = model->pages;
 	const struct vmap_host *host = space->host;
 	struct vmap_area *area;
 	int err;
 
-	array->held = !(options->flags & VMAP_BORROW);
+	if (array)
+		array->held = !(options->flags & VMAP_BORROW);
 	model->flags = options->flags;
 	model->prot = options->prot;
 	model->tag = options->tag;
@@ -164,7 +204,12 @@ static int map_area(struct vmap_space *space, const struct vmap_options *options
 		return err;
 	if (get)
 		host->page_get(host->ctx, array->pages, array->n);
-	err = host->map(host->ctx, area->extent.addr, array->pages, array->n, area->prot);
+	err = call_map(host, area, frames);
+	if (err && options->flags & VMAP_NOWAIT) {
+		model->pages = NULL;
+		abandon(space, area);
+		return err;
+	}
 	if (err) {
 		flush_failed(space, area);
 		if (get)
@@ -214,16 +259,31 @@ int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t 
 		err = size_of(space, base_pages, o.guard, &model.size);
 	if (err)
 		return err;
-	model.pages = vmap_page_array_make(space->host, n, mixed);
+	model.pages = vmap_page_array_make(space->host, n, mixed, o.flags & VMAP_NOWAIT);
 	if (!model.pages)
 		return -VMAP_ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		model.pages->pages[i] = pages[i];
 	vmap_page_array_index(model.pages);
-	err = map_area(space, &o, &model, addr);
-	if (err)
+	err = map_area(space, &o, &model, NULL, addr);
+	if (err && model.pages)
 		vmap_page_array_free(space->host, model.pages);
 	return err;
+}
+
+int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n, const struct vmap_options *options, void **addr)
+{
+	struct vmap_area model = {0};
+	struct vmap_options o;
+	int err;
+
+	if (!addr)
+		return -VMAP_EINVAL;
+	*addr = NULL;
+	if (!frames || !n || !space->host->map_pfn || resolve(space, options, &o) || o.flags & VMAP_PUT_PAGES)
+		return -VMAP_EINVAL;
+	err = size_of(space, n, o.guard, &model.size);
+	return err ? err : map_area(space, &o, &model, frames, addr);
 }
 
 /* How many pages of order k there are among those that hold base_pages: of each order below the largest at most one. */
@@ -232,15 +292,19 @@ static size_t pages_of_order(size_t base_pages, unsigned order, unsigned k)
 	return k == order ? base_pages >> order : base_pages >> k & 1;
 }
 
-static int alloc_pages(const struct vmap_host *host, struct vmap_page_array *array, size_t base_pages, unsigned order)
+static int alloc_pages(const struct vmap_host *host, struct vmap_page_array *array, size_t base_pages, unsigned order,
+		       bool nowait)
 {
+	int (*page_alloc)(void *ctx, unsigned order, size_t n, struct vmap_page **pages) = host->page_alloc;
 	size_t done = 0, n;
 	int err = 0;
 
+	if (nowait && host->page_alloc_nowait)
+		page_alloc = host->page_alloc_nowait;
 	for (unsigned k = order + 1; k-- > 0 && !err;) {
 		n = pages_of_order(base_pages, order, k);
 		if (n)
-			err = host->page_alloc(host->ctx, k, n, array->pages + done);
+			err = page_alloc(host->ctx, k, n, array->pages + done);
 		if (!err)
 			done += n;
 	}
@@ -249,24 +313,37 @@ static int alloc_pages(const struct vmap_host *host, struct vmap_page_array *arr
 	return err;
 }
 
+/* Whether areas wait for a flush, and hold their pages. */
+static bool has_lazy(struct vmap_space *space)
+{
+	unsigned long saved = vmap_space_lock(space);
+	bool has = space->stats.lazy;
+
+	vmap_space_unlock_keep(space, saved);
+	return has;
+}
+
 /* Fill the array with new pages and map them; nothing of them is left on failure. */
 static int alloc_area(struct vmap_space *space, size_t base_pages, unsigned order, const struct vmap_options *options,
 		      struct vmap_area *model, void **addr)
 {
 	const struct vmap_host *host = space->host;
 	struct vmap_page_array *array = model->pages;
-	int err = alloc_pages(host, array, base_pages, order);
+	bool nowait = options->flags & VMAP_NOWAIT;
+	int err = alloc_pages(host, array, base_pages, order, nowait);
 
-	if (err == -VMAP_ENOMEM) {
-		/* Unmapped areas hold pages until their flush. */
+	/* Unmapped areas hold pages until their flush. */
+	if (err == -VMAP_ENOMEM && nowait) {
+		err = has_lazy(space) ? -VMAP_EAGAIN : err;
+	} else if (err == -VMAP_ENOMEM) {
 		vmap_purge(space);
-		err = alloc_pages(host, array, base_pages, order);
+		err = alloc_pages(host, array, base_pages, order, false);
 	}
 	if (err)
 		return err;
 	vmap_page_array_index(array);
-	err = map_area(space, options, model, addr);
-	if (err)
+	err = map_area(space, options, model, NULL, addr);
+	if (err && model->pages)
 		host->page_put(host->ctx, array->pages, array->n);
 	return err;
 }
@@ -290,11 +367,11 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 		return err;
 	for (unsigned k = 0; k <= order; k++)
 		n += pages_of_order(base_pages, order, k);
-	model.pages = vmap_page_array_make(space->host, n, n > base_pages >> order && n > 1);
+	model.pages = vmap_page_array_make(space->host, n, n > base_pages >> order && n > 1, o.flags & VMAP_NOWAIT);
 	if (!model.pages)
 		return -VMAP_ENOMEM;
 	err = alloc_area(space, base_pages, order, &o, &model, addr);
-	if (err)
+	if (err && model.pages)
 		vmap_page_array_free(space->host, model.pages);
 	return err;
 }
@@ -312,16 +389,19 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, str
 		err = -VMAP_EALREADY;
 	else if (found->allocated != allocated)
 		err = -VMAP_EINVAL;
+	else if (found->busy)
+		err = -VMAP_EBUSY;
 	if (!err) {
 		found->state = VMAP_STATE_LAZY;
+		space->stats.unmaps++;
 		vmap_space_count_unmapped(space, found);
 		*area = found;
 	}
-	vmap_space_unlock(space, saved);
+	vmap_space_unlock_keep(space, saved);
 	return err;
 }
 
-static int end_area(struct vmap_space *space, const void *addr, bool allocated)
+static int end_area(struct vmap_space *space, const void *addr, bool allocated, bool nowait)
 {
 	struct vmap_area *area;
 	int err = claim(space, addr, allocated, &area);
@@ -329,16 +409,29 @@ static int end_area(struct vmap_space *space, const void *addr, bool allocated)
 	if (err)
 		return err;
 	space->host->unmap(space->host->ctx, area->extent.addr, area->size);
-	vmap_purge_area(space, area);
+	if (nowait)
+		vmap_purge_later(space, area);
+	else
+		vmap_purge_area(space, area);
 	return 0;
 }
 
 int vmap_unmap(struct vmap_space *space, const void *addr)
 {
-	return end_area(space, addr, false);
+	return end_area(space, addr, false, false);
+}
+
+int vmap_unmap_nowait(struct vmap_space *space, const void *addr)
+{
+	return end_area(space, addr, false, true);
 }
 
 int vmap_free(struct vmap_space *space, const void *addr)
 {
-	return end_area(space, addr, true);
+	return end_area(space, addr, true, false);
+}
+
+int vmap_free_nowait(struct vmap_space *space, const void *addr)
+{
+	return end_area(space, addr, true, true);
 }

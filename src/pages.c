@@ -8,10 +8,10 @@
  */
 #include "pages.h"
 
-struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed)
+struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed, bool nowait)
 {
 	size_t bytes = sizeof(struct vmap_page_array) + n * sizeof(struct vmap_page *) + (mixed ? n * sizeof(size_t) : 0);
-	struct vmap_page_array *array = host->meta_alloc(host->ctx, bytes);
+	struct vmap_page_array *array = vmap_meta_alloc(host, bytes, nowait);
 
 	if (!array)
 		return NULL;

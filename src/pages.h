@@ -5,6 +5,12 @@
 #include <stdbool.h>
 #include <vmap/host.h>
 
+/* Descriptor memory; NULL: there is none. May sleep, unless nowait. */
+static inline void *vmap_meta_alloc(const struct vmap_host *host, size_t size, bool nowait)
+{
+	return nowait && host->meta_alloc_nowait ? host->meta_alloc_nowait(host->ctx, size) : host->meta_alloc(host->ctx, size);
+}
+
 /* An area's own copy of its pages. One piece of descriptor memory; once the area is mapped only vmap_replace() changes an entry. */
 struct vmap_page_array {
 	struct vmap_page_array *next; /* among arrays that are being given back */
@@ -18,9 +24,9 @@ struct vmap_page_array {
 
 /*
  * Memory for n entries, at least one; mixed where their orders may differ. n entries of a page each fit the address space, so
- * that the size cannot wrap. NULL: no descriptor memory. May sleep.
+ * that the size cannot wrap. NULL: no descriptor memory. May sleep, unless nowait.
  */
-struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed);
+struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed, bool nowait);
 
 /* Note the orders, once pages[] is filled in. */
 void vmap_page_array_index(struct vmap_page_array *array);

@@ -17,6 +17,9 @@
  * Areas for which a flush has begun no longer count against the budget (lazy_pending), so that threads above the budget
  * do not flush the same areas twice.
  *
+ * With a worker (the purge_wake hook) an unmap over the budget wakes it instead of purging, up to twice the budget: then it
+ * helps, so that the worker cannot fall behind for ever.
+ *
  * An area that is to be flushed at once never enters the queue: its thread flushes and completes just this one. So it goes with
  * every area while another thread has run out of addresses (starved): what that thread's purge frees cannot be taken by
  * others and end up in the queue again before the thread has looked.
@@ -26,8 +29,10 @@
 /* Under the lock: end an area that was flushed. Its pages are put before those that wait to be given back. */
 static void complete(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
 {
-	area->pages->next = *released;
-	*released = area->pages;
+	if (area->pages) {
+		area->pages->next = *released;
+		*released = area->pages;
+	}
 	vmap_space_count_flushed(space, area);
 	vmap_areas_remove(&space->areas, area);
 	vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
@@ -118,18 +123,39 @@ static void wait_for_flush(struct vmap_space *space, struct vmap_area *area)
 	space->lazy_pending += area->extent.size;
 }
 
+/* Under the lock: by how many bytes the budget is exceeded. */
+static size_t over_budget(const struct vmap_space *space)
+{
+	return space->lazy_pending > space->lazy_max ? space->lazy_pending - space->lazy_max : 0;
+}
+
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
 	bool at_once = !space->lazy_max || area->flags & VMAP_SYNC || space->ranges.starved;
-	bool over;
+	size_t over = 0;
 
-	if (!at_once)
+	if (!at_once) {
 		wait_for_flush(space, area);
-	over = space->lazy_pending > space->lazy_max;
+		over = over_budget(space);
+	}
 	vmap_space_unlock(space, saved);
 	if (at_once)
 		flush_one(space, area);
+	else if (over && space->host->purge_wake && over <= space->lazy_max)
+		space->host->purge_wake(space->host->ctx);
 	else if (over)
 		vmap_purge(space);
+}
+
+void vmap_purge_later(struct vmap_space *space, struct vmap_area *area)
+{
+	unsigned long saved = vmap_space_lock(space);
+	size_t over;
+
+	wait_for_flush(space, area);
+	over = over_budget(space);
+	vmap_space_unlock_keep(space, saved);
+	if (over && space->host->purge_wake)
+		space->host->purge_wake(space->host->ctx);
 }

@@ -13,4 +13,7 @@
  */
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area);
 
+/* The same without ever flushing: let it wait. Under no lock; never sleeps. */
+void vmap_purge_later(struct vmap_space *space, struct vmap_area *area);
+
 #endif

@@ -26,7 +26,7 @@ static int find(struct vmap_space *space, const void *addr, size_t index, const 
 		err = -VMAP_ENOENT;
 	else if (found->state == VMAP_STATE_LAZY)
 		err = -VMAP_EALREADY;
-	else if (index >= found->pages->n || found->pages->pages[index]->order != page->order)
+	else if (!found->pages || index >= found->pages->n || found->pages->pages[index]->order != page->order)
 		err = -VMAP_EINVAL;
 	vmap_space_unlock(space, saved);
 	*area = found;

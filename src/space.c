@@ -21,12 +21,12 @@ static void free_descriptors(const struct vmap_host *host, struct vmap_spares *s
 }
 
 /* Make n more spare descriptors. false: no memory. */
-static bool make_descriptors(const struct vmap_host *host, struct vmap_spares *spares, unsigned n)
+static bool make_descriptors(const struct vmap_host *host, struct vmap_spares *spares, unsigned n, bool nowait)
 {
 	struct vmap_area *area;
 
 	for (unsigned i = 0; i < n; i++) {
-		area = host->meta_alloc(host->ctx, sizeof(*area));
+		area = vmap_meta_alloc(host, sizeof(*area), nowait);
 		if (!area) {
 			free_descriptors(host, spares);
 			return false;
@@ -37,20 +37,26 @@ static bool make_descriptors(const struct vmap_host *host, struct vmap_spares *s
 	return true;
 }
 
-int vmap_space_lock_spares(struct vmap_space *space, unsigned long *saved)
+int vmap_space_lock_spares(struct vmap_space *space, unsigned long *saved, bool nowait)
 {
 	struct vmap_spares made = {0};
 
 	*saved = vmap_space_lock(space);
 	if (space->spares.n >= VMAP_TAKE_SPARES)
 		return 0;
-	vmap_space_unlock(space, *saved);
-	if (!make_descriptors(space->host, &made, VMAP_TAKE_SPARES))
+	vmap_space_unlock_keep(space, *saved);
+	if (!make_descriptors(space->host, &made, VMAP_TAKE_SPARES, nowait))
 		return -VMAP_ENOMEM;
 	*saved = vmap_space_lock(space);
 	while (made.n)
 		vmap_spares_push(&space->spares, vmap_spares_pop(&made));
 	return 0;
+}
+
+void vmap_space_unlock_keep(struct vmap_space *space, unsigned long saved)
+{
+	if (space->host->unlock)
+		space->host->unlock(space->host->ctx, saved);
 }
 
 void vmap_space_unlock(struct vmap_space *space, unsigned long saved)
@@ -59,12 +65,28 @@ void vmap_space_unlock(struct vmap_space *space, unsigned long saved)
 
 	while (space->spares.n > VMAP_SPARES_KEPT)
 		vmap_spares_push(&surplus, vmap_spares_pop(&space->spares));
-	if (space->host->unlock)
-		space->host->unlock(space->host->ctx, saved);
+	vmap_space_unlock_keep(space, saved);
 	free_descriptors(space->host, &surplus);
 }
 
-void vmap_space_drain_pools(struct vmap_space *space)
+int vmap_space_claim_part(struct vmap_space *space, uintptr_t addr, size_t size, struct vmap_area **area)
+{
+	struct vmap_area *found = vmap_areas_at(&space->areas, addr);
+	size_t into;
+
+	if (!found || found->state != VMAP_STATE_MAPPED)
+		return -VMAP_ENOENT;
+	into = addr - found->extent.addr;
+	if (into >= found->size || size > found->size - into)
+		return -VMAP_EFAULT;
+	if (found->busy)
+		return -VMAP_EBUSY;
+	found->busy = true;
+	*area = found;
+	return 0;
+}
+
+void vmap_space_drain_pools(struct vmap_space *space, bool nowait)
 {
 	unsigned long saved;
 	bool more;
@@ -72,13 +94,16 @@ void vmap_space_drain_pools(struct vmap_space *space)
 	do {
 		saved = vmap_space_lock(space);
 		more = vmap_ranges_drain(&space->ranges, &space->spares);
-		vmap_space_unlock(space, saved);
+		if (nowait)
+			vmap_space_unlock_keep(space, saved);
+		else
+			vmap_space_unlock(space, saved);
 	} while (more);
 }
 
 static size_t references(const struct vmap_area *area)
 {
-	return area->pages->held ? area->pages->n : 0;
+	return area->pages && area->pages->held ? area->pages->n : 0;
 }
 
 void vmap_space_count_reserved(struct vmap_space *space, const struct vmap_area *area)
@@ -104,7 +129,6 @@ void vmap_space_count_unmapped(struct vmap_space *space, const struct vmap_area 
 	space->stats.guards -= vmap_area_guard(area);
 	space->stats.lazy_areas++;
 	space->stats.lazy += area->extent.size;
-	space->stats.unmaps++;
 }
 
 void vmap_space_count_flushed(struct vmap_space *space, const struct vmap_area *area)
@@ -150,7 +174,7 @@ int vmap_space_create(const struct vmap_host *host, const struct vmap_space_conf
 		.size = config->size,
 		.lazy_max = config->lazy_max,
 	};
-	if (!make_descriptors(host, &space->spares, 1)) {
+	if (!make_descriptors(host, &space->spares, 1, false)) {
 		host->meta_free(host->ctx, space, sizeof(*space));
 		return -VMAP_ENOMEM;
 	}
@@ -173,7 +197,7 @@ int vmap_space_destroy(struct vmap_space *space)
 	if (live)
 		return -VMAP_EBUSY;
 	vmap_purge(space);
-	vmap_space_drain_pools(space);
+	vmap_space_drain_pools(space, false);
 	/* Nothing is mapped: the free ranges have melted into the one they were made from. */
 	vmap_spares_push(&space->spares, vmap_ranges_whole(&space->ranges));
 	free_descriptors(host, &space->spares);
@@ -197,7 +221,7 @@ static struct vmap_area_info info_of(const struct vmap_area *area)
 		.addr = area->extent.addr,
 		.size = area->size,
 		.guard = vmap_area_guard(area),
-		.pages = area->pages->n,
+		.pages = area->pages ? area->pages->n : 0,
 		.flags = area->flags,
 		.prot = area->prot,
 		.state = area->state,
@@ -229,7 +253,7 @@ static int page_at(const struct vmap_space *space, uintptr_t addr, struct vmap_p
 	if (!area || area->state != VMAP_STATE_MAPPED)
 		return -VMAP_ENOENT;
 	into = addr - area->extent.addr;
-	if (into >= area->size)
+	if (into >= area->size || !area->pages)
 		return -VMAP_EFAULT;
 	*page = vmap_page_array_at(area->pages, into >> shift, &within);
 	*offset = (within << shift) | (into & (((size_t)1 << shift) - 1));

@@ -27,13 +27,17 @@ struct vmap_space {
 
 /* Take the host's lock; where it says so, with VMAP_TAKE_SPARES spare descriptors at hand (then -VMAP_ENOMEM: not locked). */
 unsigned long vmap_space_lock(struct vmap_space *space);
-int vmap_space_lock_spares(struct vmap_space *space, unsigned long *saved);
+int vmap_space_lock_spares(struct vmap_space *space, unsigned long *saved, bool nowait);
 
-/* Drop the lock, and give spare descriptors back that are too many. */
+/* Drop the lock, and give spare descriptors back that are too many; or keep them, where hooks may not be called. */
 void vmap_space_unlock(struct vmap_space *space, unsigned long saved);
+void vmap_space_unlock_keep(struct vmap_space *space, unsigned long saved);
+
+/* Under the lock: the live area that covers [addr, addr + size) with mapped bytes, which nobody is changing; it becomes busy. */
+int vmap_space_claim_part(struct vmap_space *space, uintptr_t addr, size_t size, struct vmap_area **area);
 
 /* Move what the pools hold into the tree. Where ranges.starved is set, or nobody else uses the space, they are empty then. */
-void vmap_space_drain_pools(struct vmap_space *space);
+void vmap_space_drain_pools(struct vmap_space *space, bool nowait);
 
 /* Under the lock: count an area that was reserved, that was unmapped, whose range goes back. */
 void vmap_space_count_reserved(struct vmap_space *space, const struct vmap_area *area);

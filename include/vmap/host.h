@@ -17,10 +17,13 @@ extern "C" {
  * embedder fills in once and keeps alive, unchanged, as long as a space uses it. A host serves one space: its lock is
  * that space's lock.
  *
- * Order of calls. The core never calls meta_alloc, meta_free, page_alloc, page_get, page_put, map, unmap or flush with the
- * lock held; between lock and unlock it only touches its own structures, for a time bounded by the depth of a tree. A hook
- * must not call back into the same space. Hooks may be called from several threads at once where the embedder calls the
- * space from several threads; map and unmap are then called for disjoint ranges.
+ * Order of calls. The core calls no hook but lock and unlock with the lock held; between those it only touches its own
+ * structures, for a time bounded by the depth of a tree. A hook must not call back into the same space. Hooks may be called
+ * from several threads at once where the embedder calls the space from several threads; map, unmap and protect are then called
+ * for disjoint ranges.
+ *
+ * Mandatory are meta_alloc, meta_free, page_get, page_put, map, unmap and flush. Every other hook may be NULL; it says what is
+ * missing then.
  */
 
 #define VMAP_HOST_VERSION 1
@@ -57,7 +60,7 @@ struct vmap_host {
 
 	/*
 	 * Memory for the core's own descriptors: size bytes (more than 0), aligned for any object, contents undefined; NULL when
-	 * there is none. meta_free gets the size that was asked for. May sleep.
+	 * there is none. meta_free gets the size that was asked for. meta_alloc may sleep; meta_free may not where VMAP_NOWAIT is used.
 	 */
 	void *(*meta_alloc)(void *ctx, size_t size);
 	void (*meta_free)(void *ctx, void *mem, size_t size);
@@ -108,6 +111,36 @@ struct vmap_host {
 	 * still mapped. Needed by vmap_replace() only; may be NULL (which then returns -VMAP_EINVAL). May sleep.
 	 */
 	int (*replace)(void *ctx, uintptr_t area, uintptr_t addr, struct vmap_page *page, unsigned prot);
+
+	/*
+	 * Give the translations of [addr, addr + size), which all exist, the protection prot (VMAP_READ, VMAP_WRITE, VMAP_EXEC only); the
+	 * memory type stays. CPUs may go on using the old protection until flush. A leaf that reaches over an end of the range is
+	 * the host's to split. 0, or a negative error number that is passed on: then each page has its old or its new protection.
+	 * May sleep. NULL: vmap_protect() returns -VMAP_EINVAL.
+	 */
+	int (*protect)(void *ctx, uintptr_t addr, size_t size, unsigned prot);
+
+	/*
+	 * As map, for n base pages that have no struct vmap_page: frames[i] is the number of the frame to appear i base pages behind
+	 * addr. unmap takes them away. May sleep. NULL: vmap_pfn() returns -VMAP_EINVAL.
+	 */
+	int (*map_pfn)(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot);
+
+	/*
+	 * Twins of meta_alloc, page_alloc, map and map_pfn that never sleep, for calls with VMAP_NOWAIT; they may fail where the other
+	 * would have slept. NULL: the other one never sleeps in this host, and is called instead.
+	 */
+	void *(*meta_alloc_nowait)(void *ctx, size_t size);
+	int (*page_alloc_nowait)(void *ctx, unsigned order, size_t n, struct vmap_page **pages);
+	int (*map_nowait)(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
+	int (*map_pfn_nowait)(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot);
+
+	/*
+	 * More waits for a flush than the space's lazy_max: wake a thread that calls vmap_purge(). Never sleeps; called as often as an
+	 * unmap finds that so, from the context of that unmap. NULL: no such thread, the unmap that finds it purges. With the hook
+	 * it still does where twice lazy_max waits.
+	 */
+	void (*purge_wake)(void *ctx);
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

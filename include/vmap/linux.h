@@ -21,7 +21,8 @@ extern "C" {
  * -VMAP_EOVERFLOW where it ends, before the kernel would refuse anything to anybody. Unmapping always works, at either limit.
  *
  * A view that may only be read (VMAP_READ without VMAP_WRITE) is mapped through a descriptor that was opened for reading only: the
- * kernel refuses to make it writable later, to whoever asks.
+ * kernel refuses to make it writable later, to whoever asks: vmap_protect() returns -VMAP_EACCES. Protecting a part of a view can
+ * take two mappings more, which the budget does not know of; at the kernel's limit it returns -VMAP_EOVERFLOW.
  *
  * After a fork() pages and views are shared by both processes, descriptors are not:
  * only one of the two may go on calling these functions.

@@ -21,11 +21,26 @@ extern "C" {
 #define VMAP_PUT_PAGES 0x02u /* take over the caller's references instead of taking new ones; ownership moves only on success */
 #define VMAP_NO_GUARD 0x04u /* no guard after the area: another may begin right behind it */
 #define VMAP_SYNC 0x08u /* unmap of this area flushes at once, whatever the space's lazy_max */
+#define VMAP_NOWAIT 0x10u /* this call neither sleeps nor flushes: see "Without waiting" below */
+
+/*
+ * Without waiting
+ *
+ * A call with VMAP_NOWAIT calls no hook that sleeps, never flushes and never purges, so that it may be made wherever the host's
+ * lock may be taken (in an interrupt, if that lock keeps interrupts away). Where only a purge could help it returns -VMAP_EAGAIN:
+ * the caller tries again later, or from a thread that may purge. If the map hook fails, the addresses wait for the next flush,
+ * as after an unmap, and with them the references that the call took; the caller's own references stay the caller's, but
+ * with VMAP_BORROW the pages must be kept until that flush.
+ *
+ * vmap_unmap_nowait() and vmap_free_nowait() are the other half: they take the translations away and queue the area, whatever
+ * lazy_max and VMAP_SYNC say. Someone else's vmap_purge(), or any unmap over the budget, does the rest.
+ */
 
 /* All members may be 0; a NULL pointer to the options means the same as all 0. */
 struct vmap_options {
 	unsigned flags; /* VMAP_BORROW, ... */
-	unsigned prot; /* VMAP_READ | VMAP_WRITE | VMAP_EXEC; 0 stands for VMAP_READ | VMAP_WRITE */
+	/* VMAP_READ | VMAP_WRITE | VMAP_EXEC, 0 stands for VMAP_READ | VMAP_WRITE; with a memory type and VMAP_LARGE, if wanted */
+	unsigned prot;
 	size_t align; /* the address is phase modulo align: a power of two of at least a base page; 0: the base page */
 	size_t phase; /* less than align, a multiple of the base page */
 	uintptr_t min; /* the area with its guard lies at or above min */
@@ -46,6 +61,7 @@ struct vmap_options {
  * -VMAP_ERANGE: the sizes add up to more than an address can hold.
  * -VMAP_ENOSPC: no free range fits, even after everything that was unmapped has been flushed.
  * -VMAP_ENOMEM: no descriptor memory, or the host's map hook said so. Other errors of the map hook are passed on.
+ * -VMAP_EAGAIN: with VMAP_NOWAIT, a purge could have helped.
  */
 VMAP_API int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
 			void **addr);
@@ -56,9 +72,34 @@ VMAP_API int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages
  * range any more. May sleep.
  *
  * -VMAP_ENOENT: no area begins at addr (foreign, inside an area, or freed long ago). -VMAP_EALREADY: unmapped already and not
- * yet flushed. -VMAP_EINVAL: an area made by vmap_alloc().
+ * yet flushed. -VMAP_EINVAL: an area made by vmap_alloc(). -VMAP_EBUSY: another thread is just changing the area.
  */
 VMAP_API int vmap_unmap(struct vmap_space *space, const void *addr);
+
+/* The same from any context that may take the host's lock: only queues. Neither sleeps nor flushes. */
+VMAP_API int vmap_unmap_nowait(struct vmap_space *space, const void *addr);
+
+/*
+ * Map frames that have no struct vmap_page (registers, memory of firmware): frames[0..n-1], in order, a base page each, as one
+ * contiguous range, with the memory type that options->prot names. There is nothing to reference: whoever knows the frames keeps
+ * them in place until the flush that follows the unmap. The array is not needed after the call. Ended by vmap_unmap(). May
+ * sleep. PUT_PAGES may not be given; BORROW is understood.
+ *
+ * Errors as vmap_pages(); -VMAP_EINVAL also for a host without map_pfn, or without the memory type.
+ */
+VMAP_API int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n, const struct vmap_options *options,
+		      void **addr);
+
+/*
+ * Change the protection of [addr, addr + size), all or a part of one live area, base page aligned, to prot: VMAP_READ,
+ * VMAP_WRITE, VMAP_EXEC or several; the memory type stays. Flushed on return: no CPU uses the old protection any more. The
+ * listing shows what the area was last given as a whole. May sleep.
+ *
+ * -VMAP_EINVAL: nothing or anything else in prot, size 0, unaligned, or a host without protect. -VMAP_ENOENT: no live area.
+ * -VMAP_EFAULT: more than the area's mapped bytes. -VMAP_EBUSY: another thread is just changing the area. Errors of the protect
+ * hook are passed on (-VMAP_ENOMEM: a large leaf could not be split); then each page has its old or its new protection.
+ */
+VMAP_API int vmap_protect(struct vmap_space *space, const void *addr, size_t size, unsigned prot);
 
 /*
  * Show page in the place of entry index of the array that the live area at addr was made from. It must have the order of the page that it
@@ -76,12 +117,16 @@ VMAP_API int vmap_replace(struct vmap_space *space, const void *addr, size_t ind
  * page is wasted) and map them as vmap_pages() does. The contents are undefined. May sleep. BORROW and PUT_PAGES may not
  * be given.
  *
- * Errors as vmap_pages(); -VMAP_EINVAL also for size 0 and for a host without page_alloc; -VMAP_ENOMEM also for no pages.
+ * Errors as vmap_pages(); -VMAP_EINVAL also for size 0 and for a host without page_alloc; -VMAP_ENOMEM also for no pages, or
+ * -VMAP_EAGAIN with VMAP_NOWAIT where a purge could free some.
  */
 VMAP_API int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const struct vmap_options *options, void **addr);
 
 /* End a mapping made by vmap_alloc() and give its pages back after the flush. Errors as vmap_unmap(), -VMAP_EINVAL reversed. */
 VMAP_API int vmap_free(struct vmap_space *space, const void *addr);
+
+/* The same from any context, as vmap_unmap_nowait(). */
+VMAP_API int vmap_free_nowait(struct vmap_space *space, const void *addr);
 
 #ifdef __cplusplus
 }

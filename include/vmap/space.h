@@ -47,8 +47,8 @@ struct vmap_stats {
 	size_t lazy; /* bytes of those, guards counted */
 	size_t free; /* bytes that could be handed out now (mapped + guards + lazy + free = size of the space) */
 	size_t pages_held; /* page references held, of live and lazy areas */
-	uint64_t maps; /* vmap_pages() and vmap_alloc() calls that succeeded, ever */
-	uint64_t unmaps; /* vmap_unmap() and vmap_free() calls that succeeded, ever */
+	uint64_t maps; /* areas that were made, ever */
+	uint64_t unmaps; /* and that were unmapped, ever */
 	uint64_t flushes; /* calls of the flush hook, ever */
 	uint64_t pool_hits; /* ranges found in an exact-size pool, without a search of the tree, ever */
 };
@@ -108,7 +108,7 @@ VMAP_API int vmap_area_at(struct vmap_space *space, const void *addr, struct vma
  * The page that backs addr, and how many bytes into that page addr lies. The pointer is the caller's own; it is good for as
  * long as the caller makes sure that the area is not unmapped. O(log areas + log entries).
  *
- * -VMAP_ENOENT: no live area there. -VMAP_EFAULT: the guard of a live area.
+ * -VMAP_ENOENT: no live area there. -VMAP_EFAULT: no page there: the guard of a live area, or frames that have none.
  */
 VMAP_API int vmap_page_at(struct vmap_space *space, const void *addr, struct vmap_page **page, size_t *offset);
 

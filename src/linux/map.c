@@ -69,7 +69,7 @@ int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, si
 	struct vmap_mech *mech = process->views.mech;
 	struct vmap_runs runs = linux_runs(process, pages, n);
 	size_t size, cost;
-	int err = linux_survey(process, runs, prot, &cost, &size);
+	int err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(process, runs, prot, &cost, &size);
 
 	if (err)
 		return err;
@@ -113,6 +113,13 @@ int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_pa
 	else
 		*vmap_views_cost(&process->views, view) += (uint32_t)cost;
 	return err;
+}
+
+int vmap_linux_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
+{
+	struct vmap_process *process = ctx;
+
+	return process->views.mech->ops->protect(process->views.mech, addr, size, linux_prot(prot));
 }
 
 void vmap_linux_flush(void *ctx, const struct vmap_range *ranges, size_t n)

@@ -32,6 +32,12 @@ struct vmap_mech_ops {
 	/* Show another run in the place of a part of the view at view; what fails has changed nothing. Errors as map(). */
 	int (*replace)(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, const struct vmap_run *run, int prot);
 
+	/*
+	 * Let a part of a view allow something else. 0, -VMAP_EOVERFLOW: the kernel's limit of mappings, -VMAP_EACCES: mapped for reading
+	 * only; pages before the one that failed may have changed.
+	 */
+	int (*protect)(struct vmap_mech *mech, uintptr_t addr, size_t size, int prot);
+
 	/* End exactly what one map() made: every access faults. Cannot fail, whatever the limit says. */
 	void (*unmap)(struct vmap_mech *mech, uintptr_t addr, size_t size);
 

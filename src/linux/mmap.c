@@ -177,6 +177,14 @@ static int mmap_replace(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, 
 	return mmap_run(m, addr, run, m->edges[mmap_page(m, view)] - 1u, prot);
 }
 
+static int mmap_protect(struct vmap_mech *mech, uintptr_t addr, size_t size, int prot)
+{
+	(void)mech;
+	if (!mprotect((void *)addr, size, prot))
+		return 0;
+	return errno == ENOMEM ? -VMAP_EOVERFLOW : errno == EACCES ? -VMAP_EACCES : -VMAP_EIO;
+}
+
 /* A mapping for each run, and one for what its view leaves of the reservation behind it. */
 static size_t mmap_cost(size_t runs)
 {
@@ -204,6 +212,7 @@ static const struct vmap_mech_ops mmap_ops = {
 	.cost_replace = mmap_cost_replace,
 	.map = mmap_map,
 	.replace = mmap_replace,
+	.protect = mmap_protect,
 	.unmap = mmap_unmap,
 	.unmap_all = mmap_unmap_all,
 	.destroy = mmap_destroy,

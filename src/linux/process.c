@@ -97,6 +97,7 @@ static int linux_space(struct vmap_process *process, size_t lazy_max)
 		.unmap = vmap_linux_unmap,
 		.flush = vmap_linux_flush,
 		.replace = vmap_linux_replace,
+		.protect = vmap_linux_protect,
 	};
 	return vmap_space_create(&process->host, &config, &process->space);
 }

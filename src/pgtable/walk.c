@@ -416,6 +416,31 @@ static void host_unmap(void *ctx, uintptr_t addr, size_t size)
 	vmap_pgtable_unmap((struct vmap_pgtable *)ctx, addr, size);
 }
 
+static int host_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
+{
+	return vmap_pgtable_protect((struct vmap_pgtable *)ctx, addr, size, prot);
+}
+
+/* A run of neighbours at a time, so that VMAP_LARGE has something to work with. */
+static int host_map_pfn(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot)
+{
+	struct vmap_pgtable *pgt = (struct vmap_pgtable *)ctx;
+	size_t done = 0, run;
+	int err = 0;
+
+	for (; done < n && !err; done += run) {
+		for (run = 1; done + run < n && frames[done + run] == frames[done] + run;)
+			run++;
+		err = vmap_pgtable_map_frames(pgt, addr + done * vmap_span(pgt, 0), frames[done], run, prot);
+		if (err)
+			break;
+	}
+	/* What was mapped ends where a leaf ends: none is split. */
+	if (err && done)
+		vmap_pgtable_unmap(pgt, addr, done * vmap_span(pgt, 0));
+	return err;
+}
+
 static void host_flush(void *ctx, const struct vmap_range *ranges, size_t n)
 {
 	vmap_pgtable_flush((struct vmap_pgtable *)ctx, ranges, n);
@@ -428,6 +453,8 @@ void vmap_pgtable_plug(struct vmap_pgtable *pgt, struct vmap_host *host)
 	host->map = host_map;
 	host->unmap = host_unmap;
 	host->flush = host_flush;
+	host->protect = host_protect;
+	host->map_pfn = host_map_pfn;
 }
 
 /* Begin */

@@ -36,6 +36,9 @@ int bed_state(struct conformance_bed *bed, uintptr_t addr);
 
 size_t bed_page_size(const struct conformance_bed *bed, const struct vmap_page *page);
 
+/* What this thread does next must not sleep, or may again. */
+void bed_atomic(struct conformance_bed *bed, bool atomic);
+
 /* An address as the API takes it. */
 void *bed_ptr(uintptr_t addr);
 
@@ -43,7 +46,8 @@ void *bed_ptr(uintptr_t addr);
 
 /* The tests, a table a file. */
 extern const struct CMUnitTest conformance_map_tests[], conformance_alloc_tests[], conformance_place_tests[],
-	conformance_life_tests[], conformance_look_tests[], conformance_thread_tests[];
+	conformance_life_tests[], conformance_look_tests[], conformance_thread_tests[], conformance_nowait_tests[],
+	conformance_change_tests[], conformance_pfn_tests[];
 
 /* Ends a table. */
 #define CONFORMANCE_END                                                                                                          \

@@ -116,6 +116,12 @@ struct vmap_stats bed_stats(struct conformance_bed *bed)
 	return stats;
 }
 
+void bed_atomic(struct conformance_bed *bed, bool atomic)
+{
+	if (bed->host->atomic)
+		bed->host->atomic(atomic);
+}
+
 int bed_state(struct conformance_bed *bed, uintptr_t addr)
 {
 	struct vmap_area_info info;
@@ -127,10 +133,12 @@ int bed_state(struct conformance_bed *bed, uintptr_t addr)
 
 int conformance_run(const struct conformance_host *host)
 {
-	static const struct CMUnitTest *const tables[] = {conformance_map_tests,   conformance_alloc_tests,
-							  conformance_place_tests, conformance_life_tests,
-							  conformance_look_tests,  conformance_thread_tests};
-	struct CMUnitTest tests[64];
+	static const struct CMUnitTest *const tables[] = {
+		conformance_map_tests,    conformance_alloc_tests,  conformance_place_tests,
+		conformance_life_tests,   conformance_look_tests,   conformance_thread_tests,
+		conformance_nowait_tests, conformance_change_tests, conformance_pfn_tests,
+	};
+	struct CMUnitTest tests[128];
 	size_t n = 0;
 
 	for (size_t table = 0; table < ARRAY_SIZE(tables); table++) {

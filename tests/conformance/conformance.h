@@ -6,7 +6,7 @@
 #include <vmap/vmap.h>
 
 /*
- * The conformance suite: what include/vmap/{space,map}.h promise, tested through one small interface over every host
+ * The conformance suite: what the headers of the core promise, tested through one small interface over every host
  *
  * A host's test program fills in a struct conformance_host and calls conformance_run() from main(). All functions but
  * setup and teardown may be called from several threads at once.
@@ -54,6 +54,17 @@ struct conformance_host {
 	/* Read or write one byte at a virtual address, as a program would. false: the access faulted. */
 	bool (*read)(struct conformance_bed *bed, uintptr_t addr, unsigned char *value);
 	bool (*write)(struct conformance_bed *bed, uintptr_t addr, unsigned char value);
+
+	/*
+	 * Where the host has map_pfn, else NULL: numbers of up to 8 frames that have no page, where the bytes of one are, and the memory
+	 * type (VMAP_UNCACHED, ... or 0) with which addr is mapped.
+	 */
+	void (*device_frames)(struct conformance_bed *bed, uint64_t *frames, size_t n);
+	unsigned char *(*frame_bytes)(struct conformance_bed *bed, uint64_t frame);
+	unsigned (*memory_type)(struct conformance_bed *bed, uintptr_t addr);
+
+	/* Optional: what this thread does next must not sleep (true), or may again. A host that can tell says so in teardown. */
+	void (*atomic)(bool atomic);
 };
 
 /* Run every test over this host. Returns what main() returns: 0 when all passed. */

@@ -190,7 +190,7 @@ static void bad_arguments_are_refused(void **state)
 	size_t p = bed->page_size;
 	const struct vmap_options bad[] = {
 		{.flags = VMAP_BORROW | VMAP_PUT_PAGES},
-		{.flags = 0x10},
+		{.flags = 1u << 15},
 		{.flags = 1u << 31},
 		{.prot = 0x8},
 		{.prot = VMAP_READ | 1u << 31},

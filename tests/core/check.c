@@ -205,7 +205,7 @@ const char *check_space(struct vmap_space *space)
 
 	for (struct vmap_extent *extent = space->spares.first; extent; extent = extent->next)
 		spares++;
-	if (!wrong && (spares != space->spares.n || spares > VMAP_SPARES_KEPT))
+	if (!wrong && (spares != space->spares.n))
 		wrong = "the number of spare descriptors is wrong";
 	if (!wrong && space->ranges.starved)
 		wrong = "an allocation starves for ever";

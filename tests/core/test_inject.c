@@ -54,6 +54,50 @@ static int map_borrowed(void **addr)
 	return vmap_pages(space, pages, 4, &(struct vmap_options){.flags = VMAP_BORROW}, addr);
 }
 
+/* Without waiting a failed map leaves its range to the next flush. */
+static const struct vmap_options nowait = {.flags = VMAP_NOWAIT};
+
+static int map_nowait(void **addr)
+{
+	int err;
+
+	softmmu_atomic(true);
+	err = vmap_pages(space, pages, 4, &nowait, addr);
+	softmmu_atomic(false);
+	return err;
+}
+
+static int hand_over_nowait(void **addr)
+{
+	struct vmap_options options = {.flags = VMAP_NOWAIT | VMAP_PUT_PAGES};
+	int err;
+
+	softmmu_host(mmu)->page_get(mmu, pages, 4);
+	softmmu_atomic(true);
+	err = vmap_pages(space, pages, 4, &options, addr);
+	softmmu_atomic(false);
+	if (err)
+		softmmu_host(mmu)->page_put(mmu, pages, 4);
+	return err;
+}
+
+static int alloc_nowait(void **addr)
+{
+	int err;
+
+	softmmu_atomic(true);
+	err = vmap_alloc(space, 15 * PAGE, 2, &nowait, addr);
+	softmmu_atomic(false);
+	return err;
+}
+
+static int map_frames(void **addr)
+{
+	uint64_t frames[] = {softmmu_device_frame(mmu) + 3, softmmu_device_frame(mmu), softmmu_device_frame(mmu) + 1};
+
+	return vmap_pfn(space, frames, 3, NULL, addr);
+}
+
 static int alloc_mixed(void **addr)
 {
 	return vmap_alloc(space, 15 * PAGE, 2, NULL, addr);
@@ -189,6 +233,10 @@ static void every_hook_call_may_fail(void **state)
 		{"map in the middle of a range", NULL, map_in_the_middle, unmap, 4},
 		{"map borrowed pages", NULL, map_borrowed, unmap, 4},
 		{"alloc pages of mixed orders", NULL, alloc_mixed, release, 7},
+		{"map pages without waiting", NULL, map_nowait, unmap, 4},
+		{"hand pages over without waiting", NULL, hand_over_nowait, unmap, 4},
+		{"alloc pages without waiting", NULL, alloc_nowait, release, 7},
+		{"map frames", NULL, map_frames, unmap, 3},
 		{"map pages in a full space", fill_with_lazy, map_pages, unmap, 2},
 		{"alloc in a full space", fill_with_lazy, alloc_large, release, 3},
 		{"map pages between others", fragment, map_pages, unmap, 2},
@@ -226,6 +274,28 @@ static void making_a_space_may_fail(void **state)
 	assert_int_equal(softmmu_destroy(mmu), 0);
 }
 
+/* Of what a failed protect has changed nobody keeps the old translation, and the same call then succeeds. */
+static void protecting_may_fail(void **state)
+{
+	static const struct operation none = {.name = "none"};
+	void *addr;
+
+	(void)state;
+	begin(&none);
+	assert_int_equal(map_pages(&addr), 0);
+	for (size_t i = 0; i < 7; i++)
+		assert_true(softmmu_write(mmu, 0, (uintptr_t)addr + i * PAGE, 1));
+	softmmu_inject(mmu, SOFTMMU_ANY, 1, false);
+	assert_int_equal(vmap_protect(space, addr, 7 * PAGE, VMAP_READ), -VMAP_ENOMEM);
+	assert_true(softmmu_injected(mmu));
+	assert_false(softmmu_write(mmu, 0, (uintptr_t)addr, 1));
+	assert_true(softmmu_write(mmu, 0, (uintptr_t)addr + 6 * PAGE, 1));
+	assert_int_equal(vmap_protect(space, addr, 7 * PAGE, VMAP_READ), 0);
+	assert_false(softmmu_write(mmu, 0, (uintptr_t)addr + 6 * PAGE, 1));
+	unmap(addr);
+	end();
+}
+
 /* Unmapping, purging and ending a space allocate nothing, so that they cannot fail. */
 static void giving_back_needs_no_memory(void **state)
 {
@@ -255,6 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_hook_call_may_fail),
 		cmocka_unit_test(making_a_space_may_fail),
+		cmocka_unit_test(protecting_may_fail),
 		cmocka_unit_test(giving_back_needs_no_memory),
 	};
 

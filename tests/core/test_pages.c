@@ -14,7 +14,7 @@ static struct vmap_page pages[ENTRIES];
 
 static void check_array(struct softmmu *mmu, size_t n, bool mixed)
 {
-	struct vmap_page_array *array = vmap_page_array_make(softmmu_host(mmu), n, mixed);
+	struct vmap_page_array *array = vmap_page_array_make(softmmu_host(mmu), n, mixed, false);
 	size_t number = 0, within;
 
 	assert_non_null(array);

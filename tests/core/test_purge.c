@@ -67,6 +67,33 @@ static unsigned flushes(struct bed *bed)
 	return softmmu_flushes(bed->mmu, ranges, &n);
 }
 
+/* With a worker an unmap over the budget wakes it; it helps when the worker falls behind by as much again. */
+static void a_worker_is_woken(void **state)
+{
+	struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = 8 * PAGE};
+	struct bed bed;
+
+	(void)state;
+	bed.mmu = softmmu_create(BASE, SIZE, 64);
+	assert_non_null(bed.mmu);
+	softmmu_worker(bed.mmu);
+	assert_int_equal(vmap_space_create(softmmu_host(bed.mmu), &config, &bed.space), 0);
+	for (unsigned i = 1; i <= 8; i++) {
+		assert_int_equal(vmap_free(bed.space, alloc(&bed, 1)), 0);
+		assert_int_equal(softmmu_wakes(bed.mmu), i <= 4 ? 0 : i - 4);
+		assert_int_equal(flushes(&bed), 0);
+	}
+	assert_int_equal(vmap_free(bed.space, alloc(&bed, 1)), 0);
+	assert_int_equal(flushes(&bed), 1);
+	assert_int_equal(stats_of(&bed).lazy, 0);
+	/* Where nothing may be flushed, the worker is all there is. */
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(vmap_free_nowait(bed.space, alloc(&bed, 1)), 0);
+	assert_int_equal(flushes(&bed), 1);
+	assert_int_equal(softmmu_wakes(bed.mmu), 4 + 5);
+	finish(&bed);
+}
+
 static void few_ranges_are_flushed_one_by_one(void **state)
 {
 	struct vmap_range ranges[VMAP_FLUSH_RANGES];
@@ -250,6 +277,7 @@ static void a_lack_of_pages_takes_back_what_waits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_worker_is_woken),
 		cmocka_unit_test(few_ranges_are_flushed_one_by_one),
 		cmocka_unit_test(many_ranges_are_flushed_as_everything),
 		cmocka_unit_test(a_barrier_completes_what_another_flushes),

@@ -70,6 +70,7 @@ static struct vmap_options random_options(struct model *model)
 
 	options.flags |= rnd(model, 3) ? 0 : VMAP_NO_GUARD;
 	options.flags |= rnd(model, 20) ? 0 : VMAP_SYNC;
+	options.flags |= rnd(model, 8) ? 0 : VMAP_NOWAIT;
 	if (!(options.flags & VMAP_NO_GUARD) && !rnd(model, 8))
 		options.guard = (1 + rnd(model, 5)) * PAGE;
 	if (!rnd(model, 4)) {
@@ -97,6 +98,14 @@ static bool fits_at(const struct model *model, const struct vmap_options *option
 	return true;
 }
 
+static size_t lazy_bytes(struct model *model)
+{
+	struct vmap_stats stats;
+
+	vmap_space_stats(model->space, &stats);
+	return stats.lazy;
+}
+
 /* A call gave addr or err for an area of this many base pages: see whether that can be, and note it. */
 static void check_placed(struct model *model, struct live *live, const struct vmap_options *options, int err, void *addr)
 {
@@ -105,6 +114,12 @@ static void check_placed(struct model *model, struct live *live, const struct vm
 	live->guard = options->flags & VMAP_NO_GUARD ? 0 : options->guard ? options->guard / PAGE : 1;
 	live->flags = options->flags;
 	total = live->pages + live->guard;
+	if (err == -VMAP_EAGAIN) {
+		assert_true(options->flags & VMAP_NOWAIT);
+		assert_true(lazy_bytes(model));
+		assert_null(addr);
+		return;
+	}
 	if (err) {
 		assert_int_equal(err, -VMAP_ENOSPC);
 		assert_null(addr);
@@ -138,7 +153,9 @@ static void map(struct model *model)
 		options.flags |= VMAP_PUT_PAGES;
 		softmmu_host(model->mmu)->page_get(model->mmu, live.array, live.n);
 	}
+	softmmu_atomic(options.flags & VMAP_NOWAIT);
 	err = vmap_pages(model->space, live.array, live.n, &options, &addr);
+	softmmu_atomic(false);
 	if (err && options.flags & VMAP_PUT_PAGES)
 		softmmu_host(model->mmu)->page_put(model->mmu, live.array, live.n);
 	check_placed(model, &live, &options, err, addr);
@@ -149,8 +166,11 @@ static void alloc(struct model *model)
 	struct vmap_options options = random_options(model);
 	struct live live = {.allocated = true, .pages = 1 + rnd(model, 70), .mark = (unsigned char)rnd(model, 256)};
 	void *addr;
-	int err = vmap_alloc(model->space, live.pages * PAGE - rnd(model, PAGE), (unsigned)rnd(model, 7), &options, &addr);
+	int err;
 
+	softmmu_atomic(options.flags & VMAP_NOWAIT);
+	err = vmap_alloc(model->space, live.pages * PAGE - rnd(model, PAGE), (unsigned)rnd(model, 7), &options, &addr);
+	softmmu_atomic(false);
 	check_placed(model, &live, &options, err, addr);
 	for (size_t i = 0; !err && i < live.pages; i++)
 		assert_true(softmmu_write(model->mmu, i % SOFTMMU_CPUS, (uintptr_t)addr + i * PAGE, live.mark));
@@ -173,7 +193,14 @@ static void unmap(struct model *model)
 	}
 	*live = model->live[--model->n];
 	memset(&model->used[(gone.addr - BASE) / PAGE], false, gone.pages + gone.guard);
-	assert_int_equal(gone.allocated ? vmap_free(model->space, addr) : vmap_unmap(model->space, addr), 0);
+	if (rnd(model, 8)) {
+		assert_int_equal(gone.allocated ? vmap_free(model->space, addr) : vmap_unmap(model->space, addr), 0);
+	} else {
+		softmmu_atomic(true);
+		assert_int_equal(gone.allocated ? vmap_free_nowait(model->space, addr) : vmap_unmap_nowait(model->space, addr),
+				 0);
+		softmmu_atomic(false);
+	}
 	if (!rnd(model, 4))
 		assert_int_not_equal(vmap_unmap(model->space, addr), 0);
 }
@@ -215,6 +242,23 @@ static void look(struct model *model)
 		assert_false(softmmu_read(model->mmu, 0, live->addr + live->pages * PAGE, &value));
 }
 
+/* Part of a live area becomes read-only, and writable again. */
+static void protect(struct model *model)
+{
+	const struct live *live = any_live(model);
+	size_t first = rnd(model, live->pages), n = 1 + rnd(model, live->pages - first);
+	uintptr_t addr = live->addr + first * PAGE, last = addr + (n - 1) * PAGE;
+	unsigned char value;
+
+	assert_true(softmmu_read(model->mmu, 0, last, &value));
+	for (unsigned writes = 0; writes < 2; writes++) {
+		assert_int_equal(vmap_protect(model->space, (void *)addr, n * PAGE, writes ? VMAP_WRITE : VMAP_READ), 0);
+		assert_int_equal(softmmu_write(model->mmu, 0, last, value), writes);
+		if (n < live->pages - first)
+			assert_true(softmmu_write(model->mmu, 0, last + PAGE + 1, value));
+	}
+}
+
 static void check(struct model *model)
 {
 	const char *wrong = check_space(model->space);
@@ -238,8 +282,10 @@ static void step(struct model *model, unsigned mood)
 		rnd(model, 3) ? map(model) : alloc(model);
 	else if (what < 7)
 		unmap(model);
-	else
+	else if (rnd(model, 4))
 		look(model);
+	else
+		protect(model);
 }
 
 static void run(size_t lazy_max, uint64_t seed)
@@ -265,6 +311,7 @@ static void run(size_t lazy_max, uint64_t seed)
 		unmap(model);
 	check(model);
 	vmap_purge(model->space); /* borrowed pages are needed until the flush */
+	assert_true(model->space->spares.n <= VMAP_SPARES_KEPT);
 	softmmu_host(model->mmu)->page_put(model->mmu, model->stock, STOCK);
 	assert_int_equal(vmap_space_destroy(model->space), 0);
 	assert_int_equal(softmmu_destroy(model->mmu), 0);

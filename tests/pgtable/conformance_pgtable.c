@@ -7,7 +7,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include "../conformance/conformance.h"
+#include "../conformance/bed.h"
 #include "../softmmu/softmmu.h"
 #include "modes.h"
 
@@ -100,6 +100,22 @@ static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t
 	return err ? err : plugged.map(ctx, addr, pages, n, prot);
 }
 
+static int map_pfn(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot)
+{
+	struct rig *rig = ctx;
+	int err = plugged.map_pfn(ctx, addr, frames, n, prot);
+
+	return err ? err : rig->soft->map_pfn_nowait(rig->mmu, soft_addr(addr), frames, n, prot);
+}
+
+static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
+{
+	struct rig *rig = ctx;
+	int err = rig->soft->protect(rig->mmu, soft_addr(addr), size, prot);
+
+	return err ? err : plugged.protect(ctx, addr, size, prot);
+}
+
 static void unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	struct rig *rig = ctx;
@@ -153,6 +169,8 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	rig->host = plugged;
 	rig->host.map = map;
 	rig->host.unmap = unmap;
+	rig->host.map_pfn = map_pfn;
+	rig->host.protect = protect;
 	rig->host.flush = flush;
 	bed->base = mode->base;
 	bed->size = size;
@@ -216,7 +234,7 @@ static bool locate(struct rig *rig, uintptr_t addr, bool write, unsigned char **
 	bool done = machine_translate(rig->machine, MACHINE_EAGER, addr, write, &eager);
 
 	done = machine_translate(rig->machine, MACHINE_LAZY, addr, write, &lazy) && done;
-	if (!done || eager != lazy || eager >= FRAMES * PAGE)
+	if (!done || eager != lazy || eager >= (FRAMES + SOFTMMU_DEVICE_FRAMES) * PAGE)
 		return false;
 	*byte = softmmu_page_bytes(rig->mmu, &(struct vmap_page){.frame = eager / PAGE}) + eager % PAGE;
 	return true;
@@ -244,6 +262,28 @@ static bool write_byte(struct conformance_bed *bed, uintptr_t addr, unsigned cha
 	       *byte == value;
 }
 
+static void device_frames(struct conformance_bed *bed, uint64_t *frames, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		frames[i] = softmmu_device_frame(rig_of(bed)->mmu) + i;
+}
+
+static unsigned char *frame_bytes(struct conformance_bed *bed, uint64_t frame)
+{
+	return softmmu_frame_bytes(rig_of(bed)->mmu, frame);
+}
+
+static unsigned memory_type(struct conformance_bed *bed, uintptr_t addr)
+{
+	unsigned soft = softmmu_prot(rig_of(bed)->mmu, soft_addr(addr)) & VMAP_MEMORY_MASK, found;
+	struct vmap_pgtable_leaf leaf;
+
+	assert_int_equal(vmap_pgtable_lookup(&rig_of(bed)->pgtable, addr, &leaf), 0);
+	found = leaf.prot & VMAP_MEMORY_MASK;
+	/* x86-64 tells a device from other uncached memory by how the PAT was programmed; riscv64 without Svpbmt does not tell. */
+	return soft == VMAP_DEVICE && (found == VMAP_UNCACHED || !found) ? soft : found;
+}
+
 int main(int argc, char **argv)
 {
 	static struct conformance_host host = {
@@ -257,6 +297,9 @@ int main(int argc, char **argv)
 		.pages_used = pages_used,
 		.read = read_byte,
 		.write = write_byte,
+		.device_frames = device_frames,
+		.frame_bytes = frame_bytes,
+		.memory_type = memory_type,
 	};
 
 	if (argc != 3 || strtoul(argv[1], NULL, 10) >= mode_count) {

@@ -84,6 +84,22 @@ static bool write_byte(struct conformance_bed *bed, uintptr_t addr, unsigned cha
 	return softmmu_write(bed->data, 0, addr, value);
 }
 
+static void device_frames(struct conformance_bed *bed, uint64_t *frames, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		frames[i] = softmmu_device_frame(bed->data) + SOFTMMU_DEVICE_FRAMES - 1 - 2 * i;
+}
+
+static unsigned char *frame_bytes(struct conformance_bed *bed, uint64_t frame)
+{
+	return softmmu_frame_bytes(bed->data, frame);
+}
+
+static unsigned memory_type(struct conformance_bed *bed, uintptr_t addr)
+{
+	return softmmu_prot(bed->data, addr) & VMAP_MEMORY_MASK;
+}
+
 int main(void)
 {
 	static const struct conformance_host softmmu = {
@@ -98,6 +114,10 @@ int main(void)
 		.pages_used = pages_used,
 		.read = read_byte,
 		.write = write_byte,
+		.device_frames = device_frames,
+		.frame_bytes = frame_bytes,
+		.memory_type = memory_type,
+		.atomic = softmmu_atomic,
 	};
 
 	return conformance_run(&softmmu);

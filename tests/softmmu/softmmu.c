@@ -60,6 +60,7 @@ struct softmmu {
 	void *before_flush_arg;
 	unsigned inject_hooks, inject_k;
 	bool inject_sticky, injected;
+	unsigned wakes;
 	unsigned violations;
 	bool quiet;
 	char last[160];
@@ -69,6 +70,7 @@ struct softmmu {
 };
 
 static _Thread_local char marker;
+static _Thread_local bool atomic;
 
 __attribute__((format(printf, 2, 3))) static void violation(struct softmmu *mmu, const char *format, ...)
 {
@@ -90,6 +92,16 @@ static struct softmmu *enter(void *ctx, const char *hook)
 	pthread_mutex_lock(&mmu->machine);
 	if (hook && atomic_load(&mmu->owner) == &marker)
 		violation(mmu, "%s is called with the lock held", hook);
+	return mmu;
+}
+
+/* The same for a hook that may sleep. */
+static struct softmmu *enter_sleeping(void *ctx, const char *hook)
+{
+	struct softmmu *mmu = enter(ctx, hook);
+
+	if (atomic)
+		violation(mmu, "%s is called where nothing may sleep", hook);
 	return mmu;
 }
 
@@ -132,7 +144,7 @@ static void end_descriptor(struct softmmu *mmu, struct descriptor *descriptor)
 	free(descriptor);
 }
 
-static void *meta_alloc(void *ctx, size_t size)
+static void *meta_alloc_nowait(void *ctx, size_t size)
 {
 	struct softmmu *mmu = enter(ctx, "meta_alloc");
 	struct descriptor *descriptor = NULL;
@@ -149,6 +161,12 @@ static void *meta_alloc(void *ctx, size_t size)
 	}
 	leave(mmu);
 	return descriptor ? descriptor->bytes : NULL;
+}
+
+static void *meta_alloc(void *ctx, size_t size)
+{
+	leave(enter_sleeping(ctx, "meta_alloc"));
+	return meta_alloc_nowait(ctx, size);
 }
 
 static void meta_free(void *ctx, void *mem, size_t size)
@@ -247,7 +265,7 @@ static struct vmap_page *page_new(struct softmmu *mmu, unsigned order)
 	return NULL;
 }
 
-static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
+static int page_alloc_nowait(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
 {
 	struct softmmu *mmu = enter(ctx, "page_alloc");
 	bool fails = injects(mmu, SOFTMMU_PAGE_ALLOC);
@@ -267,6 +285,12 @@ static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pa
 	}
 	leave(mmu);
 	return fails ? -VMAP_ENOMEM : 0;
+}
+
+static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
+{
+	leave(enter_sleeping(ctx, "page_alloc"));
+	return page_alloc_nowait(ctx, order, n, pages);
 }
 
 static bool is_live(struct softmmu *mmu, const struct vmap_page *page, const char *hook)
@@ -374,36 +398,91 @@ static size_t base_pages(struct vmap_page *const *pages, size_t n)
 	return total;
 }
 
-/* Map the first count base pages of the array. Gives how many were mapped. */
-static size_t set_range(struct softmmu *mmu, uintptr_t addr, struct vmap_page *const *pages, size_t count, unsigned prot)
+/* Map the first count base pages of the array, or the frames. Gives how many were mapped. */
+static size_t set_range(struct softmmu *mmu, uintptr_t addr, struct vmap_page *const *pages, const uint64_t *frames, size_t count,
+			unsigned prot)
 {
-	size_t done = 0;
+	size_t done = 0, k;
 
+	for (; frames && done < count; done++)
+		if (!set_one(mmu, addr + done * TABLE_SIZE, frames[done], prot))
+			return done;
 	for (size_t i = 0; done < count; i++) {
-		for (size_t k = 0; k < (size_t)1 << pages[i]->order && done < count; k++, done++)
+		for (k = 0; k < (size_t)1 << pages[i]->order && done < count; k++, done++)
 			if (!set_one(mmu, addr + done * TABLE_SIZE, pages[i]->frame + k, prot))
 				return done;
 	}
 	return done;
 }
 
-static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+/* total base pages: those of pages, or of frames where these are given. */
+static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, const uint64_t *frames, size_t total, unsigned prot)
 {
 	struct softmmu *mmu = enter(ctx, "map");
-	size_t total = base_pages(pages, n), done = 0;
 	bool fails = injects(mmu, SOFTMMU_MAP);
+	size_t done = 0;
 
 	if (!in_range(mmu, addr, total * TABLE_SIZE)) {
 		violation(mmu, "map of %zu pages at 0x%zx, which is not all in the range", total, (size_t)addr);
 		fails = true;
 	} else {
-		done = set_range(mmu, addr, pages, fails ? (total + 1) / 2 : total, prot);
+		done = set_range(mmu, addr, pages, frames, fails ? (total + 1) / 2 : total, prot);
 		fails |= done < total;
 	}
 	while (fails && done--)
 		clear_one(mmu, addr + done * TABLE_SIZE);
 	leave(mmu);
 	return fails ? -VMAP_ENOMEM : 0;
+}
+
+static int map_nowait(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+{
+	return map_any(ctx, addr, pages, NULL, base_pages(pages, n), prot);
+}
+
+static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+{
+	leave(enter_sleeping(ctx, "map"));
+	return map_nowait(ctx, addr, pages, n, prot);
+}
+
+static int map_pfn_nowait(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot)
+{
+	return map_any(ctx, addr, NULL, frames, n, prot);
+}
+
+static int map_pfn(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot)
+{
+	leave(enter_sleeping(ctx, "map_pfn"));
+	return map_pfn_nowait(ctx, addr, frames, n, prot);
+}
+
+/* One that is made to fail has changed the first half. */
+static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
+{
+	struct softmmu *mmu = enter_sleeping(ctx, "protect");
+	bool fails = injects(mmu, SOFTMMU_PROTECT);
+	struct translation leaf;
+
+	for (size_t at = 0; at < (fails ? size / 2 : size); at += TABLE_SIZE) {
+		leaf = table_walk(&mmu->table, addr + at);
+		if (!leaf.valid || prot & ~(VMAP_READ | VMAP_WRITE | VMAP_EXEC)) {
+			violation(mmu, "protect of 0x%zx, which is not mapped, or with 0x%x", (size_t)(addr + at), prot);
+			break;
+		}
+		leaf.prot = (leaf.prot & VMAP_MEMORY_MASK) | prot;
+		table_set(&mmu->table, addr + at, leaf);
+	}
+	leave(mmu);
+	return fails ? -VMAP_ENOMEM : 0;
+}
+
+static void purge_wake(void *ctx)
+{
+	struct softmmu *mmu = enter(ctx, "purge_wake");
+
+	mmu->wakes++;
+	leave(mmu);
 }
 
 static void unmap(void *ctx, uintptr_t addr, size_t size)
@@ -445,7 +524,7 @@ static void flush(void *ctx, const struct vmap_range *ranges, size_t n)
 	struct softmmu *mmu;
 
 	run_before_flush(ctx);
-	mmu = enter(ctx, "flush");
+	mmu = enter_sleeping(ctx, "flush");
 	mmu->flushes++;
 	if (n > VMAP_FLUSH_RANGES) {
 		violation(mmu, "flush of %zu ranges", n);
@@ -509,6 +588,46 @@ bool softmmu_write(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned c
 	return done;
 }
 
+unsigned softmmu_prot(struct softmmu *mmu, uintptr_t addr)
+{
+	struct translation leaf;
+
+	enter(mmu, NULL);
+	leaf = table_walk(&mmu->table, addr);
+	leave(mmu);
+	return leaf.prot;
+}
+
+uint64_t softmmu_device_frame(const struct softmmu *mmu)
+{
+	return mmu->n_frames;
+}
+
+unsigned char *softmmu_frame_bytes(struct softmmu *mmu, uint64_t frame)
+{
+	return mmu->memory + frame * TABLE_SIZE;
+}
+
+void softmmu_atomic(bool on)
+{
+	atomic = on;
+}
+
+void softmmu_worker(struct softmmu *mmu)
+{
+	mmu->host.purge_wake = purge_wake;
+}
+
+unsigned softmmu_wakes(struct softmmu *mmu)
+{
+	unsigned wakes;
+
+	enter(mmu, NULL);
+	wakes = mmu->wakes;
+	leave(mmu);
+	return wakes;
+}
+
 bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame)
 {
 	struct translation leaf;
@@ -524,8 +643,12 @@ bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame)
 
 static bool allocate(struct softmmu *mmu)
 {
-	mmu->frames = calloc(mmu->n_frames, sizeof(struct frame));
-	mmu->memory = malloc(mmu->n_frames * TABLE_SIZE);
+	size_t all = mmu->n_frames + SOFTMMU_DEVICE_FRAMES;
+
+	mmu->frames = calloc(all, sizeof(struct frame));
+	mmu->memory = malloc(all * TABLE_SIZE);
+	for (size_t i = mmu->n_frames; mmu->frames && i < all; i++)
+		mmu->frames[i].used = true;
 	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++) {
 		mmu->tlb[cpu] = calloc(mmu->size >> TABLE_SHIFT, sizeof(struct translation));
 		if (!mmu->tlb[cpu])
@@ -573,6 +696,12 @@ struct softmmu *softmmu_create(uintptr_t base, size_t size, size_t frames)
 		.map = map,
 		.unmap = unmap,
 		.flush = flush,
+		.protect = protect,
+		.map_pfn = map_pfn,
+		.meta_alloc_nowait = meta_alloc_nowait,
+		.page_alloc_nowait = page_alloc_nowait,
+		.map_nowait = map_nowait,
+		.map_pfn_nowait = map_pfn_nowait,
 	};
 	if (allocate(mmu))
 		return mmu;
@@ -590,7 +719,7 @@ static void check_empty(struct softmmu *mmu)
 		violation(mmu, "%zu translations and %zu tables are left", mmu->translations, mmu->table.tables);
 	if (atomic_load(&mmu->owner))
 		violation(mmu, "the lock is still held");
-	for (size_t i = 0; i < mmu->n_frames; i++)
+	for (size_t i = 0; i < mmu->n_frames + SOFTMMU_DEVICE_FRAMES; i++)
 		if (mmu->frames[i].cached)
 			violation(mmu, "frame %zu is still in a TLB", i);
 }

@@ -11,7 +11,7 @@
  * What breaks a rule is a violation: it is counted, described on stderr (what, where), and fails softmmu_destroy(). Watched:
  * mapping over a translation or a stale one, outside of the range, or a free frame; unmapping what is not mapped; using a
  * stale translation; freeing a frame that a table or a TLB still refers to; references taken on free frames or given back
- * twice; hooks under the lock; the lock taken twice or given back wrongly; flushes of too many ranges; descriptors freed
+ * twice; hooks under the lock, or that may sleep where that is forbidden; the lock taken twice or given back wrongly; flushes of too many ranges; descriptors freed
  * twice or with another size; and at the end whatever is left of frames, descriptors, translations, tables.
  */
 struct softmmu;
@@ -22,9 +22,13 @@ struct softmmu;
 enum softmmu_hook {
 	SOFTMMU_META_ALLOC = 0x1,
 	SOFTMMU_PAGE_ALLOC = 0x2,
-	SOFTMMU_MAP = 0x4,
-	SOFTMMU_ANY = 0x7,
+	SOFTMMU_MAP = 0x4, /* of pages or frames */
+	SOFTMMU_PROTECT = 0x8,
+	SOFTMMU_ANY = 0xf,
 };
+
+/* Frames behind the last that are no memory: they can only be mapped by number. */
+#define SOFTMMU_DEVICE_FRAMES 16
 
 /* A machine with this many frames and a range for one space: at most 1 GiB, base page aligned. NULL: no memory. */
 struct softmmu *softmmu_create(uintptr_t base, size_t size, size_t frames);
@@ -51,6 +55,20 @@ bool softmmu_injected(struct softmmu *mmu);
 /* Access one byte on one CPU, through its TLB and the tables. false: the access faulted. */
 bool softmmu_read(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned char *value);
 bool softmmu_write(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned char value);
+
+/* The first of the device frames, and the bytes of a frame of any kind. */
+uint64_t softmmu_device_frame(const struct softmmu *mmu);
+unsigned char *softmmu_frame_bytes(struct softmmu *mmu, uint64_t frame);
+
+/* What the tables allow at addr, the memory type included; 0: nothing. */
+unsigned softmmu_prot(struct softmmu *mmu, uintptr_t addr);
+
+/* From here on this thread may not sleep, or may again: hooks that may are violations meanwhile. */
+void softmmu_atomic(bool atomic);
+
+/* Before a space is made: give the host a worker, which does nothing when it is woken; and how often it was. */
+void softmmu_worker(struct softmmu *mmu);
+unsigned softmmu_wakes(struct softmmu *mmu);
 
 /* What the tables say about addr, whatever the TLBs hold: whether it is mapped, and to which frame. */
 bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame);

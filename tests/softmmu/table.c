@@ -16,6 +16,7 @@
 #define PRESENT 0x1u
 #define WRITABLE 0x2u
 #define EXECUTABLE 0x4u
+#define MEMORY VMAP_MEMORY_MASK
 #define FLAGS (TABLE_SIZE - 1)
 
 static unsigned index_of(uintptr_t addr, unsigned level)
@@ -78,7 +79,7 @@ bool table_set(struct table *table, uintptr_t addr, struct translation leaf)
 		path[level - 1] = table_of(*entry);
 	}
 	path[0][index_of(addr, 0)] = leaf.frame << TABLE_SHIFT | PRESENT | (leaf.prot & VMAP_WRITE ? WRITABLE : 0) |
-				     (leaf.prot & VMAP_EXEC ? EXECUTABLE : 0);
+				     (leaf.prot & VMAP_EXEC ? EXECUTABLE : 0) | (leaf.prot & MEMORY);
 	return true;
 }
 
@@ -110,7 +111,7 @@ struct translation table_walk(const struct table *table, uintptr_t addr)
 		return (struct translation){0};
 	return (struct translation){
 		.valid = true,
-		.prot = VMAP_READ | (entry & WRITABLE ? VMAP_WRITE : 0) | (entry & EXECUTABLE ? VMAP_EXEC : 0),
+		.prot = VMAP_READ | (entry & WRITABLE ? VMAP_WRITE : 0) | (entry & EXECUTABLE ? VMAP_EXEC : 0) | (entry & MEMORY),
 		.frame = entry >> TABLE_SHIFT,
 	};
 }

@@ -19,7 +19,7 @@ struct table {
 /* What a walk finds. */
 struct translation {
 	bool valid;
-	unsigned prot; /* VMAP_READ | ... */
+	unsigned prot; /* VMAP_READ | ..., and the memory type */
 	uint64_t frame;
 };
 

@@ -73,6 +73,15 @@ static void check_leaf(struct tree *tree, const struct xr_bt_node *node)
 	}
 }
 
+/* A root in an inode may lead to one block, which then has no sibling to have half of everything with. */
+static bool only_child(const struct xr_cur *cur, unsigned level)
+{
+	struct xr_bt_node root;
+
+	xr_bt_node(cur, cur->nlevels - 1, &root);
+	return cur->kind->num == XR_BMBT && level + 2 == cur->nlevels && root.numrecs == 1;
+}
+
 static void check_node(struct tree *tree, unsigned level)
 {
 	struct xr_cur *cur = tree->cur;
@@ -86,7 +95,7 @@ static void check_node(struct tree *tree, unsigned level)
 		tree->last[level] = cur->level[level].block;
 	}
 	assert_true(node.numrecs <= node.max);
-	if (level + 1 < cur->nlevels && !(cur->kind->num == XR_BMBT && cur->nlevels == 2))
+	if (level + 1 < cur->nlevels && !only_child(cur, level))
 		assert_true(node.numrecs >= node.min);
 	else
 		assert_true(!level || node.numrecs >= (cur->kind->num == XR_BMBT ? 1 : 2));
@@ -101,8 +110,6 @@ static void check_node(struct tree *tree, unsigned level)
 
 		below->block = xr_bt_pointer(&node, i);
 		assert_int_equal(xr_bt_read(cur, below->block, level - 1, &below->buf), 0);
-		if (i > 0 || tree->last[level - 1])
-			assert_true(tree->last[level - 1] != 0);
 		xr_bt_node(cur, level - 1, &child);
 		xr_bt_keys(cur, &child, keys);
 		assert_memory_equal(keys, xr_bt_entry(&node, i), xr_bt_keys_size(cur->kind));
@@ -110,7 +117,7 @@ static void check_node(struct tree *tree, unsigned level)
 	}
 }
 
-static uint32_t check_tree(struct xr_cur *cur, struct xr_rec **recs, size_t *n)
+uint32_t ag_check_tree(struct xr_cur *cur, struct xr_rec **recs, size_t *n)
 {
 	struct tree tree = {.cur = cur};
 
@@ -126,12 +133,11 @@ static uint32_t check_tree(struct xr_cur *cur, struct xr_rec **recs, size_t *n)
 	return tree.blocks;
 }
 
-size_t ag_check_tree(struct xr_cur *cur, struct xr_rec **recs)
+bool ag_same(const struct xr_rec *a, const struct xr_rec *b)
 {
-	size_t n;
-
-	check_tree(cur, recs, &n);
-	return n;
+	return a->start == b->start && a->len == b->len && a->owner == b->owner && a->offset == b->offset &&
+	       a->refcount == b->refcount && a->free == b->free && a->holemask == b->holemask && a->count == b->count &&
+	       a->freecount == b->freecount && a->block == b->block && a->unwritten == b->unwritten;
 }
 
 /* --- an AG --- */
@@ -142,7 +148,7 @@ static uint32_t check_kind(struct ag_test *t, enum xr_btnum num, uint32_t agno, 
 	uint32_t blocks;
 
 	assert_int_equal(xr_cur_ag(&cur, t->tx, num, agno), 0);
-	blocks = check_tree(cur, recs, n);
+	blocks = ag_check_tree(cur, recs, n);
 	xr_cur_end(cur);
 	return blocks;
 }
@@ -204,7 +210,7 @@ static void check_inodes(struct ag_test *t, uint32_t agno)
 		assert_int_equal(nfino, free_chunks);
 		for (size_t i = 0, j = 0; i < nino; i++)
 			if (ino[i].freecount)
-				assert_memory_equal(&ino[i], &fino[j++], sizeof(*ino));
+				assert_true(ag_same(&ino[i], &fino[j++]));
 		free(fino);
 	}
 	free(ino);

@@ -24,8 +24,9 @@ void ag_test_commit(struct ag_test *t);
 bool ag_test_repair(struct ag_test *t);
 void ag_test_end(struct ag_test *t);
 
-/* What a tree holds, in order, all of its rules checked on the way. Caller frees *recs; returns how many. */
-size_t ag_check_tree(struct xr_cur *cur, struct xr_rec **recs);
+/* What a tree holds, in order, all of its rules checked on the way. Caller frees *recs; *n is how many. Returns the number of blocks. */
+uint32_t ag_check_tree(struct xr_cur *cur, struct xr_rec **recs, size_t *n);
+bool ag_same(const struct xr_rec *a, const struct xr_rec *b);
 /* All trees of an AG, and the counters of its headers. */
 void ag_check(struct ag_test *t, uint32_t agno);
 

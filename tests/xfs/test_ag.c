@@ -54,7 +54,7 @@ static size_t records(enum xr_btnum num, uint64_t start, struct xr_rec **recs)
 	size_t n, skip = 0;
 
 	assert_int_equal(xr_cur_ag(&cur, t.tx, num, 0), 0);
-	n = ag_check_tree(cur, recs);
+	ag_check_tree(cur, recs, &n);
 	xr_cur_end(cur);
 	while (skip < n && (*recs)[skip].start < start)
 		skip++;
@@ -226,7 +226,7 @@ static void change_rmap(bool shared)
 static bool has_record(const struct xr_rec *recs, size_t n, const struct xr_rec *rec)
 {
 	for (size_t i = 0; i < n; i++)
-		if (memcmp(&recs[i], rec, sizeof(*rec)) == 0)
+		if (ag_same(&recs[i], rec))
 			return true;
 	return false;
 }

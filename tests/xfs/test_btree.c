@@ -6,6 +6,7 @@
 #include "agbuild.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include "bytes.h"
 #include "finish/ag_impl.h"
 #include "format.h"
@@ -13,6 +14,7 @@
 #define OPS 6000u
 #define BATCH 1000u
 #define ROOM 4000u
+#define FILL 2000u
 #define BASE 9000u /* AG trees: mkfs's records lie below */
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
@@ -44,7 +46,8 @@ static struct xr_rec record(uint32_t number, uint32_t other)
 				       .offset = 100 + number % 2 + (other & 32 ? XR_RMAP_UNWRITTEN : 0)};
 	case XR_INO:
 	case XR_FINO:
-		return (struct xr_rec){.start = 64 * BASE + 64 * number, .free = other, .count = 64, .freecount = other % 64};
+		return (struct xr_rec){
+			.start = 64 * (BASE / 64 + 1 + number), .free = other, .count = 64, .freecount = other % 64};
 	default:
 		return (struct xr_rec){
 			.start = 3 * number, .len = 1 + other % 3, .block = 1 << 20 | other, .unwritten = other & 1};
@@ -80,7 +83,7 @@ static void insert(const struct xr_rec *rec)
 	assert_int_equal(xr_cur_insert(cur, rec), 0);
 	assert_int_equal(xr_cur_get(cur, &at, &found), 0);
 	assert_true(found);
-	assert_memory_equal(&at, rec, sizeof(at));
+	assert_true(ag_same(&at, rec));
 }
 
 static void delete_at(unsigned i)
@@ -95,7 +98,7 @@ static void delete_at(unsigned i)
 	assert_int_equal(xr_cur_get(cur, &at, &found), 0);
 	if (i < model.n) {
 		assert_true(found);
-		assert_memory_equal(&at, &model.recs[i], sizeof(at));
+		assert_true(ag_same(&at, &model.recs[i]));
 	}
 }
 
@@ -124,46 +127,80 @@ static void look(const struct xr_rec *key)
 	if (i < model.n) {
 		assert_true(found);
 		assert_int_equal(xr_cur_get(cur, &rec, &found), 0);
-		assert_memory_equal(&rec, &model.recs[i], sizeof(rec));
+		assert_true(ag_same(&rec, &model.recs[i]));
 	}
 	if (equal || i > 0) {
 		assert_int_equal(xr_cur_lookup(cur, XR_LE, key, &found), 0);
 		assert_true(found);
 		assert_int_equal(xr_cur_get(cur, &rec, &found), 0);
-		assert_memory_equal(&rec, &model.recs[equal ? i : i - 1], sizeof(rec));
+		assert_true(ag_same(&rec, &model.recs[equal ? i : i - 1]));
 	}
 	if (equal && i > 0) {
 		assert_int_equal(xr_cur_prev(cur, &found), 0);
 		assert_true(found);
 		assert_int_equal(xr_cur_get(cur, &rec, &found), 0);
-		assert_memory_equal(&rec, &model.recs[i - 1], sizeof(rec));
+		assert_true(ag_same(&rec, &model.recs[i - 1]));
 	}
+}
+
+static uint32_t numbers(void)
+{
+	return num == XR_INO || num == XR_FINO ? 2200 : 5000;
+}
+
+/* Blocks are counted where only this tree's are: the free space and the rmap trees are ag_check()'s. */
+static void compare_count(uint32_t blocks)
+{
+	bool counted = t.fs.sb.ro_compat & XFS_SB_FEAT_RO_COMPAT_INOBTCNT;
+	const uint8_t *home = cur->home->data;
+
+	if (num == XR_BMBT)
+		assert_int_equal(xr_be64(home + cur->inode + DI(nblocks)), blocks);
+	else if (num == XR_REFC)
+		assert_int_equal(xr_be32(home + offsetof(struct xfs_agf, agf_refcount_blocks)), blocks);
+	else if (counted && num == XR_INO)
+		assert_int_equal(xr_be32(home + offsetof(struct xfs_agi, agi_iblocks)), blocks);
+	else if (counted && num == XR_FINO)
+		assert_int_equal(xr_be32(home + offsetof(struct xfs_agi, agi_fblocks)), blocks);
 }
 
 static void compare(void)
 {
 	struct xr_rec *recs;
-	size_t n = ag_check_tree(cur, &recs), own = 0;
+	size_t n, own = 0;
+	uint32_t blocks = ag_check_tree(cur, &recs, &n);
 
 	while (num != XR_BMBT && own < n && recs[own].start < BASE)
 		own++;
 	assert_int_equal(n, own + model.n);
 	for (unsigned i = 0; i < model.n; i++)
-		assert_memory_equal(&recs[own + i], &model.recs[i], sizeof(*recs));
+		assert_true(ag_same(&recs[own + i], &model.recs[i]));
 	free(recs);
+	compare_count(blocks);
+}
+
+static struct xr_tx_buf *inode_block(uint32_t *offset)
+{
+	const struct xr_sb *sb = &t.fs.sb;
+	struct xr_tx_buf *buf;
+
+	*offset = (uint32_t)(ino & (sb->inopblock - 1u)) << sb->inodelog;
+	assert_int_equal(
+		xr_tx_get(t.tx, xr_fsb_daddr(sb, ino >> sb->inopblog), sb->blocksize >> XR_BB_SHIFT, XFS_BLFT_DINO_BUF, &buf), 0);
+	return buf;
 }
 
 static void open_tree(void)
 {
+	uint32_t offset;
 	struct xr_tx_buf *buf;
-	uint64_t offset = xr_ino_offset(&t.fs.sb, ino);
 
 	if (num != XR_BMBT) {
 		assert_int_equal(xr_cur_ag(&cur, t.tx, num, 0), 0);
 		return;
 	}
-	assert_int_equal(xr_tx_get(t.tx, offset >> XR_BB_SHIFT, t.fs.sb.inodesize >> XR_BB_SHIFT, XFS_BLFT_DINO_BUF, &buf), 0);
-	assert_int_equal(xr_cur_bmbt(&cur, t.tx, buf, 0, ino, false), 0);
+	buf = inode_block(&offset);
+	assert_int_equal(xr_cur_bmbt(&cur, t.tx, buf, offset, ino, false), 0);
 }
 
 /* One transaction ends, and its buffers with it; what it freed can be used by the next. */
@@ -171,7 +208,8 @@ static void next_transaction(void)
 {
 	compare();
 	xr_cur_end(cur);
-	ag_check(&t, 0);
+	if (num != XR_INO && num != XR_FINO) /* those disagree while one of them has chunks that do not exist */
+		ag_check(&t, 0);
 	ag_test_commit(&t);
 	open_tree();
 }
@@ -185,7 +223,7 @@ static void fix(void)
 static void mix(unsigned deletions)
 {
 	for (unsigned i = 0; i < OPS; i++) {
-		struct xr_rec rec = record(ag_random(&seed, 5000), ag_random(&seed, 1 << 20));
+		struct xr_rec rec = record(ag_random(&seed, numbers()), ag_random(&seed, 1 << 20));
 		unsigned what = ag_random(&seed, 100);
 
 		fix();
@@ -214,8 +252,8 @@ static void drain(bool backwards)
 
 static void fill(bool backwards)
 {
-	for (unsigned i = 0; i < 2500; i++) {
-		struct xr_rec rec = record(backwards ? 2499 - i : i, ag_random(&seed, 1 << 20));
+	for (unsigned i = 0; i < FILL; i++) {
+		struct xr_rec rec = record(backwards ? FILL - 1 - i : i, ag_random(&seed, 1 << 20));
 
 		fix();
 		insert(&rec);
@@ -241,18 +279,23 @@ static void exercise(void)
 static void make(enum xr_btnum kind, const char *options)
 {
 	num = kind;
-	ino = 0;
 	ag_test_begin(&t, options, "d--755 0 0\nfile ---644 0 0 /dev/null\n");
+	ino = t.fs.sb.rootino + 3; /* behind the realtime inodes */
 }
 
-/* A tree of an AG: made, exercised, emptied; then all is as it was. The inode trees of this AG disagree while bogus chunks are in one of them. */
+static void finish(void)
+{
+	ag_check(&t, 0);
+	assert_true(ag_test_repair(&t));
+	ag_test_end(&t);
+}
+
+/* A tree of an AG: made, exercised, emptied; then all is as it was. */
 static void run(enum xr_btnum kind, const char *options)
 {
 	make(kind, options);
 	exercise();
-	ag_check(&t, 0);
-	assert_true(ag_test_repair(&t));
-	ag_test_end(&t);
+	finish();
 }
 
 static void test_refcount(void **state)
@@ -269,11 +312,103 @@ static void test_rmap(void **state)
 	run(XR_RMAP, "-m reflink=0,rmapbt=1");
 }
 
+static void test_inodes(void **state)
+{
+	(void)state;
+	run(XR_INO, "-b size=1k -m finobt=1,inobtcount=1");
+	run(XR_FINO, "-b size=1k -m finobt=1,inobtcount=0,rmapbt=1");
+	run(XR_FINO, "-b size=1k -m finobt=1,inobtcount=1");
+	run(XR_INO, "-b size=512 -m crc=0");
+}
+
+/* --- the extent btree of a file --- */
+
+/* Give the empty file an extent btree: a leaf without records, and the root in the inode. */
+static void make_fork(unsigned forkoff, uint64_t *leaf)
+{
+	const struct xr_sb *sb = &t.fs.sb;
+	unsigned size = forkoff ? forkoff * 8 : sb->inodesize - (sb->v5 ? 176 : 100), max = (size - 4) / 16;
+	struct xr_tx_buf *buf, *block;
+	uint32_t offset;
+	uint8_t *raw, *fork;
+
+	buf = inode_block(&offset);
+	raw = buf->data + offset;
+	fork = raw + (sb->v5 ? 176 : 100);
+	assert_int_equal(xr_be16(raw + DI(mode)) & S_IFMT, S_IFREG);
+	assert_int_equal(xr_alloc_block(t.tx, 0, ino, XR_RMAP_BMBT, leaf), 0);
+	assert_int_equal(xr_tx_get_new(t.tx, xr_fsb_daddr(sb, *leaf), sb->blocksize >> XR_BB_SHIFT, XFS_BLFT_BTREE_BUF, &block),
+			 0);
+	xr_put_be32(block->data, sb->v5 ? XFS_BMAP_CRC_MAGIC : XFS_BMAP_MAGIC);
+	memset(block->data + 8, 0xff, 16);
+	if (sb->v5) {
+		xr_put_be64(block->data + 24, block->daddr);
+		memcpy(block->data + 40, sb->meta_uuid, 16);
+		xr_put_be64(block->data + 56, ino);
+	}
+	raw[DI(format)] = XFS_DINODE_FMT_BTREE;
+	raw[DI(forkoff)] = (uint8_t)forkoff;
+	xr_put_be64(raw + DI(nblocks), 1);
+	xr_put_be16(fork, 1);
+	xr_put_be16(fork + 2, 1);
+	xr_put_be64(fork + 4, 0);
+	xr_put_be64(fork + 4 + 8 * max, *leaf);
+	xr_tx_log(t.tx, buf, offset, sb->inodesize);
+}
+
+static void drop_fork(void)
+{
+	const struct xr_sb *sb = &t.fs.sb;
+	struct xr_tx_buf *buf;
+	uint32_t offset;
+	uint64_t leaf;
+	uint8_t *raw;
+
+	open_tree();
+	assert_int_equal(cur->nlevels, 2); /* one leaf */
+	assert_int_equal(xr_cur_lookup(cur, XR_GE, &(struct xr_rec){.start = 0}, &(bool){false}), 0);
+	leaf = cur->level[0].block;
+	xr_cur_end(cur);
+	assert_int_equal(xr_free_extent(t.tx, leaf, 1, ino, XR_RMAP_BMBT), 0);
+	assert_int_equal(xr_tx_cancel(t.tx, xr_fsb_daddr(sb, leaf), sb->blocksize >> XR_BB_SHIFT), 0);
+	buf = inode_block(&offset);
+	raw = buf->data + offset;
+	assert_true(!sb->v5 || xr_crc_ok(raw, sb->inodesize, DI(crc)));
+	raw[DI(format)] = XFS_DINODE_FMT_EXTENTS;
+	raw[DI(forkoff)] = 0;
+	xr_put_be64(raw + DI(nblocks), 0);
+	if (sb->v5)
+		xr_crc_update(raw, sb->inodesize, DI(crc));
+	xr_tx_log(t.tx, buf, offset, sb->inodesize);
+}
+
+static void run_fork(const char *options, unsigned forkoff)
+{
+	uint64_t leaf;
+
+	make(XR_BMBT, options);
+	make_fork(forkoff, &leaf);
+	exercise();
+	drop_fork();
+	finish();
+}
+
+static void test_extents(void **state)
+{
+	(void)state;
+	run_fork("-b size=1k -m rmapbt=1", 0);
+	run_fork("-b size=1k -m rmapbt=1", 8); /* three entries in the root */
+	run_fork("-b size=4k", 8);
+	run_fork("-b size=512 -m crc=0", 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refcount),
 		cmocka_unit_test(test_rmap),
+		cmocka_unit_test(test_inodes),
+		cmocka_unit_test(test_extents),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

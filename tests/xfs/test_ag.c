@@ -162,6 +162,69 @@ static void test_free_errors(void **state)
 	ag_test_end(&t);
 }
 
+/* Damage in the free space btrees, the list of blocks or their header: errors are said, nothing loops, and what is not committed leaves no trace. */
+static void damage(void)
+{
+	struct xr_tx_buf *buf;
+	struct xr_cur *cur;
+	uint32_t from = 0, size = 100;
+	bool found;
+
+	assert_int_equal(xr_cur_ag(&cur, t.tx, ag_random(&seed, 2) ? XR_BNO : XR_CNT, 0), 0);
+	assert_int_equal(xr_cur_lookup(cur, XR_GE, &(struct xr_rec){.start = ag_random(&seed, 20000), .len = 1}, &found), 0);
+	buf = cur->level[ag_random(&seed, cur->nlevels)].buf;
+	switch (ag_random(&seed, 5)) {
+	case 0:
+		buf = cur->home;
+		from = 16;
+		size = 48;
+		break;
+	case 1:
+		assert_int_equal(xr_tx_get(t.tx, 3, 1, XFS_BLFT_AGFL_BUF, &buf), 0);
+		break;
+	case 2:
+		size = (uint32_t)buf->size;
+	}
+	for (unsigned n = 1 + ag_random(&seed, 4); n; n--) {
+		uint32_t at = from + ag_random(&seed, size);
+
+		buf->data[at] = ag_random(&seed, 3) ? (uint8_t)ag_random(&seed, 256) : 0xff;
+		xr_tx_log(t.tx, buf, at, 1);
+	}
+	xr_cur_end(cur);
+}
+
+static void test_damage(void **state)
+{
+	static uint64_t held[1000];
+	unsigned noticed = 0;
+
+	(void)state;
+	make("-b size=1k -m rmapbt=1");
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(xr_alloc_block(t.tx, BASE + 2 * i, OWNER, i, &held[i]), 0);
+	ag_test_commit(&t);
+	for (unsigned i = 0; i < 500; i++) {
+		int ret = 0;
+
+		damage();
+		t.fs.t.used = 0;
+		for (unsigned n = 0; n < 20 && !ret; n++)
+			ret = n % 2 ? xr_alloc_block_in(t.tx, 0, ag_random(&seed, 20000), OWNER, n, &(uint32_t){0})
+				    : xr_free_extent(t.tx, held[(i + n * 50) % 1000], 1, XR_OWN_UNKNOWN, 0);
+		if (ret != 0 && ret != -EUCLEAN && ret != -ENOSPC)
+			fail_msg("error %d", ret);
+		assert_true(!ret || t.fs.t.used > 0);
+		noticed += ret != 0;
+		xr_tx_end(t.tx);
+		assert_int_equal(xr_tx_begin(&t.tx, &t.fs.sb, t.cache, NULL, &t.head, &t.fs.t.msg), 0);
+	}
+	assert_true(noticed > 100);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(xr_free_extent(t.tx, held[i], 1, OWNER, i), 0);
+	finish();
+}
+
 /* --- reverse mappings --- */
 
 #define OWNERS 4u
@@ -504,10 +567,11 @@ static void test_inodes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_space),           cmocka_unit_test(test_exhaustion),
-		cmocka_unit_test(test_free_errors),     cmocka_unit_test(test_rmap),
-		cmocka_unit_test(test_rmap_errors),     cmocka_unit_test(test_refcount),
-		cmocka_unit_test(test_refcount_limits), cmocka_unit_test(test_inodes),
+		cmocka_unit_test(test_space),       cmocka_unit_test(test_exhaustion),
+		cmocka_unit_test(test_free_errors), cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_rmap),        cmocka_unit_test(test_rmap_errors),
+		cmocka_unit_test(test_refcount),    cmocka_unit_test(test_refcount_limits),
+		cmocka_unit_test(test_inodes),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

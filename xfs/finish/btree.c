@@ -116,7 +116,7 @@ int xr_bt_walk(struct xr_cur *cur, unsigned level, enum xr_bt_side side, bool *f
 		xr_bt_node(cur, up - 1, &node);
 		cur->level[up - 1].at = side == XR_RIGHT ? 0 : (int)node.numrecs - 1;
 	}
-	if (xr_bt_sibling(cur, from.buf, side) != cur->level[level].block ||
+	if (cur->level[level].block == from.block || xr_bt_sibling(cur, from.buf, side) != cur->level[level].block ||
 	    xr_bt_sibling(cur, cur->level[level].buf, side == XR_RIGHT ? XR_LEFT : XR_RIGHT) != from.block)
 		return xr_bt_bad(cur, from.block, "its neighbours are not what its parents say");
 	*found = true;

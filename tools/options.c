@@ -86,28 +86,26 @@ static int set_look(struct options *o, enum look look, const char *path)
 	return 0;
 }
 
-/* A number of bytes with an optional suffix, a multiple of 512 that fits in a file's length. */
-static int set_offset(struct options *o, const char *text)
+bool options_bytes(const char *text, uint64_t *bytes)
 {
 	static const struct {
 		char letter;
 		unsigned shift;
 	} suffixes[] = {{'\0', 0}, {'s', 9}, {'k', 10}, {'m', 20}, {'g', 30}, {'t', 40}};
-	unsigned i = 0, shift;
+	unsigned i = 0;
 	char *end;
 	unsigned long long n;
 
+	if (*text < '0' || *text > '9')
+		return false;
 	errno = 0;
 	n = strtoull(text, &end, 10);
 	while (i < 5 && suffixes[i].letter != *end)
 		i++;
-	shift = suffixes[i].shift;
-	if (suffixes[i].letter != *end || (*end && end[1]))
-		errno = EINVAL;
-	if (errno || *text < '0' || *text > '9' || n > (unsigned long long)INT64_MAX >> shift || (n << shift) % 512)
-		return wrong("--offset needs a multiple of 512: bytes, or a number with k, m, g, t, or s for sectors");
-	o->offset = n << shift;
-	return 0;
+	if (errno || suffixes[i].letter != *end || (*end && end[1]) || n > (unsigned long long)INT64_MAX >> suffixes[i].shift)
+		return false;
+	*bytes = n << suffixes[i].shift;
+	return *bytes % 512 == 0;
 }
 
 bool options_stdout_taken(const struct options *o)
@@ -119,7 +117,7 @@ int options_parse(struct options *o, int argc, char **argv)
 {
 	int c, ret = 0;
 
-	*o = (struct options){0};
+	*o = (struct options){.program = "xfs_replay"};
 	while (!ret && (c = getopt_long(argc, argv, "nl:r:evhV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'n':
@@ -162,7 +160,9 @@ int options_parse(struct options *o, int argc, char **argv)
 			o->pass2_only = true;
 			break;
 		case OFFSET:
-			ret = set_offset(o, optarg);
+			if (!options_bytes(optarg, &o->offset))
+				return wrong(
+					"--offset needs a multiple of 512: bytes, or a number with k, m, g, t, or s for sectors");
 			break;
 		case UNDO:
 			o->undo = optarg;

@@ -10,6 +10,7 @@ enum look { LOOK_NOT, LOOK_TREE, LOOK_TREE_BEFORE, LOOK_LS, LOOK_CAT, LOOK_EXTRA
 
 /* What the user asked for. The strings are those of the command line. */
 struct options {
+	const char *program; /* begins every error message */
 	const char *image, *logdev, *rtdev, *output;
 	const char *undo, *apply_undo;
 	uint64_t offset; /* of the filesystem in the image, in bytes */
@@ -20,6 +21,9 @@ struct options {
 	bool verbose, json, stats;
 	bool tell_replayed; /* -e */
 };
+
+/* A number of bytes, perhaps with a suffix: k, m, g, t, or s for sectors. False: it is none, or no multiple of 512 below 2^63. */
+bool options_bytes(const char *text, uint64_t *bytes);
 
 /* Whether standard output is taken by what is shown, so that the lines of the report go to standard error. */
 bool options_stdout_taken(const struct options *options);

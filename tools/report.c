@@ -27,7 +27,7 @@ static void emit(void *arg, enum xr_level level, const char *text)
 		json_array_append_new(json_object_get(report->json, "messages"),
 				      json_pack("{s:s, s:s}", "level", names[level], "text", text));
 	if (level <= XR_WARN)
-		fprintf(stderr, "xfs_replay: %s%s\n", level == XR_WARN ? "warning: " : "", text);
+		fprintf(stderr, "%s: %s%s\n", report->options->program, level == XR_WARN ? "warning: " : "", text);
 	else if (!report->json)
 		fprintf(lines(report), "%s\n", text);
 }

@@ -61,3 +61,7 @@ use cxx "$cxx -std=c++17" "$here/consumer.cc" 'backwards and forwards'
 version=$(pkg-config --modversion libvmap)
 "$tree$prefix/$sbindir/xfs_replay" -V | grep -qF "$version" || fail "xfs_replay does not say that it is of version $version"
 [ -s "$tree$prefix/$mandir/man8/xfs_replay.8" ] || fail 'xfs_replay has no manual page'
+if [ -e "$tree$prefix/$sbindir/xfs_view" ]; then
+	"$tree$prefix/$sbindir/xfs_view" -V | grep -qF "$version" || fail "xfs_view does not say that it is of version $version"
+	[ -s "$tree$prefix/$mandir/man8/xfs_view.8" ] || fail 'xfs_view has no manual page'
+fi

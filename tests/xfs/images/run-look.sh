@@ -1,18 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# usage: run-look.sh GEOMETRY
+# usage: run-look.sh GEOMETRY [view]
 #
 # What is shown and extracted of a dirty image is what the kernel recovers: a copy is recovered by the kernel and mounted, the dirty one only
 # looked at. Compared are everything that was extracted (names, attributes, extended attributes, contents, hard links), the content
-# of files by --cat, directories by --ls. The dirty image is not changed.
-# Environment as for run-image.sh.
+# of files by --cat, directories by --ls. With "view", the same of a mount by xfs_view, for root and for another user. The dirty image is
+# not changed.
+# Environment as for run-image.sh; XFS_VIEW the other tool.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 tools=${IMAGE_TOOLS:?}
 replay=${XFS_REPLAY:?}
+view=${XFS_VIEW:-}
+view_pid=
 
 case ${1:?} in
 default) mkfs=() ;;
@@ -57,9 +60,65 @@ show() { # EXPECTED-STATUS ARGUMENT...
   [ "$rc" = "$1" ] || fail "xfs_replay ${*:2}: exit $rc: $(cat "$work/said")"
 }
 
+# The kernel's recovery is what FILE says it is.
+same_as_mounted() { # FILE WHAT
+  mount_image "$K" ro
+  "$tools/snapshot" --portable "$work/mnt" >"$work/mounted.txt"
+  unmount_image
+  diff -u "$work/mounted.txt" "$1" >"$work/diff" || {
+    head -40 "$work/diff" >&2
+    fail "$2 differs from the kernel's recovery"
+  }
+}
+
+unview() {
+  umount "$1"
+  # The daemon ends after the unmount, and lets go of the image.
+  while [ -n "$view_pid" ] && kill -0 "$view_pid" 2>/dev/null; do sleep 0.1; done
+}
+
+check_view() {
+  local other
+  mkdir "$work/view"
+  "$view" -f "$D/img" "$work/view" 2>"$work/said" &
+  view_pid=$!
+  undo+=("unview $work/view")
+  for _ in $(seq 100); do
+    mountpoint -q "$work/view" && break
+    kill -0 "$view_pid" || fail "xfs_view: $(cat "$work/said")"
+    sleep 0.1
+  done
+  "$tools/snapshot" --portable "$work/view" >"$work/viewed.txt"
+  (touch "$work/view/new" || rm "$work/view/attrs/short") 2>"$work/touched" && fail "xfs_view can be written to"
+  grep -qi 'read-only' "$work/touched"
+  [ "$(stat -f -c %T "$work/view")" = fuseblk ] || [ "$(stat -f -c %T "$work/view")" = fuse ]
+  dd if="$work/view/attrs/sparse" bs=1 skip=500000001 count=13 status=none | grep -q 'in the middle'
+  [ "$(stat -f -c %b "$work/view")" -gt 1000 ]
+  ls "$work/view/none" 2>/dev/null && fail "a name that is not there was found"
+  undo_one
+  [ ! -s "$work/said" ] || fail "xfs_view says: $(cat "$work/said")"
+  same_as_mounted "$work/viewed.txt" "what xfs_view shows"
+
+  # Whoever can read the image needs no root, where fusermount3 is setuid.
+  command -v setpriv >/dev/null && [ -u "$(command -v fusermount3)" ] || return 0
+  other=$(stat -c %a /dev/fuse)
+  [ $((other % 10)) -ge 6 ] || return 0
+  chmod 755 "$work" "$D"
+  chown 65534:65534 "$work/view"
+  undo+=("umount $work/view")
+  setpriv --reuid=65534 --regid=65534 --clear-groups "$view" "$D/img" "$work/view" || fail "xfs_view as another user: exit $?"
+  setpriv --reuid=65534 --regid=65534 --clear-groups cat "$work/view/attrs/short" | grep -q short
+  undo_one
+}
+
 need_kernel
 command -v setfattr >/dev/null || skip "setfattr is not installed"
 [ -x "$replay" ] || skip "$replay is not built"
+if [ "${2:-}" = view ]; then
+  [ -x "$view" ] || skip "xfs_view is not built: libfuse3 is not installed"
+  [ -c /dev/fuse ] || skip "no /dev/fuse"
+  command -v fusermount3 >/dev/null || skip "fusermount3 is not installed"
+fi
 D=$work/dirty K=$work/kernel
 mkdir "$D"
 truncate -s 300M "$D/img"
@@ -72,6 +131,13 @@ check_dirty "$D"
 copy_image "$D" "$K"
 copy_image "$D" "$work/before"
 kernel_mount "$K"
+
+if [ "${2:-}" = view ]; then
+  check_view
+  cmp "$D/img" "$work/before/img" || fail "looking changed the image"
+  echo "$1: equal in $(wc -l <"$work/mounted.txt") lines"
+  exit
+fi
 
 # Extract onto a filesystem that can hold all of it.
 mkdir "$work/target"
@@ -101,12 +167,8 @@ if command -v setpriv >/dev/null; then
   [ "$(stat -c %a "$work/nobody/x/short")" = 755 ] || fail "as nobody: short is setuid"
 fi
 
+same_as_mounted "$work/extracted.txt" "what was extracted"
 mount_image "$K" ro
-"$tools/snapshot" --portable "$work/mnt" >"$work/mounted.txt"
-diff -u "$work/mounted.txt" "$work/extracted.txt" >"$work/diff" || {
-  head -40 "$work/diff" >&2
-  fail "what was extracted differs from the kernel's recovery"
-}
 files=$(cd "$work/mnt" && find . -type f -size -20M -regex '[./a-zA-Z0-9_-]*' -printf '%P\n' | shuf -n 20 --random-source="$work/mounted.txt")
 for name in attrs/sparse $files; do
   show 2 --cat "/$name" "$D/img" | cmp - "$work/mnt/$name" >&2 || fail "--cat /$name is not the file"

@@ -29,12 +29,32 @@ extern "C" {
  */
 struct vmap_process;
 
+/* Pages of 2 MiB: struct vmap_process_config, huge. */
+#define VMAP_HUGE_NO 0
+#define VMAP_HUGE_TRANSPARENT 1 /* made by the kernel from small ones, where it can */
+#define VMAP_HUGE_RESERVED                                                                                                       \
+	2 /* those that the administrator reserved, or -VMAP_ENOMEM; they are the base page of everything then */
+#define VMAP_HUGE_TRY 3 /* reserved ones if there are any, else transparent ones */
+
+/* Where memory comes from: struct vmap_process_config, numa. */
+#define VMAP_NUMA_DEFAULT 0 /* the node of the thread that takes it */
+#define VMAP_NUMA_PREFER 1 /* these nodes, others when they are full */
+#define VMAP_NUMA_BIND 2 /* these nodes only */
+#define VMAP_NUMA_INTERLEAVE 3 /* these nodes in turn */
+
+/* The order for vmap_page_alloc() that stands for page_bytes. */
+#define VMAP_ORDER_DEFAULT (~0u)
+
 struct vmap_process_config {
 	size_t pool_max; /* bytes that the pool may grow to; 0: a quarter of the address space limit, at most 64 GiB */
 	size_t space_size; /* bytes of address space for views; 0: as many */
 	size_t lazy_max; /* see struct vmap_space_config */
 	size_t mappings_max; /* mappings that views may take; 0: vm.max_map_count, less what the process has, less headroom */
 	size_t headroom; /* mappings kept for the rest of the process; 0: a third of vm.max_map_count */
+	size_t page_bytes; /* what VMAP_ORDER_DEFAULT stands for, a power of two; 0: 64 KiB, or the base page if that is larger */
+	unsigned huge; /* VMAP_HUGE_... */
+	unsigned numa; /* VMAP_NUMA_... */
+	uint64_t numa_nodes; /* bit n: node n */
 	const char *name; /* shown in /proc/self/maps, at most 249 bytes; NULL: "vmap" */
 };
 
@@ -47,13 +67,15 @@ struct vmap_process_stats {
 	uint64_t runs; /* runs of neighbouring base pages that those mapped, ever */
 	size_t mappings; /* mappings that live views have taken from the budget: the most that they can cost */
 	size_t mappings_max; /* the budget */
+	size_t page_size; /* of a base page */
+	const char *huge; /* whether the pool has 2 MiB pages, and why: "yes: ..." or "no: ..." */
 };
 
 /*
  * Make a pool, a reservation and a space over them. config may be NULL (all 0).
  *
- * -VMAP_EINVAL: sizes that are no multiple of the page size, a name that is too long. -VMAP_ENOMEM: the system gave no memory, memfd
- * or address space.
+ * -VMAP_EINVAL: sizes that are no multiple of the base page, a name that is too long, an unknown wish for huge or numa, or nodes that the
+ * system does not have. -VMAP_ENOMEM: the system gave no memory, memfd, address space or reserved pages.
  */
 VMAP_API int vmap_process_create(const struct vmap_process_config *config, struct vmap_process **process);
 
@@ -76,9 +98,15 @@ VMAP_API void vmap_process_stats(struct vmap_process *process, struct vmap_proce
 /*
  * Allocate n pages of one order, one reference each, all or nothing; neighbours in the pool where there is room. The contents
  * are undefined: zeros, or what this process last kept there.
- * -VMAP_EINVAL: n = 0 or an order above VMAP_MAX_ORDER. -VMAP_ENOMEM: the pool is at its limit, or the system out of memory.
+ * -VMAP_EINVAL: n = 0 or an order above VMAP_MAX_ORDER (but VMAP_ORDER_DEFAULT). -VMAP_ENOMEM: the pool is at its limit, or the system out of memory.
  */
 VMAP_API int vmap_page_alloc(struct vmap_process *process, unsigned order, size_t n, struct vmap_page **pages);
+
+/*
+ * Give memory that no page uses back to the system, in pieces of 1 MiB (2 MiB of huge pages), until at most keep bytes of it are left
+ * or no piece is free as a whole. What a view shows is never free.
+ */
+VMAP_API void vmap_process_trim(struct vmap_process *process, size_t keep);
 
 /* Take, or give back, one reference on each page. The page's memory is free again with the last one. */
 VMAP_API void vmap_page_get(struct vmap_process *process, struct vmap_page *const *pages, size_t n);

@@ -77,3 +77,11 @@ bool vmap_buddy_taken(const struct vmap_buddy *buddy, uint64_t frame, uint64_t *
 	}
 	return false;
 }
+
+bool vmap_buddy_is_free(const struct vmap_buddy *buddy, uint64_t frame, unsigned order)
+{
+	uint64_t first;
+	unsigned taken;
+
+	return !buddy->nodes[(((uint64_t)1 << buddy->order) + frame) >> order] && !vmap_buddy_taken(buddy, frame, &first, &taken);
+}

@@ -29,6 +29,9 @@ void vmap_buddy_take(struct vmap_buddy *buddy, uint64_t frame, unsigned order);
 /* Give back exactly a block that was taken. O(log frames). */
 void vmap_buddy_give(struct vmap_buddy *buddy, uint64_t frame, unsigned order);
 
+/* Whether this aligned block is free as a whole. O(log frames). */
+bool vmap_buddy_is_free(const struct vmap_buddy *buddy, uint64_t frame, unsigned order);
+
 /* The taken block that frame lies in. False: it is free. O(log frames). */
 bool vmap_buddy_taken(const struct vmap_buddy *buddy, uint64_t frame, uint64_t *first, unsigned *order);
 

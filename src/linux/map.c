@@ -9,21 +9,20 @@
  */
 #include <sys/mman.h>
 #include "process.h"
+#include "reserve.h"
 
 int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift)
 {
-	void *costs;
 	int err = vmap_mech_mmap(size, page_shift, &views->mech);
 
 	if (err)
 		return err;
 	views->costs_size = (size >> page_shift) * sizeof(*views->costs);
-	costs = mmap(NULL, views->costs_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (costs == MAP_FAILED) {
+	views->costs = vmap_reserve(views->costs_size, 1, PROT_READ | PROT_WRITE);
+	if (!views->costs) {
 		views->mech->ops->destroy(views->mech);
 		return -VMAP_ENOMEM;
 	}
-	views->costs = costs;
 	return 0;
 }
 

@@ -31,6 +31,7 @@
 #include <sys/mman.h>
 #include <vmap/error.h>
 #include "mech.h"
+#include "reserve.h"
 
 /* Page tables to fill at once: what the first fault would fill in any case. Of longer runs nobody knows yet what will be touched. */
 #define POPULATE_MAX ((size_t)64 << 10)
@@ -53,13 +54,6 @@ struct mmap_mech {
 static struct mmap_mech *mmap_of(struct vmap_mech *mech)
 {
 	return (struct mmap_mech *)(void *)mech;
-}
-
-static void *mmap_reserve(size_t size, int prot)
-{
-	void *mem = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return mem == MAP_FAILED ? NULL : mem;
 }
 
 /* The second of the LEAD pages in front of the space. Dropped, it makes room for two mappings. */
@@ -226,9 +220,9 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, struct vmap_mech **mech)
 		return -VMAP_ENOMEM;
 	m->lead = (size_t)LEAD << page_shift;
 	if (size <= SIZE_MAX - m->lead)
-		m->reservation = mmap_reserve(m->lead + size, PROT_NONE);
+		m->reservation = vmap_reserve(m->lead + size, (size_t)1 << page_shift, PROT_NONE);
 	if (m->reservation)
-		m->edges = mmap_reserve(size >> page_shift, PROT_READ | PROT_WRITE);
+		m->edges = vmap_reserve(size >> page_shift, 1, PROT_READ | PROT_WRITE);
 	if (!m->edges) {
 		if (m->reservation)
 			munmap(m->reservation, m->lead + size);

@@ -9,7 +9,8 @@
  * Growth: memory is taken from the system (fallocate) before a page of it is handed out, so a lack of memory is an error here and not
  * a SIGBUS at some later touch. Pages come lowest address first, and a batch comes as few runs of neighbours as there is room for:
  * the largest power of two that holds it, or else halves of that. The pool grows for the sake of longer runs only while at
- * least half of it is in use; after that the holes are used up first, so that it stays within about twice its need.
+ * least half of it is in use; after that the holes are used up first, so that it stays within about twice its need. Steps that no page
+ * uses can be given back to the system; the next page in one takes memory for it again.
  *
  * Locks: the tree and the counts under one mutex, held over the growth as well; nothing is taken under it. References are
  * atomic: only the last one of a page needs the mutex.
@@ -22,18 +23,24 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "pool.h"
+#include "reserve.h"
 
 /* How much memory to take from the system at once: keeps each call short, since a signal makes it start over. */
-#define POOL_STEP ((uint64_t)1 << 20)
+#define STEP_SHIFT 20
+#define STEP_SHIFT_HUGE 21
 
 /* Linux 6.3: where vm.memfd_noexec is 2 a memfd must say that it is no program. It can still be mapped executable. */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u
 #endif
 
-static int pool_memfd(const char *name)
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21u << 26)
+#endif
+
+static int pool_memfd(const char *name, unsigned huge)
 {
-	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge == VMAP_HUGE_RESERVED ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
 	int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
 
 	return fd < 0 && errno == EINVAL ? memfd_create(name, flags) : fd;
@@ -49,11 +56,23 @@ static uint64_t pool_frames_allowed(uint64_t frames, unsigned page_shift)
 	return frames;
 }
 
-static void *pool_reserve(size_t size)
+/* The memfd's own mapping, aligned to a step. */
+static uint8_t *pool_map(const struct vmap_pool *pool)
 {
-	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t size = pool->frames << pool->page_shift;
+	void *at = vmap_reserve(size, (size_t)1 << (pool->step + pool->page_shift), PROT_NONE), *memory;
 
-	return mem == MAP_FAILED ? NULL : mem;
+	if (!at)
+		return NULL;
+	memory = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, pool->fd, 0);
+	if (memory == MAP_FAILED)
+		munmap(at, size);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static uint64_t pool_steps(const struct vmap_pool *pool)
+{
+	return (pool->frames + ((uint64_t)1 << pool->step) - 1) >> pool->step;
 }
 
 static void pool_release(void *mem, size_t size)
@@ -76,26 +95,27 @@ static void pool_fence(struct vmap_pool *pool)
 	}
 }
 
-int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frames, const char *name)
+int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frames, const char *name, struct vmap_huge huge)
 {
-	void *memory;
+	unsigned step_shift = huge.kind ? STEP_SHIFT_HUGE : STEP_SHIFT;
 
-	*pool = (struct vmap_pool){.page_shift = page_shift, .frames = pool_frames_allowed(frames, page_shift)};
+	*pool = (struct vmap_pool){.page_shift = page_shift, .frames = pool_frames_allowed(frames, page_shift), .huge = huge};
 	if (!pool->frames)
 		return -VMAP_ENOMEM;
+	pool->step = step_shift > page_shift ? step_shift - page_shift : 0;
 	while ((uint64_t)1 << pool->buddy.order < pool->frames)
 		pool->buddy.order++;
 
-	pool->fd = pool_memfd(name);
+	pool->fd = pool_memfd(name, huge.kind);
 	if (pool->fd < 0)
 		return errno == EINVAL ? -VMAP_EINVAL : -VMAP_ENOMEM;
 	fcntl(pool->fd, F_ADD_SEALS, F_SEAL_SHRINK);
-	memory = mmap(NULL, pool->frames << page_shift, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, pool->fd, 0);
-	pool->memory = memory == MAP_FAILED ? NULL : memory;
-	pool->pages = pool_reserve(pool->frames * sizeof(*pool->pages));
-	pool->buddy.nodes = pool_reserve(vmap_buddy_bytes(pool->buddy.order));
+	pool->memory = pool_map(pool);
+	pool->pages = vmap_reserve(pool->frames * sizeof(*pool->pages), 1, PROT_READ | PROT_WRITE);
+	pool->buddy.nodes = vmap_reserve(vmap_buddy_bytes(pool->buddy.order), 1, PROT_READ | PROT_WRITE);
+	pool->backed = vmap_reserve(pool_steps(pool), 1, PROT_READ | PROT_WRITE);
 	pthread_mutex_init(&pool->lock, NULL);
-	if (!pool->memory || !pool->pages || !pool->buddy.nodes) {
+	if (!pool->memory || !pool->pages || !pool->buddy.nodes || !pool->backed) {
 		vmap_pool_destroy(pool);
 		return -VMAP_ENOMEM;
 	}
@@ -106,31 +126,70 @@ int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frame
 void vmap_pool_destroy(struct vmap_pool *pool)
 {
 	pthread_mutex_destroy(&pool->lock);
+	pool_release(pool->backed, pool_steps(pool));
 	pool_release(pool->buddy.nodes, vmap_buddy_bytes(pool->buddy.order));
 	pool_release(pool->pages, pool->frames * sizeof(*pool->pages));
 	pool_release(pool->memory, pool->frames << pool->page_shift);
 	close(pool->fd);
 }
 
-/* Back the frames below end with memory, in whole steps while there is room for them. */
-static bool pool_grow(struct vmap_pool *pool, uint64_t end)
+/* The bytes of a step: the last one may be shorter. */
+static off_t pool_step_size(const struct vmap_pool *pool, uint64_t step)
 {
-	while (pool->grown < end) {
-		uint64_t step = POOL_STEP >> pool->page_shift ? POOL_STEP >> pool->page_shift : 1;
-		int err;
+	uint64_t first = step << pool->step, frames = (uint64_t)1 << pool->step;
 
-		if (step > pool->frames - pool->grown)
-			step = pool->frames - pool->grown;
-		do {
-			err = fallocate(pool->fd, 0, (off_t)(pool->grown << pool->page_shift), (off_t)(step << pool->page_shift))
-				      ? errno
-				      : 0;
-		} while (err == EINTR);
-		if (err)
+	return (off_t)((frames < pool->frames - first ? frames : pool->frames - first) << pool->page_shift);
+}
+
+/* Give a step memory, or take it away (mode: FALLOC_FL_...). False: there is none. */
+static bool pool_step(struct vmap_pool *pool, uint64_t step, int mode)
+{
+	off_t at = (off_t)(step << (pool->step + pool->page_shift)), size = pool_step_size(pool, step);
+	uint64_t frames = (uint64_t)size >> pool->page_shift;
+	int err;
+
+	do
+		err = fallocate(pool->fd, mode, at, size) ? errno : 0;
+	while (err == EINTR);
+	if (err)
+		return false;
+	pool->backed[step] = !mode;
+	pool->grown += mode ? -frames : frames;
+	if (!mode)
+		vmap_huge_collapse(&pool->huge, pool->memory + at, (size_t)size);
+	return true;
+}
+
+/* How many frames of these have to be given memory first. */
+static uint64_t pool_lacking(const struct vmap_pool *pool, uint64_t frame, uint64_t end)
+{
+	uint64_t lacking = 0;
+
+	for (uint64_t step = frame >> pool->step; step << pool->step < end; step++)
+		lacking += !pool->backed[step];
+	return lacking << pool->step;
+}
+
+/* Back these frames with memory, in whole steps. */
+static bool pool_back(struct vmap_pool *pool, uint64_t frame, uint64_t end)
+{
+	for (uint64_t step = frame >> pool->step; step << pool->step < end; step++) {
+		if (!pool->backed[step] && !pool_step(pool, step, 0))
 			return false;
-		pool->grown += step;
 	}
 	return true;
+}
+
+void vmap_pool_trim(struct vmap_pool *pool, size_t keep)
+{
+	uint64_t step = pool_steps(pool);
+
+	pthread_mutex_lock(&pool->lock);
+	while (step-- && (pool->grown - pool->used) << pool->page_shift > keep) {
+		if (pool->backed[step] && vmap_buddy_is_free(&pool->buddy, step << pool->step, pool->step))
+			pool_step(pool, step, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+	}
+	pthread_mutex_unlock(&pool->lock);
 }
 
 /* Take up to n neighbours of one order: as many as the longest run there is room for. 0: there is no page. */
@@ -148,7 +207,7 @@ static size_t pool_take_run(struct vmap_pool *pool, unsigned order, size_t n, st
 		if (vmap_buddy_find(&pool->buddy, order + run, &frame)) {
 			uint64_t end = frame + ((uint64_t)count << order);
 
-			if (end <= pool->grown || (may_grow && pool_grow(pool, end))) {
+			if (!pool_lacking(pool, frame, end) || (may_grow && pool_back(pool, frame, end))) {
 				for (size_t i = 0; i < count; i++, frame += (uint64_t)1 << order) {
 					vmap_buddy_take(&pool->buddy, frame, order);
 					pages[i] = &pool->pages[frame];
@@ -265,5 +324,7 @@ void vmap_pool_stats(struct vmap_pool *pool, struct vmap_process_stats *stats)
 	stats->pool_pages = pool->used;
 	stats->pool_bytes = pool->grown << pool->page_shift;
 	stats->pool_peak = pool->peak << pool->page_shift;
+	stats->page_size = (size_t)1 << pool->page_shift;
+	stats->huge = pool->huge.why;
 	pthread_mutex_unlock(&pool->lock);
 }

@@ -9,11 +9,14 @@
  * under its lock.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "process.h"
 
+#define PAGE_SHIFT_DEFAULT 16
 #define LINUX_DEFAULT_MAX ((uint64_t)64 << 30)
 
 static void *linux_meta_alloc(void *ctx, size_t size)
@@ -102,16 +105,44 @@ static int linux_space(struct vmap_process *process, size_t lazy_max)
 	return vmap_space_create(&process->host, &config, &process->space);
 }
 
+static unsigned linux_default_order(size_t bytes, unsigned page_shift)
+{
+	unsigned shift = bytes ? (unsigned)__builtin_ctzl(bytes) : PAGE_SHIFT_DEFAULT;
+
+	return shift > page_shift ? shift - page_shift : 0;
+}
+
+/* A memfd remembers the policy of a mapping for whoever gives it memory. */
+static int linux_numa(const struct vmap_pool *pool, const struct vmap_process_config *config)
+{
+	static const int modes[] = {0, 1 /* MPOL_PREFERRED */, 2 /* MPOL_BIND */, 3 /* MPOL_INTERLEAVE */};
+	unsigned long nodes[sizeof(config->numa_nodes) / sizeof(long)];
+
+	if (!config->numa)
+		return 0;
+	memcpy(nodes, &config->numa_nodes, sizeof(nodes));
+	return syscall(SYS_mbind, pool->memory, pool->frames << pool->page_shift, modes[config->numa], nodes,
+		       8 * sizeof(nodes) + 1, 0)
+		       ? -VMAP_EINVAL
+		       : 0;
+}
+
 int vmap_process_create(const struct vmap_process_config *given, struct vmap_process **out)
 {
 	struct vmap_process_config config = given ? *given : (struct vmap_process_config){0};
-	size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
-	unsigned page_shift = (unsigned)__builtin_ctzl(page_size);
 	struct vmap_process *process;
+	struct vmap_huge huge;
+	unsigned page_shift;
+	size_t page_size;
 	int err;
 
 	*out = NULL;
-	if (config.pool_max % page_size || config.space_size % page_size)
+	err = vmap_huge_choose(config.huge, &huge, &page_shift);
+	if (err)
+		return err;
+	page_size = (size_t)1 << page_shift;
+	if (config.page_bytes & (config.page_bytes - 1) || config.numa > VMAP_NUMA_INTERLEAVE || config.pool_max % page_size ||
+	    config.space_size % page_size)
 		return -VMAP_EINVAL;
 	if (!config.pool_max)
 		config.pool_max = linux_default_size(page_size);
@@ -121,9 +152,14 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 	process = calloc(1, sizeof(*process));
 	if (!process)
 		return -VMAP_ENOMEM;
-	err = vmap_pool_create(&process->pool, page_shift, config.pool_max >> page_shift, config.name ? config.name : "vmap");
+	err = vmap_pool_create(&process->pool, page_shift, config.pool_max >> page_shift, config.name ? config.name : "vmap",
+			       huge);
 	if (err)
 		goto free_process;
+	process->order = linux_default_order(config.page_bytes, page_shift);
+	err = linux_numa(&process->pool, &config);
+	if (err)
+		goto destroy_pool;
 	err = vmap_views_create(&process->views, config.space_size, page_shift);
 	if (err)
 		goto destroy_pool;
@@ -207,7 +243,13 @@ int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *m
 
 int vmap_page_alloc(struct vmap_process *process, unsigned order, size_t n, struct vmap_page **pages)
 {
-	return vmap_pool_alloc(&process->pool, order, n, pages);
+	return vmap_pool_alloc(&process->pool, order == VMAP_ORDER_DEFAULT ? process->order : order, n, pages);
+}
+
+void vmap_process_trim(struct vmap_process *process, size_t keep)
+{
+	vmap_purge(process->space);
+	vmap_pool_trim(&process->pool, keep);
 }
 
 void vmap_page_get(struct vmap_process *process, struct vmap_page *const *pages, size_t n)

@@ -27,6 +27,7 @@ struct vmap_process {
 	struct vmap_budget budget;
 	pthread_mutex_t lock; /* the space's */
 	struct vmap_space *space;
+	unsigned order; /* what VMAP_ORDER_DEFAULT stands for */
 };
 
 /* Reserve size bytes of address space for views. 0 or -VMAP_ENOMEM. */

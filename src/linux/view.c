@@ -59,11 +59,28 @@ static bool view_direct(struct vmap_process *process, struct vmap_page *const *p
 	return true;
 }
 
+/* A transparent 2 MiB page is mapped with one entry only where address and offset agree modulo 2 MiB; reserved ones always do. */
+static struct vmap_options view_aligned(const struct vmap_process *process, const struct vmap_page *first,
+					const struct vmap_options *given)
+{
+	struct vmap_options options = given ? *given : (struct vmap_options){0};
+
+	if (process->pool.huge.kind == VMAP_HUGE_TRANSPARENT && !options.align && !options.phase &&
+	    first->order + process->pool.page_shift >= VMAP_HUGE_SHIFT)
+		options.align = (size_t)1 << VMAP_HUGE_SHIFT;
+	return options;
+}
+
 static int view_mapped(struct vmap_process *process, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
 		       struct vmap_view *view)
 {
-	int err = vmap_pages(process->space, pages, n, options, &view->addr);
+	struct vmap_options aligned;
+	int err;
 
+	if (!pages || !n || !pages[0])
+		return -VMAP_EINVAL;
+	aligned = view_aligned(process, pages[0], options);
+	err = vmap_pages(process->space, pages, n, &aligned, &view->addr);
 	if (err)
 		return err;
 	for (size_t i = 0; i < n; i++)

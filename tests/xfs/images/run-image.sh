@@ -53,7 +53,11 @@ unflushed)
 twice) twice=logbsize=256k ;;
 orphans) load+=(--orphans=40) ;;
 cow) load+=(--cow=12) ;;
-race) mkfs=(-m rmapbt=1) load=(--ops=800 --reflink --race) ;;
+orphans-rmapbt) mkfs=(-m rmapbt=1 -b size=1k -i nrext64=1) load=(--ops=300 --reflink --orphans=200) ;;
+orphans-plain) mkfs=(-m "reflink=0,finobt=0,bigtime=0,inobtcount=0" -i sparse=0) load=(--ops=300 --orphans=200) ;;
+race) load=(--ops=800 --reflink --race) ;;
+race-rmapbt) mkfs=(-m rmapbt=1) load=(--ops=800 --reflink --race) ;;
+race-small) mkfs=("${small[@]}" -m rmapbt=1 -b size=1k) load=(--ops=200 --reflink --race --orphans=60) ;;
 scattered)
   # Never to be mounted: this kernel dies of it.
   mkfs=(-n size=65536 -m "reflink=0,finobt=0,inobtcount=0") load=(--ops=200 --tidy --scatter) expect=refused

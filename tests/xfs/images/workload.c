@@ -20,13 +20,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <xfs/xfs.h>
 #include "workload.h"
 
 #define WRAP_MAX_OPS 500000u
 #define WRAP_TURNS 20u
+#define RACERS 9u
 
 struct options {
 	uint64_t seed, ops, tail_ops, sync_every, freeze_every, orphans, cow;
@@ -140,18 +143,86 @@ static int all_ops(struct work *w, const struct options *o)
 	return rc;
 }
 
-/* Files that lose their name while they are open. The process holds them until it exits, after the shutdown. */
-static int leave_orphans(int root, uint64_t n)
+/* A file of so many extents that its map is a btree. */
+static int make_fragmented(int root, const char *name, unsigned extents)
 {
-	char data[10000], name[32];
+	char data[512];
+	int fd = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	memset(data, 'f', sizeof(data));
+	for (unsigned i = 0; fd >= 0 && i < extents; i++)
+		if (pwrite(fd, data, sizeof(data), (off_t)i * 16384) < 0)
+			return said(-1, name);
+	return fd < 0 || fsync(fd) ? said(-1, name) : fd;
+}
+
+/* Attributes in all forms: small ones, enough of them for several blocks, and a value in blocks of its own. */
+static int set_attributes(int fd, unsigned count)
+{
+	static char value[60000];
+	char name[32];
+
+	memset(value, 'v', sizeof(value));
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "user.attribute %u", i);
+		if (fsetxattr(fd, name, value, 200, 0))
+			return said(-1, name);
+	}
+	return count > 4 ? said(fsetxattr(fd, "user.large", value, sizeof(value), 0), "user.large") : 0;
+}
+
+/* An open file of the n-th kind, which still has its name; a negative number, said. */
+static int make_orphan(int root, const char *name, uint64_t n)
+{
+	static char data[10000], target[600];
+	int fd;
 
 	memset(data, 'o', sizeof(data));
+	memset(target, 't', sizeof(target) - 1);
+	switch (n % 8) {
+	case 1:
+		return make_fragmented(root, name, 150);
+	case 2:
+		if (symlinkat(target, root, name))
+			return said(-1, name);
+		return said(openat(root, name, O_PATH | O_NOFOLLOW), name);
+	case 3:
+		if (mknodat(root, name, S_IFIFO | 0600, 0))
+			return said(-1, name);
+		return said(openat(root, name, O_PATH), name);
+	case 4:
+		if (mkdirat(root, name, 0700))
+			return said(-1, name);
+		return said(openat(root, name, O_RDONLY | O_DIRECTORY), name);
+	default:
+		fd = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (fd < 0 || (n % 8 != 7 && write(fd, data, 1 + n * 1111 % sizeof(data)) < 0) ||
+		    (n % 8 > 4 && set_attributes(fd, n % 8 == 5 ? 40 : 2)) || fsync(fd))
+			return said(-1, name);
+		return fd;
+	}
+}
+
+/* Files that lose their name while they are open. The process holds them until it exits, after the shutdown. Every third has a clone. */
+static int leave_orphans(int root, uint64_t n, int reflink)
+{
+	char name[32], clone[48];
+
 	for (uint64_t i = 0; i < n; i++) {
-		int fd;
+		int fd, copy;
 
 		snprintf(name, sizeof(name), "orphan %ju", (uintmax_t)i);
-		fd = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
-		if (fd < 0 || write(fd, data, 1 + i * 1111 % sizeof(data)) < 0 || fsync(fd) || unlinkat(root, name, 0))
+		fd = make_orphan(root, name, i);
+		if (fd < 0)
+			return fd;
+		snprintf(clone, sizeof(clone), "clone of %s", name);
+		if (reflink && i % 3 == 0 && (i % 8 < 2 || i % 8 > 4)) {
+			copy = openat(root, clone, O_RDWR | O_CREAT | O_EXCL, 0600);
+			if (copy < 0 || ioctl(copy, FICLONE, fd))
+				return said(-1, clone);
+			close(copy);
+		}
+		if (unlinkat(root, name, i % 8 == 4 ? AT_REMOVEDIR : 0))
 			return said(-1, name);
 	}
 	return 0;
@@ -208,33 +279,40 @@ static int scatter_directory(int root)
 	return rc;
 }
 
-/*
- * A child that clones and empties a fragmented file for ever: wherever the shutdown hits it, a chain of deferred work is
- * probably under way.
- */
-static int race(int root, pid_t *child)
+/* One of those that race: for ever, until the shutdown ends it. */
+static void racer(int root, unsigned n)
 {
-	char data[512];
-	int from = openat(root, "race source", O_RDWR | O_CREAT | O_EXCL, 0600);
-	int to = openat(root, "race target", O_RDWR | O_CREAT | O_EXCL, 0600);
+	char name[32];
+	int from, to;
 
-	memset(data, 'r', sizeof(data));
-	if (from < 0 || to < 0)
-		return said(-1, "race source");
-	for (unsigned i = 0; i < 400; i++)
-		if (pwrite(from, data, sizeof(data), (off_t)i * 16384) < 0)
-			return said(-1, "race source");
-	if (fsync(from))
-		return said(-1, "race source");
-	*child = fork();
-	if (*child < 0)
-		return said(-1, "fork");
-	if (!*child) {
-		while (!ioctl(to, FICLONE, from) && !ftruncate(to, 0) && !fsync(to))
+	snprintf(name, sizeof(name), "race source %u", n);
+	from = make_fragmented(root, name, 400);
+	snprintf(name, sizeof(name), "race target %u", n);
+	to = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (n == 0) /* push the others' chains into the log in the middle */
+		while (write(to, "x", 1) == 1 && !fsync(to))
 			;
-		_exit(0); /* the shutdown ends it */
+	else if (n % 2)
+		while (!ioctl(to, FICLONE, from) && !ftruncate(to, 0))
+			;
+	else
+		while (!fallocate(to, 0, 0, 100 * 16384) && !fallocate(to, FALLOC_FL_COLLAPSE_RANGE, 0, 8192) &&
+		       !ioctl(to, FICLONE, from) && !ftruncate(to, 0))
+			;
+	_exit(0);
+}
+
+/* Children that clone and empty fragmented files: wherever the shutdown hits them, chains of deferred work are under way. */
+static int race(int root, pid_t *children)
+{
+	for (unsigned i = 0; i < RACERS; i++) {
+		children[i] = fork();
+		if (children[i] < 0)
+			return said(-1, "fork");
+		if (!children[i])
+			racer(root, i);
 	}
-	usleep(200000);
+	usleep(500000);
 	return 0;
 }
 
@@ -248,7 +326,7 @@ static int shut_down(int root, const char *how)
 static int run(const char *mnt, const struct options *o)
 {
 	int root = open(mnt, O_RDONLY | O_DIRECTORY);
-	pid_t child = 0;
+	pid_t children[RACERS] = {0};
 	struct work w;
 	int rc = root < 0 ? said(-1, mnt) : work_start(&w, root, o->seed);
 
@@ -266,19 +344,19 @@ static int run(const char *mnt, const struct options *o)
 	}
 	rc = rc > 0 ? 0 : rc;
 	if (!rc && o->orphans)
-		rc = leave_orphans(root, o->orphans);
+		rc = leave_orphans(root, o->orphans, o->reflink);
 	if (!rc && o->cow)
 		rc = leave_cow(root, o->cow);
 	if (!rc && o->scatter)
 		rc = scatter_directory(root);
 	if (!rc && o->race)
-		rc = race(root, &child);
+		rc = race(root, children);
 	if (!rc)
 		rc = shut_down(root, o->shutdown);
-	if (child > 0) {
+	for (unsigned i = 0; i < RACERS && children[i] > 0; i++) {
 		if (rc)
-			kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
+			kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
 	}
 	printf("workload: seed %ju: %ju operations done, %ju refused\n", (uintmax_t)o->seed, (uintmax_t)w.done,
 	       (uintmax_t)w.refused);

@@ -56,6 +56,11 @@ int xr_cur_prev(struct xr_cur *cur, bool *found);
 int xr_cur_update(struct xr_cur *cur, const struct xr_rec *rec);
 /* Insert where rec belongs (the cursor need not be there). -EUCLEAN (said) where an equal key exists. The cursor is then at rec. */
 int xr_cur_insert(struct xr_cur *cur, const struct xr_rec *rec);
+/*
+ * The same, where both neighbours are in different blocks into that of the right one: as the kernel does where it comes from a look-up of
+ * the left one and stepped on. It decides what is split.
+ */
+int xr_cur_insert_right(struct xr_cur *cur, const struct xr_rec *rec);
 /* Delete the record at the cursor; the cursor is then at the next one, if any. */
 int xr_cur_delete(struct xr_cur *cur);
 

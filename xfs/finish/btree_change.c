@@ -180,7 +180,7 @@ static int insert_at(struct xr_cur *cur, unsigned level, struct carry *carry)
 	return 0;
 }
 
-int xr_cur_insert(struct xr_cur *cur, const struct xr_rec *rec)
+static int insert(struct xr_cur *cur, const struct xr_rec *rec, bool right)
 {
 	struct carry carry = {.block = 0};
 	unsigned level = 0;
@@ -193,12 +193,27 @@ int xr_cur_insert(struct xr_cur *cur, const struct xr_rec *rec)
 	if (found)
 		return xr_bt_bad(cur, cur->level[0].block, "a record to be inserted is there already");
 	cur->kind->encode(cur->sb, rec, carry.entry);
+	if (right)
+		ret = xr_cur_next(cur, &found);
+	else
+		cur->level[0].at++;
 	path = *cur;
-	path.level[0].at++;
-	do {
+	while (!ret) {
 		ret = insert_at(&path, level++, &carry);
-	} while (!ret && carry.block);
+		if (!carry.block)
+			break;
+	}
 	return ret ? ret : xr_cur_lookup(cur, XR_EQ, rec, &found);
+}
+
+int xr_cur_insert(struct xr_cur *cur, const struct xr_rec *rec)
+{
+	return insert(cur, rec, false);
+}
+
+int xr_cur_insert_right(struct xr_cur *cur, const struct xr_rec *rec)
+{
+	return insert(cur, rec, true);
 }
 
 /* --- deletion --- */

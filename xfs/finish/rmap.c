@@ -7,7 +7,7 @@
  * are told apart by owner and offset, and a record's left neighbour of the same owner may have any number of others between.
  * Where nothing is shared, a record that overlaps is damage, and is refused.
  *
- * Conversion between written and unwritten is a removal and an addition: what it leaves is the same.
+ * Conversion between written and unwritten is a removal and an addition, unless it concerns one whole record.
  */
 #include "ag_impl.h"
 
@@ -70,7 +70,13 @@ static int begin(struct change *c, struct xr_tx *tx, uint32_t agno, uint32_t agb
 	return xr_cur_ag(&c->cur, tx, XR_RMAP, agno);
 }
 
-/* Put rec in the place of the record old, which is there: in place where that keeps the order. */
+/* Insert among records of one owner a block, or several. */
+static int insert(struct change *c, const struct xr_rec *rec)
+{
+	return c->shared ? xr_cur_insert(c->cur, rec) : xr_cur_insert_right(c->cur, rec);
+}
+
+/* Put rec in the place of the record old, which is there: in place where that keeps the order, as it does where nothing overlaps. */
 static int replace(struct change *c, const struct xr_rec *old, const struct xr_rec *rec)
 {
 	bool found;
@@ -80,10 +86,10 @@ static int replace(struct change *c, const struct xr_rec *old, const struct xr_r
 		ret = bad(c, "is gone");
 	if (ret)
 		return ret;
-	if (rec && rec->start == old->start)
+	if (rec && (rec->start == old->start || !c->shared))
 		return xr_cur_update(c->cur, rec);
 	ret = xr_cur_delete(c->cur);
-	return ret || !rec ? ret : xr_cur_insert(c->cur, rec);
+	return ret || !rec ? ret : insert(c, rec);
 }
 
 /* --- adding --- */
@@ -150,17 +156,15 @@ static int add(struct change *c)
 		return ret;
 	if (!continues(&c->rec, &right))
 		right.len = 0;
-	if (right.len) {
-		merged.len += right.len;
-		ret = replace(c, &right, NULL);
-	}
-	if (ret)
-		return ret;
+	merged.len += right.len;
 	if (!continues(&left, &c->rec))
-		return xr_cur_insert(c->cur, &merged);
-	merged = left;
-	merged.len += c->rec.len + right.len;
-	return replace(c, &left, &merged);
+		return right.len ? replace(c, &right, &merged) : insert(c, &merged);
+	merged.len += left.len;
+	merged.start = left.start;
+	merged.offset = left.offset;
+	if (right.len)
+		ret = replace(c, &right, NULL);
+	return ret ? ret : replace(c, &left, &merged);
 }
 
 /* --- removing --- */
@@ -235,7 +239,26 @@ static int take_out(struct change *c)
 	head.len = c->rec.start - old.start;
 	tail = behind(&old, head.len + c->rec.len);
 	ret = replace(c, &old, head.len ? &head : tail.len ? &tail : NULL);
-	return !ret && head.len && tail.len ? xr_cur_insert(c->cur, &tail) : ret;
+	return !ret && head.len && tail.len ? insert(c, &tail) : ret;
+}
+
+/* The record changes in place, unless it is split, or meets others that are as it will be. */
+static int convert(struct change *c)
+{
+	struct xr_rec fresh = c->rec, left = {.len = 0}, right = {.len = 0}, old;
+	bool gone;
+	int ret = shared_neighbours(c, &left, &right);
+
+	c->rec.offset ^= XR_RMAP_UNWRITTEN;
+	if (!ret)
+		ret = find_record(c, &old, &gone);
+	if (ret)
+		return ret;
+	if (old.len == fresh.len && !continues(&left, &fresh) && !continues(&fresh, &right))
+		return replace(c, &old, &fresh);
+	ret = take_out(c);
+	c->rec = fresh;
+	return ret ? ret : add(c);
 }
 
 /* --- what others call --- */
@@ -292,7 +315,5 @@ int xr_rmap_unmap(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, 
 
 int xr_rmap_convert(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset, bool shared)
 {
-	int ret = xr_rmap_unmap(tx, fsb, len, owner, offset ^ XR_RMAP_UNWRITTEN, shared);
-
-	return ret ? ret : xr_rmap_map(tx, fsb, len, owner, offset, shared);
+	return change_fsb(convert, tx, fsb, len, owner, offset, shared);
 }

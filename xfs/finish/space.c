@@ -115,7 +115,7 @@ static int bno_merge(struct space *space, const struct xr_rec *left, const struc
 	int ret = 0;
 
 	if (!left->len && !right->len)
-		return xr_cur_insert(space->bno, merged);
+		return xr_cur_insert_right(space->bno, merged);
 	if (left->len) {
 		if (right->len)
 			ret = xr_cur_delete(space->bno);

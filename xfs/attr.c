@@ -46,7 +46,7 @@ static void skip(struct scan *scan, const char *what, uint64_t block)
 {
 	++*scan->damaged;
 	xr_say(scan->fs->msg, XR_WARN,
-	       "inode %" PRIu64 ", attribute block %" PRIu64 ": %s; its attributes are skipped, check with xfs_repair -n",
+	       "inode %" PRIu64 ", attribute block %" PRIu64 ": %s: what cannot be read is skipped, check with xfs_repair -n",
 	       scan->inode->ino, block, what);
 }
 
@@ -142,6 +142,7 @@ static bool decode_entry(struct scan *scan, const uint8_t *block, const uint8_t 
 static int leaf(struct scan *scan, const uint8_t *block, uint64_t number)
 {
 	uint32_t count = xr_be16(block + offsetof(struct xfs_attr3_leaf_hdr, count)), behind = LEAF_HEADER + count * ENTRY_SIZE;
+	bool bad = false;
 	int error = 0;
 
 	if (behind > scan->fs->sb->blocksize) {
@@ -156,8 +157,10 @@ static int leaf(struct scan *scan, const uint8_t *block, uint64_t number)
 		if (decode_entry(scan, block, entry, behind))
 			error = scan->fn(scan->arg, &scan->attr);
 		else
-			skip(scan, "an entry in it is damaged", number);
+			bad = true;
 	}
+	if (bad)
+		skip(scan, "an entry in it is damaged", number);
 	return error;
 }
 

@@ -123,7 +123,12 @@ static size_t crc_offset(const uint8_t *p)
 {
 	if (xr_be16(p) == XFS_DINODE_MAGIC)
 		return offsetof(struct xfs_dinode, di_crc);
+	/* Attribute leaves and nodes have two pointers before theirs. */
+	if (xr_be16(p + 8) == XFS_ATTR3_LEAF_MAGIC || xr_be16(p + 8) == XFS_DA3_NODE_MAGIC)
+		return offsetof(struct xfs_da3_blkinfo, crc);
 	switch (xr_be32(p)) {
+	case XFS_ATTR3_RMT_MAGIC:
+		return XFS_ATTR3_RMT_CRC_OFF;
 	case XFS_DIR3_DATA_MAGIC:
 	case XFS_DIR3_BLOCK_MAGIC:
 		return offsetof(struct xfs_dir3_blk_hdr, crc);

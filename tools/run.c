@@ -221,17 +221,17 @@ static void show_pass2(void *arg, uint32_t done, uint32_t all)
 	xr_progress_show(arg, "replaying the log", done, all);
 }
 
+/* Whoever mounts an image whose log holds these loses the machine. */
 static int refuse_fragments(struct run *run)
 {
 	const struct xr_replay_stats *s = &run->replay.stats;
 
-	return xr_fail(run->msg, -EOPNOTSUPP,
-		       "%s: the log holds %llu directory buffers shorter than the directory block of %u bytes (the first: block "
-		       "%llu, LSN %u:%u), "
-		       "which this version cannot replay; do NOT mount it: kernels crash on such a log. Work on a copy, and keep "
-		       "the image",
-		       run->options->image, (unsigned long long)s->fragments, run->sb.dirblocksize,
-		       (unsigned long long)s->fragment_daddr, xr_lsn_cycle(s->fragment_lsn), xr_lsn_block(s->fragment_lsn));
+	return xr_fail(
+		run->msg, -EOPNOTSUPP,
+		"%s: the log holds %llu pieces of scattered directory blocks (the first: block %llu, LSN %u:%u): kernels crash "
+		"when they recover it, so nothing must be left to them: do NOT mount it, run xfs_replay without --pass2-only",
+		run->options->image, (unsigned long long)s->fragments, (unsigned long long)s->fragment_daddr,
+		xr_lsn_cycle(s->fragment_lsn), xr_lsn_block(s->fragment_lsn));
 }
 
 int run_replay(struct run *run)
@@ -246,7 +246,7 @@ int run_replay(struct run *run)
 	r->progress = show_pass2;
 	r->progress_arg = &run->report->progress;
 	ret = xr_replay_check(r, &run->head);
-	if (!ret && r->stats.fragments)
+	if (!ret && r->stats.fragments && run->options->pass2_only)
 		ret = refuse_fragments(run);
 	if (!ret)
 		ret = xr_replay_apply(r, &run->head);

@@ -73,10 +73,18 @@ static int recover(struct run *run)
 	if (ret)
 		return ret;
 	if (!run_finished(run)) {
-		xr_say(run->msg, XR_INFO,
-		       "%s: the log was replayed and left dirty: mount the filesystem once, and the kernel does the rest as if "
-		       "this had not run",
-		       target);
+		if (run->replay.stats.fragments)
+			xr_say(run->msg, XR_WARN,
+			       "%s: the log was replayed and left dirty, because of what was said above; do NOT mount it: it "
+			       "holds pieces "
+			       "of directory blocks, which kernels crash on; copy out what is needed with --extract",
+			       target);
+		else
+			xr_say(run->msg, XR_INFO,
+			       "%s: the log was replayed and left dirty: mount the filesystem once, and the kernel does the rest "
+			       "as if "
+			       "this had not run",
+			       target);
 		return DIRTY;
 	}
 	xr_say(run->msg, XR_INFO, "%s: the log is clean now", target);

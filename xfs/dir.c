@@ -18,6 +18,7 @@
 #include "bmap.h"
 #include "bytes.h"
 #include "format.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -208,6 +209,51 @@ static int data_walk(struct scan *scan, const struct xr_buf *buf, xr_dirent_fn *
 	return error;
 }
 
+static const char *data_fault(struct scan *scan, const struct xr_buf *buf, uint64_t daddr)
+{
+	const char *fault = block_fault(scan, buf, daddr);
+
+	return !fault && data_walk(scan, buf, NULL) ? "an entry in it is damaged" : fault;
+}
+
+/* Leaves and nodes: entries of eight bytes, in the order of their hashes. */
+static const char *hashes_fault(const struct xr_buf *buf)
+{
+	const uint8_t *entries = buf->data + sizeof(struct xfs_dir3_leaf_hdr);
+	uint32_t count = xr_be16(buf->data + offsetof(struct xfs_dir3_leaf_hdr, count));
+
+	if (count > (buf->size - sizeof(struct xfs_dir3_leaf_hdr)) / INDEX_ENTRY)
+		return "it has more index entries than room";
+	for (uint32_t i = 1; i < count; i++)
+		if (xr_be32(entries + (size_t)i * INDEX_ENTRY) < xr_be32(entries + (size_t)(i - 1) * INDEX_ENTRY))
+			return "its index is out of order";
+	return NULL;
+}
+
+static const char *free_fault(const struct xr_buf *buf)
+{
+	uint32_t valid = xr_be32(buf->data + offsetof(struct xfs_dir3_free_hdr, nvalid));
+	uint32_t used = xr_be32(buf->data + offsetof(struct xfs_dir3_free_hdr, nused));
+
+	return used > valid || valid > (buf->size - sizeof(struct xfs_dir3_free_hdr)) / 2 ? "its free index has impossible counts"
+											  : NULL;
+}
+
+const char *xr_dir_block_fault(const struct xr_fs *fs, const struct xr_inode *dir, const struct xr_buf *buf, uint64_t daddr)
+{
+	struct scan scan = {.fs = fs, .dir = dir, .header = sizeof(struct xfs_dir3_data_hdr)};
+	const struct xr_kind *kind = xr_kind_of(buf->data, buf->size);
+
+	if (!kind || !(kind->types & XR_DIR_KINDS))
+		return "it is no directory block";
+	if (kind->magic == XFS_DIR3_DATA_MAGIC || kind->magic == XFS_DIR3_BLOCK_MAGIC)
+		return data_fault(&scan, buf, daddr);
+	/* The owner follows the UUID in all of them. */
+	if (xr_be64(buf->data + kind->uuid + 16) != dir->ino)
+		return "it belongs to another inode";
+	return kind->magic == XFS_DIR3_FREE_MAGIC ? free_fault(buf) : hashes_fault(buf);
+}
+
 static int block_read(struct scan *scan, const struct xr_bmap *map, uint64_t block)
 {
 	uint32_t per = 1u << scan->fs->sb->dirblklog;
@@ -228,9 +274,7 @@ static int block_read(struct scan *scan, const struct xr_bmap *map, uint64_t blo
 		skip(scan, "it cannot be read", block);
 		return 0;
 	}
-	fault = block_fault(scan, &buf, extents[0].daddr);
-	if (!fault && data_walk(scan, &buf, NULL))
-		fault = "an entry in it is damaged";
+	fault = data_fault(scan, &buf, extents[0].daddr);
 	if (fault)
 		skip(scan, fault, block);
 	else

@@ -33,4 +33,10 @@ struct xr_dir_scan {
  */
 int xr_dir_read(const struct xr_fs *fs, const struct xr_inode *dir, struct xr_dir_scan *scan, xr_dirent_fn *fn, void *arg);
 
+/*
+ * What is wrong with a V5 directory block of dir that lies in buf and begins at daddr, in words; NULL: nothing. Of data blocks everything is
+ * checked; of index blocks owner and shape, because checksum, UUID and address are what xr_block_stamp() makes or checks.
+ */
+const char *xr_dir_block_fault(const struct xr_fs *fs, const struct xr_inode *dir, const struct xr_buf *buf, uint64_t daddr);
+
 #endif

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "format.h"
+#include "scatter.h"
 #include "verify.h"
 
 #define CHUNK 128u /* bytes that one bit of the map stands for */
@@ -114,26 +115,41 @@ static int check_stretches(struct xr_replay *replay, const struct xr_trans *tran
 }
 
 /*
- * A directory buffer shorter than the directory block is one extent of a scattered block: it must not be verified by itself. A da
- * node may be an attribute's, of one fs block; a directory's shows by its leaf addresses, which begin at 32 GiB.
+ * A directory buffer shorter than the directory block is one extent of a scattered block: it must not be verified by itself. Da nodes are
+ * attributes' too, of one fs block; for them it takes a look at their beginning: a directory's shows by its leaf addresses, which begin
+ * at 32 GiB, and a piece that is not the first has no header at all.
  */
-static bool is_fragment(const struct xr_replay *replay, const struct xr_item *item, const struct buf_format *f)
+static bool may_be_piece(const struct xr_replay *replay, const struct buf_format *f)
 {
-	const uint8_t *data = item->regions[item->count > 1].data;
-	uint32_t before;
-
 	if (!replay->sb.v5) /* no checksum over the whole block: any piece can be replayed by itself */
 		return false;
-	if ((uint64_t)f->bbs << XR_BB_SHIFT >= replay->sb.dirblocksize)
-		return false;
-	if (xr_type_is_dir(type_of(f)))
+	return (uint64_t)f->bbs << XR_BB_SHIFT < replay->sb.dirblocksize &&
+	       (xr_type_is_dir(type_of(f)) || type_of(f) == XFS_BLFT_DA_NODE_BUF);
+}
+
+/* Of a buffer that may be one; begin: its first bytes, CHUNK of them. */
+static bool is_piece(const struct xr_replay *replay, const struct buf_format *f, const uint8_t *begin)
+{
+	const uint8_t *entry = begin + sizeof(struct xfs_da3_node_hdr);
+
+	if (xr_type_is_dir(type_of(f)) || xr_be16(begin + offsetof(struct xfs_da_blkinfo, magic)) != XFS_DA3_NODE_MAGIC)
 		return true;
-	if (type_of(f) != XFS_BLFT_DA_NODE_BUF || item->count < 2 || !chunk_logged(f, 0))
-		return false;
-	if (xr_be16(data + offsetof(struct xfs_da_blkinfo, magic)) != XFS_DA3_NODE_MAGIC)
-		return true;
-	before = xr_be32(data + sizeof(struct xfs_da3_node_hdr) + offsetof(struct xfs_da_node_entry, before));
-	return before >= XFS_DIR2_LEAF_OFFSET >> replay->sb.blocklog;
+	return xr_be32(entry + offsetof(struct xfs_da_node_entry, before)) >= XFS_DIR2_LEAF_OFFSET >> replay->sb.blocklog;
+}
+
+/* Pass 1, which has only what was logged of the buffer. */
+static void count_piece(struct xr_replay *replay, const struct xr_item *item, const struct buf_format *f)
+{
+	if (!may_be_piece(replay, f))
+		return;
+	replay->has_pieces = true;
+	if (!xr_type_is_dir(type_of(f)) &&
+	    (item->count < 2 || !chunk_logged(f, 0) || !is_piece(replay, f, item->regions[1].data)))
+		return;
+	if (!replay->stats.fragments++) {
+		replay->stats.fragment_daddr = f->daddr;
+		replay->stats.fragment_lsn = item->lsn;
+	}
 }
 
 int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
@@ -141,6 +157,7 @@ int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, co
 	uint64_t end = xr_cache_bbs(replay->cache);
 	struct buf_format f;
 	struct xr_entry *entry;
+	int ret;
 
 	if (item->regions[0].size < MAP_AT)
 		return xr_item_bad(replay, trans, item, "its format is cut short at %u bytes", item->regions[0].size);
@@ -160,11 +177,10 @@ int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, co
 		entry->value++;
 		return 0;
 	}
-	if (is_fragment(replay, item, &f) && !replay->stats.fragments++) {
-		replay->stats.fragment_daddr = f.daddr;
-		replay->stats.fragment_lsn = item->lsn;
-	}
-	return check_stretches(replay, trans, item, &f);
+	ret = check_stretches(replay, trans, item, &f);
+	if (!ret)
+		count_piece(replay, item, &f);
+	return ret;
 }
 
 /* --- pass 2 --- */
@@ -224,6 +240,8 @@ static int replay_regular(struct xr_replay *replay, const struct xr_trans *trans
 		ret = superblock_changed(replay, trans, item, buf);
 	if (ret || type == XFS_BLFT_DINO_BUF || !replay->sb.v5)
 		return ret;
+	if (may_be_piece(replay, f) && is_piece(replay, f, buf->data))
+		return xr_scatter_note(replay, f->daddr, f->bbs, trans->lsn);
 	if (xr_type_matches(type, buf->data, buf->size))
 		return xr_group_add(replay, f->daddr, f->bbs);
 	/* As the kernel does: written as it came. */

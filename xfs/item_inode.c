@@ -14,6 +14,7 @@
 #include "bmbt.h"
 #include "dinode.h"
 #include "format.h"
+#include "scatter.h"
 
 #define CORE_LOGGED 176u /* a version 3 core in the log; the end of an older one is next */
 #define CORE_LOGGED_V2 96u
@@ -387,7 +388,9 @@ int xr_inode_item_replay(struct xr_replay *replay, const struct xr_trans *trans,
 	if (!xr_ino_ok(&replay->sb, f.ino))
 		return xr_item_bad(replay, trans, item, "inode %llu: no such inode can be in this filesystem",
 				   (unsigned long long)f.ino);
-	ret = xr_buf_read(replay->cache, f.daddr, f.bbs, &buf);
+	ret = xr_scatter_owner(replay, f.ino);
+	if (!ret)
+		ret = xr_buf_read(replay->cache, f.daddr, f.bbs, &buf);
 	if (ret)
 		return ret;
 	ret = replay_into(replay, trans, item, &f, &buf, outcome);

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "scatter.h"
 #include "verify.h"
 
 #define DIRTY_BYTES (96u << 20)
@@ -87,6 +88,8 @@ void xr_replay_destroy(struct xr_replay *replay)
 {
 	xr_table_clear(&replay->cancel);
 	xr_table_clear(&replay->group);
+	xr_table_clear(&replay->pieces);
+	xr_table_clear(&replay->owners);
 	xr_replay_forget_intents(replay);
 }
 
@@ -232,5 +235,5 @@ int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head)
 		ret = xr_fail(replay->msg, -EUCLEAN,
 			      "the log changed while it was read: %zu cancelled buffers were not met again",
 			      replay->cancel.count);
-	return ret;
+	return ret ? ret : xr_scatter_finish(replay);
 }

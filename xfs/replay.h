@@ -49,6 +49,9 @@ struct xr_replay {
 	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */
 	struct xr_table group; /* (daddr, BBs) of the buffers that the current LSN changed */
 	uint64_t group_lsn;
+	bool has_pieces; /* pass 1 met what may be pieces of directory blocks (scatter.h); the two tables are only used then */
+	struct xr_table pieces; /* (daddr, BBs) of those that pass 2 changed; value: the last LSN */
+	struct xr_table owners; /* (inode number, 0): the inodes that the log names */
 	struct xr_table intents; /* (type, id): intents without a done item, in log order; value: struct xr_intent * */
 	bool trivial; /* nothing but the superblock was logged: a frozen filesystem */
 	struct xr_replay_stats stats;

@@ -26,7 +26,7 @@ replay=${XFS_REPLAY:?}
 shipped=$(dirname "$0")/shipped
 D=$work/dirty K=$work/kernel
 mkdir "$D"
-zstd -q -d --sparse "$shipped/$1.img.zst" -o "$D/img"
+zstd -q -d --sparse --long=29 "$shipped/$1.img.zst" -o "$D/img"
 zstd -q -d "$shipped/$1.txt.zst" -o "$work/answer.txt"
 check_dirty "$D"
 copy_image "$D" "$K"

@@ -15,7 +15,8 @@ struct vmap_area {
 	const char *tag;
 	unsigned flags; /* VMAP_... as the caller gave them */
 	unsigned prot;
-	enum vmap_state state; /* VMAP_STATE_MAPPED or VMAP_STATE_LAZY */
+	enum vmap_state state; /* VMAP_STATE_MAPPED or VMAP_STATE_LAZY; of a block VMAP_STATE_RAM */
+	struct vmap_ram_block *ram; /* this is a block of short-lived maps; NULL: it is not */
 	bool allocated; /* made by vmap_alloc() */
 	bool busy; /* a thread is changing it, without the lock: nobody else may, nor unmap it */
 };

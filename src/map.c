@@ -7,7 +7,7 @@
  * reverse. A failed map hook may have shown some pages for a moment, so the range is flushed before they are given back.
  *
  * Addresses are looked for in three steps, each only if the one before found none: in pool and tree; again with the pools
- * drained into the tree; again after a purge. From the second step on frees bypass the pools (starved), so that what comes
+ * drained into the tree; again after a purge, and with what blocks of short-lived maps can spare. From the second step on frees bypass the pools (starved), so that what comes
  * free coalesces.
  *
  * With VMAP_NOWAIT the third step is left to others, and so is the flush after a failed map hook: the range joins the queue of
@@ -16,7 +16,9 @@
  * Unmapping marks the area first, under the lock, so that a second unmap is told; then it is this thread's alone until it is
  * queued for its flush or completed (purge.c). Neither path allocates when it gives back.
  */
+#include "map.h"
 #include "purge.h"
+#include "ram.h"
 
 #define KNOWN_FLAGS (VMAP_BORROW | VMAP_PUT_PAGES | VMAP_NO_GUARD | VMAP_SYNC | VMAP_NOWAIT)
 #define KNOWN_PROT (VMAP_READ | VMAP_WRITE | VMAP_EXEC | VMAP_LARGE | VMAP_MEMORY_MASK)
@@ -27,8 +29,7 @@ static size_t base_page(const struct vmap_space *space)
 	return (size_t)1 << space->host->page_shift;
 }
 
-/* Check the caller's options and put the values in that 0 stands for. 0 or -VMAP_EINVAL. */
-static int resolve(const struct vmap_space *space, const struct vmap_options *options, struct vmap_options *resolved)
+int vmap_options_resolve(const struct vmap_space *space, const struct vmap_options *options, struct vmap_options *resolved)
 {
 	size_t page = base_page(space);
 	struct vmap_options o = {0};
@@ -50,8 +51,7 @@ static int resolve(const struct vmap_space *space, const struct vmap_options *op
 	return 0;
 }
 
-/* The size of this many base pages, where the area with its guard could be in the space at all. */
-static int size_of(const struct vmap_space *space, size_t base_pages, size_t guard, size_t *size)
+int vmap_size_of(const struct vmap_space *space, size_t base_pages, size_t guard, size_t *size)
 {
 	if (base_pages > SIZE_MAX >> space->host->page_shift)
 		return -VMAP_ERANGE;
@@ -96,8 +96,10 @@ static int take_starved(struct vmap_space *space, struct vmap_request *request, 
 	vmap_space_unlock_keep(space, saved);
 	vmap_space_drain_pools(space, nowait);
 	err = take(space, request, model, area);
-	if (err == -VMAP_ENOSPC && !nowait) {
-		vmap_purge(space);
+	if (err == -VMAP_ENOSPC) {
+		if (!nowait)
+			vmap_purge(space);
+		vmap_ram_trim(space, nowait);
 		err = take(space, request, model, area);
 	}
 	saved = vmap_space_lock(space);
@@ -108,7 +110,8 @@ static int take_starved(struct vmap_space *space, struct vmap_request *request, 
 	return err;
 }
 
-static int reserve(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model, struct vmap_area **area)
+int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model,
+		      struct vmap_area **area)
 {
 	struct vmap_request request = {
 		.size = model->size + options->guard,
@@ -122,7 +125,7 @@ static int reserve(struct vmap_space *space, const struct vmap_options *options,
 	return err == -VMAP_ENOSPC ? take_starved(space, &request, model, area) : err;
 }
 
-static void unreserve(struct vmap_space *space, struct vmap_area *area)
+void vmap_area_unreserve(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
 
@@ -199,7 +202,7 @@ static int map_area(struct vmap_space *space, const struct vmap_options *options
 	model->prot = options->prot;
 	model->tag = options->tag;
 	model->state = VMAP_STATE_MAPPED;
-	err = reserve(space, options, model, &area);
+	err = vmap_area_reserve(space, options, model, &area);
 	if (err)
 		return err;
 	if (get)
@@ -214,7 +217,7 @@ static int map_area(struct vmap_space *space, const struct vmap_options *options
 		flush_failed(space, area);
 		if (get)
 			host->page_put(host->ctx, array->pages, array->n);
-		unreserve(space, area);
+		vmap_area_unreserve(space, area);
 		return err;
 	}
 	*addr = (void *)area->extent.addr;
@@ -222,8 +225,7 @@ static int map_area(struct vmap_space *space, const struct vmap_options *options
 	return 0;
 }
 
-/* Check the caller's pages, add up their sizes in base pages, and see whether their orders differ. */
-static int survey(const struct vmap_space *space, struct vmap_page *const *pages, size_t n, size_t *base_pages, bool *mixed)
+int vmap_pages_survey(const struct vmap_space *space, struct vmap_page *const *pages, size_t n, size_t *base_pages, bool *mixed)
 {
 	size_t max = SIZE_MAX >> space->host->page_shift, total = 0;
 
@@ -252,11 +254,11 @@ int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t 
 	if (!addr)
 		return -VMAP_EINVAL;
 	*addr = NULL;
-	if (!pages || !n || resolve(space, options, &o))
+	if (!pages || !n || vmap_options_resolve(space, options, &o))
 		return -VMAP_EINVAL;
-	err = survey(space, pages, n, &base_pages, &mixed);
+	err = vmap_pages_survey(space, pages, n, &base_pages, &mixed);
 	if (!err)
-		err = size_of(space, base_pages, o.guard, &model.size);
+		err = vmap_size_of(space, base_pages, o.guard, &model.size);
 	if (err)
 		return err;
 	model.pages = vmap_page_array_make(space->host, n, mixed, o.flags & VMAP_NOWAIT);
@@ -280,9 +282,9 @@ int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n, const s
 	if (!addr)
 		return -VMAP_EINVAL;
 	*addr = NULL;
-	if (!frames || !n || !space->host->map_pfn || resolve(space, options, &o) || o.flags & VMAP_PUT_PAGES)
+	if (!frames || !n || !space->host->map_pfn || vmap_options_resolve(space, options, &o) || o.flags & VMAP_PUT_PAGES)
 		return -VMAP_EINVAL;
-	err = size_of(space, n, o.guard, &model.size);
+	err = vmap_size_of(space, n, o.guard, &model.size);
 	return err ? err : map_area(space, &o, &model, frames, addr);
 }
 
@@ -358,11 +360,11 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 	if (!addr)
 		return -VMAP_EINVAL;
 	*addr = NULL;
-	if (!size || order > VMAP_MAX_ORDER || !space->host->page_alloc || resolve(space, options, &o) ||
+	if (!size || order > VMAP_MAX_ORDER || !space->host->page_alloc || vmap_options_resolve(space, options, &o) ||
 	    o.flags & (VMAP_BORROW | VMAP_PUT_PAGES))
 		return -VMAP_EINVAL;
 	base_pages = (size >> space->host->page_shift) + !!(size & (base_page(space) - 1));
-	err = size_of(space, base_pages, o.guard, &model.size);
+	err = vmap_size_of(space, base_pages, o.guard, &model.size);
 	if (err)
 		return err;
 	for (unsigned k = 0; k <= order; k++)
@@ -387,7 +389,7 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, str
 		err = -VMAP_ENOENT;
 	else if (found->state == VMAP_STATE_LAZY)
 		err = -VMAP_EALREADY;
-	else if (found->allocated != allocated)
+	else if (found->allocated != allocated || found->ram)
 		err = -VMAP_EINVAL;
 	else if (found->busy)
 		err = -VMAP_EBUSY;

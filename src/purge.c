@@ -17,6 +17,8 @@
  * Areas for which a flush has begun no longer count against the budget (lazy_pending), so that threads above the budget
  * do not flush the same areas twice.
  *
+ * Short-lived maps (ram.c) have a queue of their own, with the same numbers: each purge serves both.
+ *
  * With a worker (the purge_wake hook) an unmap over the budget wakes it instead of purging, up to twice the budget: then it
  * helps, so that the worker cannot fall behind for ever.
  *
@@ -82,17 +84,22 @@ void vmap_purge(struct vmap_space *space)
 	unsigned long saved = vmap_space_lock(space);
 	uint64_t seq = space->lazy_seq;
 	struct vmap_extent *extent;
-	size_t n = 0;
+	size_t n = 0, ram;
+	bool all;
 
 	for (extent = space->lazy_first; extent && n < VMAP_FLUSH_RANGES; extent = extent->next)
 		ranges[n++] = mapped_range(vmap_area_of(extent));
+	ram = vmap_ram_dirty(space, ranges + n, VMAP_FLUSH_RANGES - n);
+	all = extent || ram > VMAP_FLUSH_RANGES - n;
 	space->lazy_pending = 0;
-	space->stats.flushes += n > 0;
+	space->stats.flushes += n + ram > 0;
 	vmap_space_unlock(space, saved);
-	if (!n)
+	if (!(n + ram))
 		return;
-	host->flush(host->ctx, extent ? NULL : ranges, extent ? 0 : n);
+	host->flush(host->ctx, all ? NULL : ranges, all ? 0 : n + ram);
 	while (complete_batch(space, seq))
+		;
+	while (ram && vmap_ram_complete(space, seq))
 		;
 }
 
@@ -123,39 +130,36 @@ static void wait_for_flush(struct vmap_space *space, struct vmap_area *area)
 	space->lazy_pending += area->extent.size;
 }
 
-/* Under the lock: by how many bytes the budget is exceeded. */
-static size_t over_budget(const struct vmap_space *space)
+void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, bool nowait)
 {
-	return space->lazy_pending > space->lazy_max ? space->lazy_pending - space->lazy_max : 0;
+	size_t over = space->lazy_pending > space->lazy_max ? space->lazy_pending - space->lazy_max : 0;
+	bool woken = over && space->host->purge_wake && (nowait || over <= space->lazy_max);
+
+	vmap_space_unlock_keep(space, saved);
+	if (woken)
+		space->host->purge_wake(space->host->ctx);
+	if (!nowait && (now || (over && !woken)))
+		vmap_purge(space);
 }
 
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
 	bool at_once = !space->lazy_max || area->flags & VMAP_SYNC || space->ranges.starved;
-	size_t over = 0;
 
-	if (!at_once) {
-		wait_for_flush(space, area);
-		over = over_budget(space);
-	}
-	vmap_space_unlock(space, saved);
-	if (at_once)
+	if (at_once) {
+		vmap_space_unlock_keep(space, saved);
 		flush_one(space, area);
-	else if (over && space->host->purge_wake && over <= space->lazy_max)
-		space->host->purge_wake(space->host->ctx);
-	else if (over)
-		vmap_purge(space);
+		return;
+	}
+	wait_for_flush(space, area);
+	vmap_purge_unlock(space, saved, false, false);
 }
 
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
-	size_t over;
 
 	wait_for_flush(space, area);
-	over = over_budget(space);
-	vmap_space_unlock_keep(space, saved);
-	if (over && space->host->purge_wake)
-		space->host->purge_wake(space->host->ctx);
+	vmap_purge_unlock(space, saved, false, true);
 }

@@ -13,7 +13,13 @@
  */
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area);
 
-/* The same without ever flushing: let it wait. Under no lock; never sleeps. */
+/*
+ * Drop the lock after something was queued. If the budget is used up, or now says so, purge, or wake who does; where nothing may be
+ * flushed (nowait), only wake. May sleep, unless nowait.
+ */
+void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, bool nowait);
+
+/* The same as vmap_purge_area() without ever flushing: let it wait. Under no lock; never sleeps. */
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area);
 
 #endif

@@ -197,6 +197,7 @@ int vmap_space_destroy(struct vmap_space *space)
 	if (live)
 		return -VMAP_EBUSY;
 	vmap_purge(space);
+	vmap_ram_trim(space, false);
 	vmap_space_drain_pools(space, false);
 	/* Nothing is mapped: the free ranges have melted into the one they were made from. */
 	vmap_spares_push(&space->spares, vmap_ranges_whole(&space->ranges));
@@ -234,7 +235,9 @@ int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_in
 	unsigned long saved = vmap_space_lock(space);
 	struct vmap_area *area = vmap_areas_at(&space->areas, (uintptr_t)addr);
 
-	*info = area ? info_of(area) : (struct vmap_area_info){.state = VMAP_STATE_FREE};
+	*info = (struct vmap_area_info){.state = VMAP_STATE_FREE};
+	if (area)
+		*info = area->ram ? vmap_ram_info(space, area, (uintptr_t)addr) : info_of(area);
 	vmap_space_unlock(space, saved);
 	if (!area)
 		return -VMAP_ENOENT;
@@ -250,6 +253,8 @@ static int page_at(const struct vmap_space *space, uintptr_t addr, struct vmap_p
 	unsigned shift = space->host->page_shift;
 	size_t into, within;
 
+	if (area && area->ram)
+		return vmap_ram_page_at(space, area, addr, page, offset);
 	if (!area || area->state != VMAP_STATE_MAPPED)
 		return -VMAP_ENOENT;
 	into = addr - area->extent.addr;
@@ -269,15 +274,31 @@ int vmap_page_at(struct vmap_space *space, const void *addr, struct vmap_page **
 	return err;
 }
 
+/* Under the lock: the first area, or short-lived map, that begins at addr or behind it. */
+static bool next_info(const struct vmap_space *space, uintptr_t addr, struct vmap_area_info *info)
+{
+	struct vmap_area *area = vmap_areas_at(&space->areas, addr);
+
+	if (!area || (!area->ram && area->extent.addr != addr))
+		area = vmap_areas_from(&space->areas, addr);
+	while (area && area->ram) {
+		if (vmap_ram_next(space, area, addr, info))
+			return true;
+		area = vmap_areas_from(&space->areas, area->extent.addr + area->extent.size);
+	}
+	if (area)
+		*info = info_of(area);
+	return area;
+}
+
 int vmap_area_next(struct vmap_space *space, uintptr_t *cursor, struct vmap_area_info *info)
 {
 	unsigned long saved = vmap_space_lock(space);
-	struct vmap_area *area = vmap_areas_from(&space->areas, *cursor);
+	bool found = next_info(space, *cursor, info);
 
-	if (area) {
-		*info = info_of(area);
-		*cursor = area->extent.addr + area->extent.size;
-	}
-	vmap_space_unlock(space, saved);
-	return area ? 0 : -VMAP_ENOENT;
+	vmap_space_unlock_keep(space, saved);
+	if (!found)
+		return -VMAP_ENOENT;
+	*cursor = info->addr + info->size + info->guard;
+	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <vmap/map.h>
 #include "area.h"
+#include "ram.h"
 
 /* Descriptors that a space keeps for the next areas; what coalescing leaves over beyond them is given back to the host. */
 #define VMAP_SPARES_KEPT 16
@@ -21,6 +22,7 @@ struct vmap_space {
 	struct vmap_extent *lazy_first; /* areas that wait for a flush, by rising seq */
 	struct vmap_extent *lazy_last;
 	uint64_t lazy_seq; /* seq of the area that began to wait last */
+	struct vmap_ram ram;
 	size_t lazy_pending; /* bytes of those areas for which nobody has begun to flush */
 	struct vmap_stats stats; /* but free and pool_hits, which ranges knows */
 };

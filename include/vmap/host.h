@@ -141,6 +141,12 @@ struct vmap_host {
 	 * it still does where twice lazy_max waits.
 	 */
 	void (*purge_wake)(void *ctx);
+
+	/*
+	 * A number for the CPU that this thread runs on now; it may run on another one a moment later. Never sleeps. vmap_ram() maps out
+	 * of a block for each of them (of up to 8; larger numbers share those). NULL: one for all.
+	 */
+	unsigned (*cpu)(void *ctx);
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

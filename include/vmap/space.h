@@ -45,7 +45,8 @@ struct vmap_stats {
 	size_t guards; /* bytes of their guards */
 	size_t lazy_areas; /* unmapped areas that wait for the flush */
 	size_t lazy; /* bytes of those, guards counted */
-	size_t free; /* bytes that could be handed out now (mapped + guards + lazy + free = size of the space) */
+	size_t ram; /* bytes of blocks for short-lived maps where there are none: only vmap_ram() hands them out */
+	size_t free; /* bytes that could be handed out now (mapped + guards + lazy + ram + free = size of the space) */
 	size_t pages_held; /* page references held, of live and lazy areas */
 	uint64_t maps; /* areas that were made, ever */
 	uint64_t unmaps; /* and that were unmapped, ever */
@@ -69,6 +70,7 @@ enum vmap_state {
 	VMAP_STATE_FREE = 0, /* not in any area */
 	VMAP_STATE_MAPPED, /* mapped bytes of a live area */
 	VMAP_STATE_GUARD, /* guard of a live area */
+	VMAP_STATE_RAM, /* in a block for short-lived maps, where there is none */
 	VMAP_STATE_LAZY, /* an area (or its guard) that was unmapped and waits for its flush */
 };
 

@@ -7,6 +7,7 @@
 #include <vmap/host.h>
 #include <vmap/map.h>
 #include <vmap/page.h>
+#include <vmap/ram.h>
 #include <vmap/space.h>
 
 #endif

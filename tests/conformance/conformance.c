@@ -110,7 +110,7 @@ struct vmap_stats bed_stats(struct conformance_bed *bed)
 	struct vmap_stats stats;
 
 	vmap_space_stats(bed->space, &stats);
-	assert_int_equal(stats.mapped + stats.guards + stats.lazy + stats.free, bed->size);
+	assert_int_equal(stats.mapped + stats.guards + stats.lazy + stats.ram + stats.free, bed->size);
 	assert_int_equal(!stats.areas, !stats.mapped);
 	assert_int_equal(!stats.lazy_areas, !stats.lazy);
 	return stats;
@@ -134,9 +134,9 @@ int bed_state(struct conformance_bed *bed, uintptr_t addr)
 int conformance_run(const struct conformance_host *host)
 {
 	static const struct CMUnitTest *const tables[] = {
-		conformance_map_tests,    conformance_alloc_tests,  conformance_place_tests,
-		conformance_life_tests,   conformance_look_tests,   conformance_thread_tests,
-		conformance_nowait_tests, conformance_change_tests, conformance_pfn_tests,
+		conformance_map_tests,  conformance_alloc_tests,  conformance_place_tests,  conformance_life_tests,
+		conformance_look_tests, conformance_thread_tests, conformance_nowait_tests, conformance_change_tests,
+		conformance_pfn_tests,  conformance_ram_tests,
 	};
 	struct CMUnitTest tests[128];
 	size_t n = 0;

@@ -152,6 +152,42 @@ static const char *check_tiles(struct vmap_space *space)
 	return i == list.n && at == space->base + space->size ? NULL : "ranges do not tile the space";
 }
 
+/* What a block of short-lived maps holds. */
+static const char *count_block(const struct vmap_ram_block *block, size_t page, struct vmap_stats *stats)
+{
+	size_t slots = 0, bytes = 0, waiting = 0;
+	const struct vmap_ram_map *map;
+	unsigned slot = 0, free = 0;
+
+	while (slot < VMAP_RAM_SLOTS) {
+		map = &block->maps[slot];
+		if (map->state == VMAP_RAM_NONE) {
+			free += block->free[slot / 64] >> slot % 64 & 1;
+			slot++;
+			continue;
+		}
+		if (map->state == VMAP_RAM_LIVE) {
+			stats->areas++;
+			stats->mapped += map->size * page;
+			stats->guards += (map->slots - map->size) * page;
+		} else {
+			stats->lazy_areas++;
+			stats->lazy += map->slots * page;
+			waiting++;
+		}
+		stats->pages_held += map->held ? map->n : 0;
+		bytes += map->slots * page;
+		slots += map->slots;
+		slot += map->slots;
+	}
+	stats->ram += block->area->extent.size - bytes;
+	if (slots != block->used || waiting != block->waiting || !waiting != !block->dirty.from)
+		return "a block's totals are wrong";
+	if (free + slots + (block->end - block->next) != block->last - block->first)
+		return "slots of a block are lost";
+	return NULL;
+}
+
 static void count(const struct vmap_area *area, struct vmap_stats *stats)
 {
 	if (area->state == VMAP_STATE_MAPPED) {
@@ -169,8 +205,20 @@ static const char *check_totals(struct vmap_space *space)
 {
 	struct vmap_stats counted = {0}, *kept = &space->stats;
 
-	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node; node = vmap_tree_step(node, 1))
-		count(vmap_tree_entry(node, struct vmap_area, extent.node), &counted);
+	const char *wrong = NULL;
+
+	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node && !wrong; node = vmap_tree_step(node, 1)) {
+		const struct vmap_area *area = vmap_tree_entry(node, struct vmap_area, extent.node);
+
+		if (area->ram)
+			wrong = count_block(area->ram, (size_t)1 << space->host->page_shift, &counted);
+		else
+			count(area, &counted);
+	}
+	if (wrong)
+		return wrong;
+	if (counted.ram != kept->ram)
+		return "the total of blocks for short-lived maps is wrong";
 	if (counted.areas != kept->areas || counted.mapped != kept->mapped || counted.guards != kept->guards)
 		return "totals of live areas are wrong";
 	if (counted.lazy_areas != kept->lazy_areas || counted.lazy != kept->lazy || counted.pages_held != kept->pages_held)
@@ -193,6 +241,8 @@ static const char *check_queue(struct vmap_space *space)
 		if (!extent->next && extent != space->lazy_last)
 			return "the queue's end is another";
 	}
+	for (const struct vmap_ram_map *map = space->ram.first; map; map = map->next, n++)
+		bytes += (size_t)map->slots << space->host->page_shift;
 	if (n != space->stats.lazy_areas || bytes != space->lazy_pending)
 		return "the queue's totals are wrong";
 	return NULL;

@@ -24,11 +24,13 @@ struct operation {
 	int (*run)(void **addr);
 	void (*undo)(void *addr);
 	unsigned least; /* hook calls that can fail in it, at least */
+	size_t size; /* of the space; 0: SIZE */
 };
 
 static struct softmmu *mmu;
 static struct vmap_space *space;
 static struct vmap_page *pages[4];
+static size_t size;
 static void *prepared[16];
 static size_t n_prepared;
 
@@ -91,6 +93,37 @@ static int alloc_nowait(void **addr)
 	return err;
 }
 
+static int ram(void **addr)
+{
+	return vmap_ram(space, pages, 4, 0, 0, addr);
+}
+
+static int ram_nowait(void **addr)
+{
+	int err;
+
+	softmmu_atomic(true);
+	err = vmap_ram(space, pages, 3, VMAP_NOWAIT, 0, addr);
+	softmmu_atomic(false);
+	return err;
+}
+
+static int ram_handed_over(void **addr)
+{
+	int err;
+
+	softmmu_host(mmu)->page_get(mmu, pages, 4);
+	err = vmap_ram(space, pages, 4, VMAP_PUT_PAGES, 0, addr);
+	if (err)
+		softmmu_host(mmu)->page_put(mmu, pages, 4);
+	return err;
+}
+
+static void ram_unmap(void *addr)
+{
+	assert_int_equal(vmap_ram_unmap(space, addr), 0);
+}
+
 static int map_frames(void **addr)
 {
 	uint64_t frames[] = {softmmu_device_frame(mmu) + 3, softmmu_device_frame(mmu), softmmu_device_frame(mmu) + 1};
@@ -118,9 +151,9 @@ static void release(void *addr)
 	assert_int_equal(vmap_free(space, addr), 0);
 }
 
-static void prepare_alloc(size_t size)
+static void prepare_alloc(size_t bytes)
 {
-	assert_int_equal(vmap_alloc(space, size, 0, NULL, &prepared[n_prepared]), 0);
+	assert_int_equal(vmap_alloc(space, bytes, 0, NULL, &prepared[n_prepared]), 0);
 	n_prepared++;
 }
 
@@ -155,7 +188,7 @@ static void check_nothing_left(void)
 	vmap_purge(space);
 	assert_null(check_space(space));
 	vmap_space_stats(space, &stats);
-	assert_int_equal(stats.free, SIZE);
+	assert_int_equal(stats.free + stats.ram, size);
 	assert_int_equal(softmmu_frames_used(mmu), 4 + 3); /* pages[], one of them of order 2 */
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(softmmu_page_refs(mmu, pages[i]), 1);
@@ -163,9 +196,10 @@ static void check_nothing_left(void)
 
 static void begin(const struct operation *operation)
 {
-	struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = SIZE_MAX};
+	struct vmap_space_config config = {.base = BASE, .lazy_max = SIZE_MAX};
 
-	mmu = softmmu_create(BASE, SIZE, FRAMES);
+	size = config.size = operation->size ? operation->size : SIZE;
+	mmu = softmmu_create(BASE, size, FRAMES);
 	assert_non_null(mmu);
 	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
 	assert_int_equal(softmmu_host(mmu)->page_alloc(mmu, 0, 3, pages), 0);
@@ -204,7 +238,7 @@ static bool try(const struct operation *operation, unsigned hooks, unsigned k, b
 		vmap_space_stats(space, &after);
 		assert_int_equal(after.areas, before.areas);
 		assert_int_equal(after.maps, before.maps);
-		assert_int_equal(after.free + after.lazy, before.free + before.lazy);
+		assert_int_equal(after.free + after.lazy + after.ram, before.free + before.lazy + before.ram);
 		assert_int_equal(operation->run(&addr), 0);
 	} else {
 		assert_false(injected && sticky);
@@ -229,19 +263,23 @@ static void fail_every_call(const struct operation *operation)
 static void every_hook_call_may_fail(void **state)
 {
 	static const struct operation operations[] = {
-		{"map pages", NULL, map_pages, unmap, 4},
-		{"map in the middle of a range", NULL, map_in_the_middle, unmap, 4},
-		{"map borrowed pages", NULL, map_borrowed, unmap, 4},
-		{"alloc pages of mixed orders", NULL, alloc_mixed, release, 7},
-		{"map pages without waiting", NULL, map_nowait, unmap, 4},
-		{"hand pages over without waiting", NULL, hand_over_nowait, unmap, 4},
-		{"alloc pages without waiting", NULL, alloc_nowait, release, 7},
-		{"map frames", NULL, map_frames, unmap, 3},
-		{"map pages in a full space", fill_with_lazy, map_pages, unmap, 2},
-		{"alloc in a full space", fill_with_lazy, alloc_large, release, 3},
-		{"map pages between others", fragment, map_pages, unmap, 2},
-		{"map in the middle of holes", fragment, map_in_the_middle, unmap, 2},
-		{"alloc between others", fragment, alloc_mixed, release, 1},
+		{"map pages", NULL, map_pages, unmap, 4, 0},
+		{"map in the middle of a range", NULL, map_in_the_middle, unmap, 4, 0},
+		{"map borrowed pages", NULL, map_borrowed, unmap, 4, 0},
+		{"alloc pages of mixed orders", NULL, alloc_mixed, release, 7, 0},
+		{"map pages without waiting", NULL, map_nowait, unmap, 4, 0},
+		{"hand pages over without waiting", NULL, hand_over_nowait, unmap, 4, 0},
+		{"alloc pages without waiting", NULL, alloc_nowait, release, 7, 0},
+		{"map frames", NULL, map_frames, unmap, 3, 0},
+		{"map for a short time", NULL, ram, ram_unmap, 3, 320 * PAGE},
+		{"map for a short time without waiting", NULL, ram_nowait, ram_unmap, 3, 320 * PAGE},
+		{"hand over for a short time", NULL, ram_handed_over, ram_unmap, 3, 320 * PAGE},
+		{"map for a short time in a full space", fill_with_lazy, ram, ram_unmap, 2, 0},
+		{"map pages in a full space", fill_with_lazy, map_pages, unmap, 2, 0},
+		{"alloc in a full space", fill_with_lazy, alloc_large, release, 3, 0},
+		{"map pages between others", fragment, map_pages, unmap, 2, 0},
+		{"map in the middle of holes", fragment, map_in_the_middle, unmap, 2, 0},
+		{"alloc between others", fragment, alloc_mixed, release, 1, 0},
 	};
 
 	(void)state;

@@ -24,6 +24,7 @@ struct live {
 	size_t pages; /* base pages mapped */
 	size_t guard; /* base pages of guard */
 	bool allocated;
+	bool ram; /* made by vmap_ram() */
 	unsigned flags;
 	unsigned char mark; /* what vmap_alloc()ed memory was filled with */
 	size_t n;
@@ -106,6 +107,20 @@ static size_t lazy_bytes(struct model *model)
 	return stats.lazy;
 }
 
+/* Whether a block of short-lived maps keeps one of these pages. */
+static bool kept_by_block(const struct model *model, size_t pages, size_t page)
+{
+	uintptr_t addr = BASE + page * PAGE;
+
+	for (const struct vmap_ram_block *block = model->space->ram.all; block; block = block->all.next) {
+		const struct vmap_extent *extent = &block->area->extent;
+
+		if (addr < extent->addr + extent->size && extent->addr < addr + pages * PAGE)
+			return true;
+	}
+	return false;
+}
+
 /* A call gave addr or err for an area of this many base pages: see whether that can be, and note it. */
 static void check_placed(struct model *model, struct live *live, const struct vmap_options *options, int err, void *addr)
 {
@@ -124,7 +139,7 @@ static void check_placed(struct model *model, struct live *live, const struct vm
 		assert_int_equal(err, -VMAP_ENOSPC);
 		assert_null(addr);
 		for (page = 0; page < PAGES; page++)
-			assert_false(fits_at(model, options, total, page));
+			assert_false(fits_at(model, options, total, page) && !kept_by_block(model, total, page));
 		model->refused++;
 		return;
 	}
@@ -161,6 +176,26 @@ static void map(struct model *model)
 	check_placed(model, &live, &options, err, addr);
 }
 
+static void ram(struct model *model)
+{
+	struct vmap_options options = {0};
+	struct live live = {.n = 1 + rnd(model, 12), .ram = true};
+	void *addr;
+	int err;
+
+	options.flags |= rnd(model, 3) ? 0 : VMAP_NO_GUARD;
+	options.flags |= rnd(model, 8) ? 0 : VMAP_NOWAIT;
+	options.flags |= rnd(model, 4) ? 0 : VMAP_BORROW;
+	for (size_t i = 0; i < live.n; i++) {
+		live.array[i] = model->stock[rnd(model, STOCK)];
+		live.pages += (size_t)1 << live.array[i]->order;
+	}
+	softmmu_atomic(options.flags & VMAP_NOWAIT);
+	err = vmap_ram(model->space, live.array, live.n, options.flags, 0, &addr);
+	softmmu_atomic(false);
+	check_placed(model, &live, &options, err, addr);
+}
+
 static void alloc(struct model *model)
 {
 	struct vmap_options options = random_options(model);
@@ -187,13 +222,16 @@ static void unmap(struct model *model)
 	void *addr = (void *)gone.addr;
 
 	/* The wrong call, a wrong address: nothing happens. */
-	if (!rnd(model, 4)) {
+	if (!gone.ram && !rnd(model, 4)) {
 		assert_int_equal(gone.allocated ? vmap_unmap(model->space, addr) : vmap_free(model->space, addr), -VMAP_EINVAL);
 		assert_int_equal(vmap_unmap(model->space, (char *)addr + 1 + rnd(model, PAGE - 1)), -VMAP_ENOENT);
 	}
 	*live = model->live[--model->n];
 	memset(&model->used[(gone.addr - BASE) / PAGE], false, gone.pages + gone.guard);
-	if (rnd(model, 8)) {
+	if (gone.ram) {
+		assert_int_equal(rnd(model, 8) ? vmap_ram_unmap(model->space, addr) : vmap_ram_unmap_nowait(model->space, addr),
+				 0);
+	} else if (rnd(model, 8)) {
 		assert_int_equal(gone.allocated ? vmap_free(model->space, addr) : vmap_unmap(model->space, addr), 0);
 	} else {
 		softmmu_atomic(true);
@@ -202,7 +240,7 @@ static void unmap(struct model *model)
 		softmmu_atomic(false);
 	}
 	if (!rnd(model, 4))
-		assert_int_not_equal(vmap_unmap(model->space, addr), 0);
+		assert_int_not_equal(vmap_ram_unmap(model->space, addr), 0);
 }
 
 /* The page that backs the k-th base page of a mapped area. */
@@ -237,19 +275,22 @@ static void look(struct model *model)
 	assert_int_equal(info.addr, live->addr);
 	assert_int_equal(info.size, live->pages * PAGE);
 	assert_int_equal(info.guard, live->guard * PAGE);
-	assert_int_equal(info.flags, live->flags);
+	if (!live->ram)
+		assert_int_equal(info.flags, live->flags);
 	if (live->guard)
 		assert_false(softmmu_read(model->mmu, 0, live->addr + live->pages * PAGE, &value));
 }
 
 /* Part of a live area becomes read-only, and writable again. */
-static void protect(struct model *model)
+static void change(struct model *model)
 {
 	const struct live *live = any_live(model);
 	size_t first = rnd(model, live->pages), n = 1 + rnd(model, live->pages - first);
 	uintptr_t addr = live->addr + first * PAGE, last = addr + (n - 1) * PAGE;
 	unsigned char value;
 
+	if (live->ram)
+		return;
 	assert_true(softmmu_read(model->mmu, 0, last, &value));
 	for (unsigned writes = 0; writes < 2; writes++) {
 		assert_int_equal(vmap_protect(model->space, (void *)addr, n * PAGE, writes ? VMAP_WRITE : VMAP_READ), 0);
@@ -276,16 +317,17 @@ static void check(struct model *model)
 
 static void step(struct model *model, unsigned mood)
 {
+	static void (*const make[])(struct model *) = {map, map, alloc, ram};
 	unsigned what = (unsigned)rnd(model, 10);
 
 	if (!model->n || (what < mood && model->n < LIVE_MAX))
-		rnd(model, 3) ? map(model) : alloc(model);
+		make[rnd(model, 4)](model);
 	else if (what < 7)
 		unmap(model);
 	else if (rnd(model, 4))
 		look(model);
 	else
-		protect(model);
+		change(model);
 }
 
 static void run(size_t lazy_max, uint64_t seed)

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_MAP_PRIVATE_H
+#define VMAP_MAP_PRIVATE_H
+
+#include "space.h"
+
+/* Check the caller's options and put the values in that 0 stands for; both may be the same object. 0 or -VMAP_EINVAL. */
+int vmap_options_resolve(const struct vmap_space *space, const struct vmap_options *options, struct vmap_options *resolved);
+
+/* Check the caller's pages, add up their sizes in base pages, and see whether their orders differ. 0, -VMAP_EINVAL, -VMAP_ERANGE. */
+int vmap_pages_survey(const struct vmap_space *space, struct vmap_page *const *pages, size_t n, size_t *base_pages, bool *mixed);
+
+/* The size of this many base pages. -VMAP_ERANGE, -VMAP_ENOSPC: with its guard that is more than the space has. */
+int vmap_size_of(const struct vmap_space *space, size_t base_pages, size_t guard, size_t *size);
+
+/*
+ * Find addresses for model's size and a guard, as resolved options say; *area is model with those, counted as live, and in no tree.
+ * Purges before it gives up, unless model's flags say VMAP_NOWAIT. -VMAP_ENOSPC, -VMAP_EAGAIN, -VMAP_ENOMEM. And the reverse.
+ */
+int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model,
+		      struct vmap_area **area);
+void vmap_area_unreserve(struct vmap_space *space, struct vmap_area *area);
+
+#endif

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: the host that a kernel writes, and the conformance suite's view of it. Pages are 64 MiB of memory in a piece; a page's frames are
+ * looked for from a place that moves on in large steps, so that pages lie scattered.
+ *
+ * One space exists at a time, at an address with all index bits in use. An access that may fault is made between context_save() and the
+ * end of its probe; the fault handler goes on behind it.
+ */
+#include "../tests/conformance/conformance.h"
+#include "kernel.h"
+
+#define PAGE ((size_t)4096)
+#define FRAMES ((size_t)16384)
+#define POOL (ARCH_RAM + ((uintptr_t)256 << 20))
+#define KEEP 4
+
+struct rig {
+	struct vmap_pgtable pgtable; /* first: it is the ctx of the hooks */
+	struct vmap_pgtable_format format;
+	struct vmap_host host;
+	uint32_t lock, pages_lock;
+	struct vmap_page pages[FRAMES]; /* by the page's first frame */
+	bool used[FRAMES];
+	size_t frames_used, next, descriptors;
+};
+
+static struct rig rig;
+struct vmap_space *watched_space;
+
+/* Hooks of the page tables */
+
+static bool frame_alloc(void *ctx, uint64_t *phys)
+{
+	(void)ctx;
+	return table_alloc(phys);
+}
+
+static void frame_free(void *ctx, uint64_t phys)
+{
+	(void)ctx;
+	table_free(phys);
+}
+
+static void *phys_to_virt(void *ctx, uint64_t phys)
+{
+	(void)ctx;
+	return (void *)(uintptr_t)phys;
+}
+
+static void flush(void *ctx, const struct vmap_range *ranges, size_t n)
+{
+	(void)ctx;
+	arch_flush(ranges, n);
+}
+
+static void publish(void *ctx, uintptr_t addr, size_t size)
+{
+	(void)ctx;
+	(void)addr;
+	(void)size;
+	arch_publish();
+}
+
+static unsigned long irq_save(void *ctx)
+{
+	(void)ctx;
+	return arch_irq_save();
+}
+
+static void irq_restore(void *ctx, unsigned long saved)
+{
+	(void)ctx;
+	arch_irq_restore(saved);
+}
+
+static const struct vmap_pgtable_ops ops = {
+	.frame_alloc = frame_alloc,
+	.frame_free = frame_free,
+	.phys_to_virt = phys_to_virt,
+	.flush = flush,
+	.publish = publish,
+	.irq_save = irq_save,
+	.irq_restore = irq_restore,
+};
+
+/* Hooks of the core */
+
+static void *meta_alloc(void *ctx, size_t size)
+{
+	void *mem = heap_alloc(size);
+
+	(void)ctx;
+	if (mem)
+		__atomic_fetch_add(&rig.descriptors, 1, __ATOMIC_RELAXED);
+	return mem;
+}
+
+static void meta_free(void *ctx, void *mem, size_t size)
+{
+	(void)ctx;
+	(void)size;
+	__atomic_fetch_sub(&rig.descriptors, 1, __ATOMIC_RELAXED);
+	heap_free(mem);
+}
+
+static unsigned long lock(void *ctx)
+{
+	unsigned long saved = arch_irq_save();
+
+	(void)ctx;
+	spin_lock(&rig.lock);
+	return saved;
+}
+
+static void unlock(void *ctx, unsigned long saved)
+{
+	(void)ctx;
+	spin_unlock(&rig.lock);
+	arch_irq_restore(saved);
+	/* An emulator that runs one CPU at a time goes on with another. */
+	arch_relax();
+}
+
+static bool frames_are_free(size_t first, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rig.used[first + i])
+			return false;
+	return true;
+}
+
+static void set_used(size_t first, size_t n, bool used)
+{
+	for (size_t i = 0; i < n; i++)
+		rig.used[first + i] = used;
+	rig.frames_used += used ? n : 0 - n;
+}
+
+static struct vmap_page *page_new(unsigned order)
+{
+	size_t n = (size_t)1 << order, slots = FRAMES >> order, first;
+
+	rig.next += FRAMES / 3 | 1;
+	for (size_t slot = 0; slot < slots; slot++) {
+		first = ((rig.next >> order) + slot) % slots << order;
+		if (!frames_are_free(first, n))
+			continue;
+		set_used(first, n, true);
+		rig.pages[first] = (struct vmap_page){.frame = POOL / PAGE + first, .refs = 1, .order = (uint8_t)order};
+		return &rig.pages[first];
+	}
+	return NULL;
+}
+
+static void page_free(const struct vmap_page *page)
+{
+	set_used(page->frame - POOL / PAGE, (size_t)1 << page->order, false);
+}
+
+static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
+{
+	size_t done = 0;
+
+	(void)ctx;
+	spin_lock(&rig.pages_lock);
+	while (done < n && (pages[done] = page_new(order)))
+		done++;
+	for (size_t i = 0; done < n && i < done; i++) {
+		pages[i]->refs = 0;
+		page_free(pages[i]);
+	}
+	spin_unlock(&rig.pages_lock);
+	return done < n ? -VMAP_ENOMEM : 0;
+}
+
+static void page_get(void *ctx, struct vmap_page *const *pages, size_t n)
+{
+	(void)ctx;
+	for (size_t i = 0; i < n; i++)
+		__atomic_fetch_add(&pages[i]->refs, 1, __ATOMIC_RELAXED);
+}
+
+static void page_put(void *ctx, struct vmap_page *const *pages, size_t n)
+{
+	(void)ctx;
+	for (size_t i = 0; i < n; i++) {
+		if (__atomic_fetch_sub(&pages[i]->refs, 1, __ATOMIC_ACQ_REL) != 1)
+			continue;
+		spin_lock(&rig.pages_lock);
+		page_free(pages[i]);
+		spin_unlock(&rig.pages_lock);
+	}
+}
+
+/* Probes */
+
+bool probe_read(uintptr_t addr, unsigned char *value)
+{
+	struct cpu *cpu = cpu_self();
+	struct context context;
+
+	if (context_save(&context))
+		return false;
+	__atomic_store_n(&cpu->recover, &context, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*value = *(volatile unsigned char *)addr;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&cpu->recover, NULL, __ATOMIC_RELAXED);
+	return true;
+}
+
+bool probe_write(uintptr_t addr, unsigned char value)
+{
+	struct cpu *cpu = cpu_self();
+	struct context context;
+
+	if (context_save(&context))
+		return false;
+	__atomic_store_n(&cpu->recover, &context, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(volatile unsigned char *)addr = value;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&cpu->recover, NULL, __ATOMIC_RELAXED);
+	return true;
+}
+
+bool probe_execute(uintptr_t addr)
+{
+	struct cpu *cpu = cpu_self();
+	struct context context;
+
+	if (context_save(&context))
+		return false;
+	__atomic_store_n(&cpu->recover, &context, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	((void (*)(void))addr)();
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&cpu->recover, NULL, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* The suite's view */
+
+static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
+{
+	struct vmap_space_config config = {.base = ARCH_VMAP_BASE, .size = size, .lazy_max = lazy_max};
+	int err = arch_format(&rig.format);
+
+	if (!err)
+		err = vmap_pgtable_init(&rig.pgtable, &(struct vmap_pgtable_config){
+							      .format = &rig.format,
+							      .ops = &ops,
+							      .root = arch_root(),
+							      .base = ARCH_VMAP_BASE,
+							      .size = size,
+							      .keep = KEEP,
+						      });
+	if (err)
+		return err;
+	rig.host = (struct vmap_host){
+		.version = VMAP_HOST_VERSION,
+		.meta_alloc = meta_alloc,
+		.meta_free = meta_free,
+		.lock = lock,
+		.unlock = unlock,
+		.page_alloc = page_alloc,
+		.page_get = page_get,
+		.page_put = page_put,
+	};
+	vmap_pgtable_plug(&rig.pgtable, &rig.host);
+	bed->base = ARCH_VMAP_BASE;
+	bed->size = size;
+	bed->page_size = PAGE;
+	bed->data = &rig;
+	err = vmap_space_create(&rig.host, &config, &bed->space);
+	watched_space = bed->space;
+	return err;
+}
+
+static int teardown(struct conformance_bed *bed)
+{
+	int err = vmap_space_destroy(bed->space);
+
+	watched_space = NULL;
+	vmap_pgtable_fini(&rig.pgtable);
+	if (!err && !rig.frames_used && !rig.descriptors && !tables_used())
+		return 0;
+	print("# destroy %d; left behind: %zu frames, %zu descriptors, %zu tables\n", err, rig.frames_used, rig.descriptors,
+	      tables_used());
+	return -1;
+}
+
+static int bed_page_alloc(struct conformance_bed *bed, unsigned order, size_t n, struct vmap_page **pages)
+{
+	return page_alloc(bed->data, order, n, pages);
+}
+
+static void bed_page_get(struct conformance_bed *bed, struct vmap_page *const *pages, size_t n)
+{
+	page_get(bed->data, pages, n);
+}
+
+static void bed_page_put(struct conformance_bed *bed, struct vmap_page *const *pages, size_t n)
+{
+	page_put(bed->data, pages, n);
+}
+
+static unsigned page_refs(struct conformance_bed *bed, const struct vmap_page *page)
+{
+	(void)bed;
+	return __atomic_load_n(&page->refs, __ATOMIC_RELAXED);
+}
+
+static unsigned char *page_bytes(struct conformance_bed *bed, const struct vmap_page *page)
+{
+	(void)bed;
+	return (unsigned char *)(page->frame * PAGE);
+}
+
+static size_t pages_used(struct conformance_bed *bed)
+{
+	(void)bed;
+	return rig.frames_used * PAGE;
+}
+
+static bool bed_read(struct conformance_bed *bed, uintptr_t addr, unsigned char *value)
+{
+	(void)bed;
+	return probe_read(addr, value);
+}
+
+static bool bed_write(struct conformance_bed *bed, uintptr_t addr, unsigned char value)
+{
+	(void)bed;
+	return probe_write(addr, value);
+}
+
+/* Memory behind the pool stands for a device's. */
+static void device_frames(struct conformance_bed *bed, uint64_t *frames, size_t n)
+{
+	(void)bed;
+	for (size_t i = 0; i < n; i++)
+		frames[i] = POOL / PAGE + FRAMES + i;
+}
+
+static unsigned char *frame_bytes(struct conformance_bed *bed, uint64_t frame)
+{
+	(void)bed;
+	return (unsigned char *)(frame * PAGE);
+}
+
+static unsigned memory_type(struct conformance_bed *bed, uintptr_t addr)
+{
+	struct vmap_pgtable_leaf leaf;
+	struct vmap_area_info info;
+	unsigned type;
+
+	if (vmap_pgtable_lookup(&rig.pgtable, addr, &leaf) || vmap_area_at(bed->space, (void *)addr, &info))
+		return ~0u;
+	type = leaf.prot & VMAP_MEMORY_MASK;
+	/* riscv64 has one type for both. */
+	return ARCH_DEVICE_IS_UNCACHED && type == VMAP_UNCACHED && info.prot & VMAP_DEVICE ? info.prot & VMAP_MEMORY_MASK : type;
+}
+
+const struct conformance_host boot_host = {
+	.name = "kernel",
+	.setup = setup,
+	.teardown = teardown,
+	.page_alloc = bed_page_alloc,
+	.page_get = bed_page_get,
+	.page_put = bed_page_put,
+	.page_refs = page_refs,
+	.page_bytes = page_bytes,
+	.pages_used = pages_used,
+	.read = bed_read,
+	.write = bed_write,
+	.device_frames = device_frames,
+	.frame_bytes = frame_bytes,
+	.memory_type = memory_type,
+};

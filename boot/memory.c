@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: the kernel's own memory. The heap hands out blocks of powers of two from one piece of memory and keeps freed ones by size; each
+ * block begins with its size class. Table frames are such blocks too, of a page, without a header, in a piece of their own. And the four
+ * functions that compilers call on their own.
+ */
+#include "kernel.h"
+
+#define HEAP (ARCH_RAM + ((uintptr_t)64 << 20))
+#define HEAP_SIZE ((uintptr_t)160 << 20)
+#define TABLES (HEAP + HEAP_SIZE)
+#define MIN_SHIFT 5
+#define CLASSES 28
+
+struct block {
+	size_t class;
+	struct block *next; /* where it is free; and the user's bytes begin at the next multiple of 16 */
+};
+
+static struct {
+	uint32_t lock;
+	uintptr_t end;
+	struct block *free[CLASSES];
+	uintptr_t tables_end;
+	void **tables_free;
+	size_t tables_used;
+} memory;
+
+void spin_lock(uint32_t *lock)
+{
+	while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
+		while (__atomic_load_n(lock, __ATOMIC_RELAXED))
+			arch_relax();
+}
+
+void spin_unlock(uint32_t *lock)
+{
+	__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
+void *heap_alloc(size_t size)
+{
+	size_t class = 0, bytes;
+	struct block *block = NULL;
+
+	while (((size_t)1 << (MIN_SHIFT + class)) < size + 16)
+		if (++class == CLASSES)
+			return NULL;
+	bytes = (size_t)1 << (MIN_SHIFT + class);
+	spin_lock(&memory.lock);
+	if (memory.free[class]) {
+		block = memory.free[class];
+		memory.free[class] = block->next;
+	} else if (bytes <= HEAP_SIZE - memory.end) {
+		block = (struct block *)(HEAP + memory.end);
+		memory.end += bytes;
+	}
+	spin_unlock(&memory.lock);
+	if (!block)
+		return NULL;
+	block->class = class;
+	return (char *)block + 16;
+}
+
+void heap_free(void *mem)
+{
+	struct block *block;
+
+	if (!mem)
+		return;
+	block = (struct block *)(void *)((char *)mem - 16);
+	spin_lock(&memory.lock);
+	block->next = memory.free[block->class];
+	memory.free[block->class] = block;
+	spin_unlock(&memory.lock);
+}
+
+bool table_alloc(uint64_t *phys)
+{
+	spin_lock(&memory.lock);
+	if (memory.tables_free) {
+		*phys = (uintptr_t)memory.tables_free;
+		memory.tables_free = *memory.tables_free;
+	} else {
+		*phys = TABLES + memory.tables_end;
+		memory.tables_end += 4096;
+	}
+	memory.tables_used++;
+	spin_unlock(&memory.lock);
+	return true;
+}
+
+void table_free(uint64_t phys)
+{
+	void **frame = (void **)(uintptr_t)phys;
+
+	spin_lock(&memory.lock);
+	*frame = memory.tables_free;
+	memory.tables_free = frame;
+	memory.tables_used--;
+	spin_unlock(&memory.lock);
+}
+
+size_t tables_used(void)
+{
+	return memory.tables_used;
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *mem, int value, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+
+void *memcpy(void *restrict to, const void *restrict from, size_t n)
+{
+	return memmove(to, from, n);
+}
+
+void *memmove(void *to, const void *from, size_t n)
+{
+	const volatile unsigned char *source = from;
+	volatile unsigned char *target = to;
+
+	if ((uintptr_t)to < (uintptr_t)from)
+		for (size_t i = 0; i < n; i++)
+			target[i] = source[i];
+	else
+		while (n--)
+			target[n] = source[n];
+	return to;
+}
+
+void *memset(void *mem, int value, size_t n)
+{
+	volatile unsigned char *bytes = mem;
+
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (unsigned char)value;
+	return mem;
+}
+
+int memcmp(const void *a, const void *b, size_t n)
+{
+	const unsigned char *left = a, *right = b;
+
+	for (size_t i = 0; i < n; i++)
+		if (left[i] != right[i])
+			return left[i] < right[i] ? -1 : 1;
+	return 0;
+}

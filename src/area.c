@@ -46,6 +46,21 @@ struct vmap_area *vmap_areas_at(const struct vmap_tree *areas, uintptr_t addr)
 	return NULL;
 }
 
+struct vmap_area *vmap_areas_below(const struct vmap_tree *areas, uintptr_t addr)
+{
+	struct vmap_tree_node *node = areas->root, *found = NULL;
+
+	while (node) {
+		if (area_of_node(node)->extent.addr < addr) {
+			found = node;
+			node = node->child[1];
+		} else {
+			node = node->child[0];
+		}
+	}
+	return area_of_node(found);
+}
+
 struct vmap_area *vmap_areas_from(const struct vmap_tree *areas, uintptr_t addr)
 {
 	struct vmap_tree_node *node = areas->root, *found = NULL;

@@ -12,10 +12,11 @@ struct vmap_area {
 	size_t size; /* mapped bytes */
 	struct vmap_page_array *pages; /* NULL: frames without pages */
 	uint64_t seq; /* which unmapping this was, in the order in which areas began to wait for a flush */
+	const void *unmapped_by; /* where the unmap was called from */
 	const char *tag;
 	unsigned flags; /* VMAP_... as the caller gave them */
 	unsigned prot;
-	enum vmap_state state; /* VMAP_STATE_MAPPED or VMAP_STATE_LAZY; of a block VMAP_STATE_RAM */
+	enum vmap_state state; /* VMAP_STATE_MAPPED, _LAZY, _QUARANTINED; of a block VMAP_STATE_RAM */
 	struct vmap_ram_block *ram; /* this is a block of short-lived maps; NULL: it is not */
 	bool allocated; /* made by vmap_alloc() */
 	bool busy; /* a thread is changing it, without the lock: nobody else may, nor unmap it */
@@ -27,6 +28,9 @@ void vmap_areas_remove(struct vmap_tree *areas, struct vmap_area *area);
 
 /* The area that covers addr, its guard included; NULL: none. */
 struct vmap_area *vmap_areas_at(const struct vmap_tree *areas, uintptr_t addr);
+
+/* The last area that begins below addr; NULL: none. */
+struct vmap_area *vmap_areas_below(const struct vmap_tree *areas, uintptr_t addr);
 
 /* The first area that begins at addr or behind it; NULL: none. */
 struct vmap_area *vmap_areas_from(const struct vmap_tree *areas, uintptr_t addr);

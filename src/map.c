@@ -100,6 +100,7 @@ static int take_starved(struct vmap_space *space, struct vmap_request *request, 
 		if (!nowait)
 			vmap_purge(space);
 		vmap_ram_trim(space, nowait);
+		vmap_quarantine_end(space, nowait);
 		err = take(space, request, model, area);
 	}
 	saved = vmap_space_lock(space);
@@ -379,7 +380,7 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 }
 
 /* Mark the area that begins at addr as unmapped: from here on it is this thread's. */
-static int claim(struct vmap_space *space, const void *addr, bool allocated, struct vmap_area **area)
+static int claim(struct vmap_space *space, const void *addr, bool allocated, const void *caller, struct vmap_area **area)
 {
 	unsigned long saved = vmap_space_lock(space);
 	struct vmap_area *found = vmap_areas_at(&space->areas, (uintptr_t)addr);
@@ -387,7 +388,7 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, str
 
 	if (!found || found->extent.addr != (uintptr_t)addr)
 		err = -VMAP_ENOENT;
-	else if (found->state == VMAP_STATE_LAZY)
+	else if (found->state == VMAP_STATE_LAZY || found->state == VMAP_STATE_QUARANTINED)
 		err = -VMAP_EALREADY;
 	else if (found->allocated != allocated || found->ram)
 		err = -VMAP_EINVAL;
@@ -395,6 +396,7 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, str
 		err = -VMAP_EBUSY;
 	if (!err) {
 		found->state = VMAP_STATE_LAZY;
+		found->unmapped_by = caller;
 		space->stats.unmaps++;
 		vmap_space_count_unmapped(space, found);
 		*area = found;
@@ -403,10 +405,10 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, str
 	return err;
 }
 
-static int end_area(struct vmap_space *space, const void *addr, bool allocated, bool nowait)
+static int end_area(struct vmap_space *space, const void *addr, bool allocated, bool nowait, const void *caller)
 {
 	struct vmap_area *area;
-	int err = claim(space, addr, allocated, &area);
+	int err = claim(space, addr, allocated, caller, &area);
 
 	if (err)
 		return err;
@@ -420,20 +422,20 @@ static int end_area(struct vmap_space *space, const void *addr, bool allocated, 
 
 int vmap_unmap(struct vmap_space *space, const void *addr)
 {
-	return end_area(space, addr, false, false);
+	return end_area(space, addr, false, false, __builtin_return_address(0));
 }
 
 int vmap_unmap_nowait(struct vmap_space *space, const void *addr)
 {
-	return end_area(space, addr, false, true);
+	return end_area(space, addr, false, true, __builtin_return_address(0));
 }
 
 int vmap_free(struct vmap_space *space, const void *addr)
 {
-	return end_area(space, addr, true, false);
+	return end_area(space, addr, true, false, __builtin_return_address(0));
 }
 
 int vmap_free_nowait(struct vmap_space *space, const void *addr)
 {
-	return end_area(space, addr, true, true);
+	return end_area(space, addr, true, true, __builtin_return_address(0));
 }

@@ -19,6 +19,9 @@
  *
  * Short-lived maps (ram.c) have a queue of their own, with the same numbers: each purge serves both.
  *
+ * Quarantine, for debugging: an area that was flushed and whose pages are gone stays in the tree of areas, oldest first in a queue, until
+ * enough others followed it.
+ *
  * With a worker (the purge_wake hook) an unmap over the budget wakes it instead of purging, up to twice the budget: then it
  * helps, so that the worker cannot fall behind for ever.
  *
@@ -28,6 +31,51 @@
  */
 #include "purge.h"
 
+/* Under the lock: make the addresses free that are longest in quarantine, until at most max bytes are in it, or a batch is done. */
+static void pardon(struct vmap_space *space, size_t max)
+{
+	struct vmap_area *area;
+
+	for (unsigned n = 0; n < VMAP_PURGE_BATCH && space->stats.quarantined > max; n++) {
+		area = vmap_area_of(space->quarantine_first);
+		space->quarantine_first = area->extent.next;
+		space->stats.quarantined -= area->extent.size;
+		vmap_areas_remove(&space->areas, area);
+		vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
+	}
+}
+
+/* Under the lock: keep an area that was flushed out of use for a while. */
+static void detain(struct vmap_space *space, struct vmap_area *area)
+{
+	area->pages = NULL;
+	area->state = VMAP_STATE_QUARANTINED;
+	area->extent.next = NULL;
+	if (space->quarantine_first)
+		space->quarantine_last->next = &area->extent;
+	else
+		space->quarantine_first = &area->extent;
+	space->quarantine_last = &area->extent;
+	space->stats.quarantined += area->extent.size;
+	pardon(space, space->quarantine_max);
+}
+
+void vmap_quarantine_end(struct vmap_space *space, bool nowait)
+{
+	unsigned long saved;
+	bool more;
+
+	do {
+		saved = vmap_space_lock(space);
+		pardon(space, 0);
+		more = space->stats.quarantined;
+		if (nowait)
+			vmap_space_unlock_keep(space, saved);
+		else
+			vmap_space_unlock(space, saved);
+	} while (more);
+}
+
 /* Under the lock: end an area that was flushed. Its pages are put before those that wait to be given back. */
 static void complete(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
 {
@@ -36,6 +84,10 @@ static void complete(struct vmap_space *space, struct vmap_area *area, struct vm
 		*released = area->pages;
 	}
 	vmap_space_count_flushed(space, area);
+	if (space->quarantine_max) {
+		detain(space, area);
+		return;
+	}
 	vmap_areas_remove(&space->areas, area);
 	vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
 }
@@ -145,7 +197,7 @@ void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, 
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
-	bool at_once = !space->lazy_max || area->flags & VMAP_SYNC || space->ranges.starved;
+	bool at_once = !space->lazy_max || space->quarantine_max || area->flags & VMAP_SYNC || space->ranges.starved;
 
 	if (at_once) {
 		vmap_space_unlock_keep(space, saved);

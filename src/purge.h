@@ -22,4 +22,7 @@ void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, 
 /* The same as vmap_purge_area() without ever flushing: let it wait. Under no lock; never sleeps. */
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area);
 
+/* Make all addresses in quarantine free. */
+void vmap_quarantine_end(struct vmap_space *space, bool nowait);
+
 #endif

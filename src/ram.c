@@ -317,7 +317,7 @@ static void end_map(struct vmap_space *space, struct vmap_ram_map *map, bool now
 	bool at_once;
 
 	queue(space, map);
-	at_once = !space->lazy_max || space->ranges.starved;
+	at_once = !space->lazy_max || space->quarantine_max || space->ranges.starved;
 	vmap_purge_unlock(space, saved, at_once, nowait);
 }
 

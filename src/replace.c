@@ -24,7 +24,7 @@ static int find(struct vmap_space *space, const void *addr, size_t index, const 
 
 	if (!found || found->extent.addr != (uintptr_t)addr)
 		err = -VMAP_ENOENT;
-	else if (found->state == VMAP_STATE_LAZY)
+	else if (found->state == VMAP_STATE_LAZY || found->state == VMAP_STATE_QUARANTINED)
 		err = -VMAP_EALREADY;
 	else if (!found->pages || index >= found->pages->n || found->pages->pages[index]->order != page->order)
 		err = -VMAP_EINVAL;

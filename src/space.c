@@ -7,7 +7,7 @@
  * is left over is given back after. Totals are counted where something happens, in the same hold, so that at any time
  * mapped + guards + lazy + free is the size of the space; an area counts as live from the reservation of its addresses on.
  */
-#include "space.h"
+#include "purge.h"
 
 unsigned long vmap_space_lock(struct vmap_space *space)
 {
@@ -173,6 +173,7 @@ int vmap_space_create(const struct vmap_host *host, const struct vmap_space_conf
 		.base = config->base,
 		.size = config->size,
 		.lazy_max = config->lazy_max,
+		.quarantine_max = config->quarantine,
 	};
 	if (!make_descriptors(host, &space->spares, 1, false)) {
 		host->meta_free(host->ctx, space, sizeof(*space));
@@ -197,6 +198,7 @@ int vmap_space_destroy(struct vmap_space *space)
 	if (live)
 		return -VMAP_EBUSY;
 	vmap_purge(space);
+	vmap_quarantine_end(space, false);
 	vmap_ram_trim(space, false);
 	vmap_space_drain_pools(space, false);
 	/* Nothing is mapped: the free ranges have melted into the one they were made from. */
@@ -216,7 +218,7 @@ void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stats)
 	vmap_space_unlock(space, saved);
 }
 
-static struct vmap_area_info info_of(const struct vmap_area *area)
+struct vmap_area_info vmap_area_info_of(const struct vmap_area *area)
 {
 	return (struct vmap_area_info){
 		.addr = area->extent.addr,
@@ -237,7 +239,7 @@ int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_in
 
 	*info = (struct vmap_area_info){.state = VMAP_STATE_FREE};
 	if (area)
-		*info = area->ram ? vmap_ram_info(space, area, (uintptr_t)addr) : info_of(area);
+		*info = area->ram ? vmap_ram_info(space, area, (uintptr_t)addr) : vmap_area_info_of(area);
 	vmap_space_unlock(space, saved);
 	if (!area)
 		return -VMAP_ENOENT;
@@ -287,7 +289,7 @@ static bool next_info(const struct vmap_space *space, uintptr_t addr, struct vma
 		area = vmap_areas_from(&space->areas, area->extent.addr + area->extent.size);
 	}
 	if (area)
-		*info = info_of(area);
+		*info = vmap_area_info_of(area);
 	return area;
 }
 

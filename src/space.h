@@ -13,7 +13,7 @@ struct vmap_space {
 	const struct vmap_host *host;
 	uintptr_t base;
 	size_t size;
-	size_t lazy_max;
+	size_t lazy_max, quarantine_max;
 
 	/* What follows is guarded by the host's lock. */
 	struct vmap_ranges ranges;
@@ -23,6 +23,8 @@ struct vmap_space {
 	struct vmap_extent *lazy_last;
 	uint64_t lazy_seq; /* seq of the area that began to wait last */
 	struct vmap_ram ram;
+	struct vmap_extent *quarantine_first; /* areas that are kept out of use, in the order of their flushes */
+	struct vmap_extent *quarantine_last;
 	size_t lazy_pending; /* bytes of those areas for which nobody has begun to flush */
 	struct vmap_stats stats; /* but free and pool_hits, which ranges knows */
 };
@@ -40,6 +42,9 @@ int vmap_space_claim_part(struct vmap_space *space, uintptr_t addr, size_t size,
 
 /* Move what the pools hold into the tree. Where ranges.starved is set, or nobody else uses the space, they are empty then. */
 void vmap_space_drain_pools(struct vmap_space *space, bool nowait);
+
+/* Under the lock: what the listing says of an area. */
+struct vmap_area_info vmap_area_info_of(const struct vmap_area *area);
 
 /* Under the lock: count an area that was reserved, that was unmapped, whose range goes back. */
 void vmap_space_count_reserved(struct vmap_space *space, const struct vmap_area *area);

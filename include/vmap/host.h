@@ -147,6 +147,13 @@ struct vmap_host {
 	 * of a block for each of them (of up to 8; larger numbers share those). NULL: one for all.
 	 */
 	unsigned (*cpu)(void *ctx);
+
+	/*
+	 * Copy size bytes, at most a base page, from addr, which was mapped a moment ago and may not be any more. 0, or -VMAP_EFAULT
+	 * where an access faults; a CPU that would fault for good must not be asked to. NULL: vmap_read() uses memcpy(), and its callers keep
+	 * the areas alive.
+	 */
+	int (*copy)(void *ctx, void *to, uintptr_t addr, size_t size);
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

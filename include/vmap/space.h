@@ -33,6 +33,12 @@ struct vmap_space_config {
 	 * (synchronous). SIZE_MAX: flush only when addresses run out, or on vmap_purge().
 	 */
 	size_t lazy_max;
+	/*
+	 * For debugging. More than 0: every unmap flushes at once and gives the pages back, but its addresses stay out of use until so
+	 * many bytes were unmapped after it (or addresses run out). A use after the unmap then faults, and vmap_explain() knows
+	 * whose address that was and who unmapped it.
+	 */
+	size_t quarantine;
 };
 
 /*
@@ -45,8 +51,9 @@ struct vmap_stats {
 	size_t guards; /* bytes of their guards */
 	size_t lazy_areas; /* unmapped areas that wait for the flush */
 	size_t lazy; /* bytes of those, guards counted */
+	size_t quarantined; /* bytes of areas that were flushed and are kept out of use, guards counted */
 	size_t ram; /* bytes of blocks for short-lived maps where there are none: only vmap_ram() hands them out */
-	size_t free; /* bytes that could be handed out now (mapped + guards + lazy + ram + free = size of the space) */
+	size_t free; /* bytes that could be handed out now (all from mapped on, without lazy_areas: the size of the space) */
 	size_t pages_held; /* page references held, of live and lazy areas */
 	uint64_t maps; /* areas that were made, ever */
 	uint64_t unmaps; /* and that were unmapped, ever */
@@ -72,6 +79,7 @@ enum vmap_state {
 	VMAP_STATE_GUARD, /* guard of a live area */
 	VMAP_STATE_RAM, /* in a block for short-lived maps, where there is none */
 	VMAP_STATE_LAZY, /* an area (or its guard) that was unmapped and waits for its flush */
+	VMAP_STATE_QUARANTINED, /* an area (or its guard) that was unmapped and flushed, and is kept out of use */
 };
 
 /*
@@ -105,6 +113,30 @@ VMAP_API void vmap_purge(struct vmap_space *space);
  * -VMAP_ENOENT: free, or outside the space; info->state is VMAP_STATE_FREE, the rest is 0.
  */
 VMAP_API int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_info *info);
+
+/* What a fault handler can say about an address. */
+struct vmap_explanation {
+	int state; /* enum vmap_state */
+	struct vmap_area_info area; /* the area that covers addr, its guard included; all 0 where there is none */
+	size_t beyond; /* of a guard: bytes from the last mapped byte to addr; else 0 */
+	const void *unmapped_by; /* of a lazy or quarantined area: where vmap_unmap() or vmap_free() was called from; else NULL */
+	struct vmap_area_info below, above; /* the nearest areas that do not cover addr; size 0: there is none */
+};
+
+/*
+ * Explain addr. In VMAP_STATE_MAPPED the area's protection or its host's translations are to be asked why it faults. Any context that may take
+ * the lock. O(log areas).
+ *
+ * -VMAP_ENOENT: free (then below and above say what is near). -VMAP_EINVAL: not an address of the space.
+ */
+VMAP_API int vmap_explain(struct vmap_space *space, const void *addr, struct vmap_explanation *why);
+
+/*
+ * Copy [from, from + size) to to, as /proc/kcore does it: what is mapped is copied; guards, free addresses, holes, device memory and
+ * what is unmapped meanwhile become zeros. *copied is how many bytes were mapped. Without the copy hook the caller makes sure
+ * that no area there is unmapped meanwhile. O(log areas) a piece. -VMAP_EINVAL: the range wraps.
+ */
+VMAP_API int vmap_read(struct vmap_space *space, void *to, const void *from, size_t size, size_t *copied);
 
 /*
  * The page that backs addr, and how many bytes into that page addr lies. The pointer is the caller's own; it is good for as

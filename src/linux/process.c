@@ -101,6 +101,7 @@ static int linux_space(struct vmap_process *process, size_t lazy_max)
 		.flush = vmap_linux_flush,
 		.replace = vmap_linux_replace,
 		.protect = vmap_linux_protect,
+		.copy = vmap_linux_copy,
 	};
 	return vmap_space_create(&process->host, &config, &process->space);
 }

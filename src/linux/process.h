@@ -65,6 +65,7 @@ int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, si
 void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size);
 int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_page *page, unsigned prot);
 int vmap_linux_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot);
+int vmap_linux_copy(void *ctx, void *to, uintptr_t addr, size_t size);
 void vmap_linux_flush(void *ctx, const struct vmap_range *ranges, size_t n);
 
 #endif

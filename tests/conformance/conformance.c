@@ -110,7 +110,7 @@ struct vmap_stats bed_stats(struct conformance_bed *bed)
 	struct vmap_stats stats;
 
 	vmap_space_stats(bed->space, &stats);
-	assert_int_equal(stats.mapped + stats.guards + stats.lazy + stats.ram + stats.free, bed->size);
+	assert_int_equal(stats.mapped + stats.guards + stats.lazy + stats.quarantined + stats.ram + stats.free, bed->size);
 	assert_int_equal(!stats.areas, !stats.mapped);
 	assert_int_equal(!stats.lazy_areas, !stats.lazy);
 	return stats;

@@ -203,8 +203,90 @@ static void totals_follow_each_step(void **state)
 	bed_end(bed);
 }
 
+/* A dump over areas, a guard, short-lived maps and free addresses; from and to the middle of pages. */
+static void reading_skips_holes(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, (size_t)2 << 20, SIZE_MAX);
+	size_t page = bed->page_size, copied, size;
+	struct vmap_page *pages[3];
+	uintptr_t addr, short_lived;
+	unsigned char *bytes, value;
+	void *ram;
+
+	bed_pages(bed, 0, 3, pages);
+	addr = bed_map(bed, pages, 3, NULL);
+	bed_unmap(bed, bed_map(bed, pages, 1, NULL));
+	vmap_purge(bed->space);
+	assert_int_equal(vmap_ram(bed->space, pages, 2, 0, 0, &ram), 0);
+	short_lived = (uintptr_t)ram;
+	assert_true(short_lived > addr);
+	size = short_lived - addr + 10 * page;
+	bytes = malloc(size);
+	assert_non_null(bytes);
+	for (size_t skip = 0; skip < 2 * page; skip += page / 2 + 1) {
+		for (size_t i = 0; i < size; i++)
+			bytes[i] = 0xee;
+		assert_int_equal(vmap_read(bed->space, bytes, bed_ptr(addr + skip), size - skip, &copied), 0);
+		assert_int_equal(copied, 5 * page - skip);
+		for (size_t at = skip; at < size; at++) {
+			if (at % (page / 4) && (at - 1) % (page / 4))
+				continue;
+			if (!bed->host->read(bed, addr + at, &value))
+				value = 0;
+			assert_int_equal(bytes[at - skip], value);
+		}
+	}
+	assert_int_equal(vmap_read(bed->space, bytes, bed_ptr(UINTPTR_MAX - 5), 10, &copied), -VMAP_EINVAL);
+	assert_int_equal(vmap_read(bed->space, bytes, bed_ptr(addr + 3 * page), page, &copied), 0);
+	assert_int_equal(copied, 0);
+	free(bytes);
+	assert_int_equal(vmap_ram_unmap(bed->space, ram), 0);
+	bed_unmap(bed, addr);
+	bed_put(bed, pages, 3);
+	bed_end(bed);
+}
+
+static void addresses_are_explained(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, (size_t)2 << 20, SIZE_MAX);
+	struct vmap_options named = {.tag = "victim", .min = bed->base + 16 * bed->page_size};
+	struct vmap_explanation why;
+	struct vmap_page *pages[2];
+	uintptr_t addr, last;
+
+	bed_pages(bed, 0, 2, pages);
+	addr = bed_map(bed, pages, 2, &named);
+	named.min = addr + 100 * bed->page_size;
+	last = bed_map(bed, pages, 1, &named);
+	assert_int_equal(vmap_explain(bed->space, bed_ptr(addr + 5), &why), 0);
+	assert_int_equal(why.state, VMAP_STATE_MAPPED);
+	assert_int_equal(why.area.addr, addr);
+	assert_int_equal(why.below.size, 0);
+	assert_int_equal(why.above.addr, last);
+	/* The first byte behind the area: by one too far. */
+	assert_int_equal(vmap_explain(bed->space, bed_ptr(addr + 2 * bed->page_size), &why), 0);
+	assert_int_equal(why.state, VMAP_STATE_GUARD);
+	assert_int_equal(why.beyond, 1);
+	assert_string_equal(why.area.tag, "victim");
+	assert_int_equal(vmap_explain(bed->space, bed_ptr(last - 1), &why), -VMAP_ENOENT);
+	assert_int_equal(why.state, VMAP_STATE_FREE);
+	assert_int_equal(why.below.addr, addr);
+	assert_int_equal(why.above.addr, last);
+	assert_int_equal(vmap_explain(bed->space, bed_ptr(bed->base - 1), &why), -VMAP_EINVAL);
+	assert_int_equal(vmap_explain(bed->space, bed_ptr(bed->base + bed->size), &why), -VMAP_EINVAL);
+	bed_unmap(bed, addr);
+	assert_int_equal(vmap_explain(bed->space, bed_ptr(addr + 5), &why), 0);
+	assert_int_equal(why.state, VMAP_STATE_LAZY);
+	assert_non_null(why.unmapped_by);
+	assert_null(why.below.tag);
+	bed_unmap(bed, last);
+	bed_put(bed, pages, 2);
+	bed_end(bed);
+}
+
 const struct CMUnitTest conformance_look_tests[] = {
 	cmocka_unit_test(every_address_has_its_state),    cmocka_unit_test(every_address_has_its_page),
 	cmocka_unit_test(a_listing_shows_each_area_once), cmocka_unit_test(a_listing_survives_changes),
-	cmocka_unit_test(totals_follow_each_step),        CONFORMANCE_END,
+	cmocka_unit_test(totals_follow_each_step),        cmocka_unit_test(reading_skips_holes),
+	cmocka_unit_test(addresses_are_explained),        CONFORMANCE_END,
 };

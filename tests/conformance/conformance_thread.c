@@ -92,7 +92,8 @@ static void *look(void *arg)
 
 	while (!atomic_load(worker->stop)) {
 		vmap_space_stats(worker->bed->space, &stats);
-		worker->wrong += stats.mapped + stats.guards + stats.lazy + stats.ram + stats.free != worker->bed->size;
+		worker->wrong += stats.mapped + stats.guards + stats.lazy + stats.quarantined + stats.ram + stats.free !=
+				 worker->bed->size;
 		last = 0;
 		for (cursor = 0; !vmap_area_next(worker->bed->space, &cursor, &info); last = info.addr)
 			worker->wrong += info.addr <= last || cursor <= info.addr;

@@ -194,11 +194,14 @@ static void count(const struct vmap_area *area, struct vmap_stats *stats)
 		stats->areas++;
 		stats->mapped += area->size;
 		stats->guards += area->extent.size - area->size;
+	} else if (area->state == VMAP_STATE_QUARANTINED) {
+		stats->quarantined += area->extent.size;
+		return;
 	} else {
 		stats->lazy_areas++;
 		stats->lazy += area->extent.size;
 	}
-	stats->pages_held += area->pages->held ? area->pages->n : 0;
+	stats->pages_held += area->pages && area->pages->held ? area->pages->n : 0;
 }
 
 static const char *check_totals(struct vmap_space *space)
@@ -217,6 +220,8 @@ static const char *check_totals(struct vmap_space *space)
 	}
 	if (wrong)
 		return wrong;
+	if (counted.quarantined != kept->quarantined)
+		return "the total of the quarantine is wrong";
 	if (counted.ram != kept->ram)
 		return "the total of blocks for short-lived maps is wrong";
 	if (counted.areas != kept->areas || counted.mapped != kept->mapped || counted.guards != kept->guards)

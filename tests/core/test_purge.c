@@ -67,6 +67,40 @@ static unsigned flushes(struct bed *bed)
 	return softmmu_flushes(bed->mmu, ranges, &n);
 }
 
+/* Unmapped addresses fault and are known for a while; their pages are free at once. */
+static void a_quarantine_keeps_addresses(void **state)
+{
+	struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = SIZE_MAX, .quarantine = 8 * PAGE};
+	struct vmap_explanation why;
+	void *addr[6], *large;
+	struct bed bed;
+
+	(void)state;
+	bed.mmu = softmmu_create(BASE, SIZE, SIZE / PAGE);
+	assert_non_null(bed.mmu);
+	assert_int_equal(vmap_space_create(softmmu_host(bed.mmu), &config, &bed.space), 0);
+	for (size_t i = 0; i < 6; i++) {
+		addr[i] = alloc(&bed, 1);
+		for (size_t k = 0; k < i; k++)
+			assert_true(addr[i] != addr[k] || i - k > 4);
+		assert_int_equal(vmap_free(bed.space, addr[i]), 0);
+		assert_int_equal(softmmu_frames_used(bed.mmu), 0);
+		assert_int_equal(vmap_free(bed.space, addr[i]), -VMAP_EALREADY);
+		assert_null(check_space(bed.space));
+	}
+	/* Five areas with their guards are more than 8 pages: the oldest are out again. */
+	assert_int_equal(stats_of(&bed).quarantined, 8 * PAGE);
+	assert_int_equal(vmap_explain(bed.space, addr[5], &why), 0);
+	assert_int_equal(why.state, VMAP_STATE_QUARANTINED);
+	assert_int_equal(why.area.size, PAGE);
+	assert_non_null(why.unmapped_by);
+	/* It ends where addresses are needed. */
+	assert_int_equal(vmap_alloc(bed.space, SIZE - PAGE, 0, NULL, &large), 0);
+	assert_int_equal(stats_of(&bed).quarantined, 0);
+	assert_int_equal(vmap_free(bed.space, large), 0);
+	finish(&bed);
+}
+
 /* With a worker an unmap over the budget wakes it; it helps when the worker falls behind by as much again. */
 static void a_worker_is_woken(void **state)
 {
@@ -278,6 +312,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_worker_is_woken),
+		cmocka_unit_test(a_quarantine_keeps_addresses),
 		cmocka_unit_test(few_ranges_are_flushed_one_by_one),
 		cmocka_unit_test(many_ranges_are_flushed_as_everything),
 		cmocka_unit_test(a_barrier_completes_what_another_flushes),

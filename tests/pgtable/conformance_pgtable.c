@@ -116,6 +116,13 @@ static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
 	return err ? err : plugged.protect(ctx, addr, size, prot);
 }
 
+static int copy(void *ctx, void *to, uintptr_t addr, size_t size)
+{
+	struct rig *rig = ctx;
+
+	return rig->soft->copy(rig->mmu, to, soft_addr(addr), size);
+}
+
 static void unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	struct rig *rig = ctx;
@@ -171,6 +178,7 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	rig->host.unmap = unmap;
 	rig->host.map_pfn = map_pfn;
 	rig->host.protect = protect;
+	rig->host.copy = copy;
 	rig->host.flush = flush;
 	bed->base = mode->base;
 	bed->size = size;

@@ -477,6 +477,14 @@ static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
 	return fails ? -VMAP_ENOMEM : 0;
 }
 
+static int copy(void *ctx, void *to, uintptr_t addr, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (!softmmu_read(ctx, 0, addr + i, (unsigned char *)to + i))
+			return -VMAP_EFAULT;
+	return 0;
+}
+
 static void purge_wake(void *ctx)
 {
 	struct softmmu *mmu = enter(ctx, "purge_wake");
@@ -697,6 +705,7 @@ struct softmmu *softmmu_create(uintptr_t base, size_t size, size_t frames)
 		.unmap = unmap,
 		.flush = flush,
 		.protect = protect,
+		.copy = copy,
 		.map_pfn = map_pfn,
 		.meta_alloc_nowait = meta_alloc_nowait,
 		.page_alloc_nowait = page_alloc_nowait,

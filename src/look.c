@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: what can be said about an address, for a fault handler, and what can be read at it, for a dump.
+ *
+ * Both ask the tree of areas, under the lock and in O(log n), and use nothing of an area after that but a copy. Reading goes from
+ * area to area; the copy itself happens without the lock, a base page at a time, by a hook that survives it if the area is
+ * unmapped meanwhile.
+ */
+#include "space.h"
+
+/* memcpy() and memset() are what compilers call on their own: a freestanding embedder has them. */
+#define copy_bytes __builtin_memcpy
+#define zero_bytes __builtin_memset
+
+int vmap_explain(struct vmap_space *space, const void *addr, struct vmap_explanation *why)
+{
+	uintptr_t at = (uintptr_t)addr;
+	struct vmap_area *area, *near;
+	unsigned long saved;
+
+	*why = (struct vmap_explanation){.state = VMAP_STATE_FREE};
+	if (at < space->base || at - space->base >= space->size)
+		return -VMAP_EINVAL;
+	saved = vmap_space_lock(space);
+	area = vmap_areas_at(&space->areas, at);
+	if (area) {
+		why->area = area->ram ? vmap_ram_info(space, area, at) : vmap_area_info_of(area);
+		why->state = why->area.state;
+		why->unmapped_by = why->state == VMAP_STATE_MAPPED ? NULL : area->unmapped_by;
+	}
+	near = vmap_areas_below(&space->areas, area ? area->extent.addr : at);
+	if (near)
+		why->below = vmap_area_info_of(near);
+	near = vmap_areas_from(&space->areas, area ? area->extent.addr + area->extent.size : at);
+	if (near)
+		why->above = vmap_area_info_of(near);
+	vmap_space_unlock_keep(space, saved);
+	if (why->state == VMAP_STATE_MAPPED && at - why->area.addr >= why->area.size) {
+		why->state = VMAP_STATE_GUARD;
+		why->beyond = at - why->area.addr - why->area.size + 1;
+	}
+	return area ? 0 : -VMAP_ENOENT;
+}
+
+/* How many bytes from addr on are of one kind: *readable, or not. */
+static size_t piece_at(struct vmap_space *space, uintptr_t addr, size_t size, bool *readable)
+{
+	struct vmap_area_info info = {0};
+	uintptr_t end, cursor = addr;
+
+	*readable = false;
+	if (!vmap_area_at(space, (void *)addr, &info)) {
+		*readable = info.state == VMAP_STATE_MAPPED && !(info.prot & VMAP_MEMORY_MASK);
+		end = info.addr + info.size + (*readable ? 0 : info.guard);
+		/* Of a block for short-lived maps nothing tells where the next one begins but the listing. */
+		if (info.state == VMAP_STATE_RAM && !vmap_area_next(space, &cursor, &info) && info.addr < end)
+			end = info.addr;
+	} else {
+		end = vmap_area_next(space, &cursor, &info) ? addr + size : info.addr;
+	}
+	return end - addr < size ? end - addr : size;
+}
+
+static size_t copy_piece(const struct vmap_space *space, char *to, uintptr_t addr, size_t size)
+{
+	size_t page = (size_t)1 << space->host->page_shift, n, copied = 0;
+
+	for (; size; to += n, addr += n, size -= n) {
+		n = page - (addr & (page - 1));
+		n = n < size ? n : size;
+		if (!space->host->copy)
+			copy_bytes(to, (const void *)addr, n);
+		else if (space->host->copy(space->host->ctx, to, addr, n)) {
+			zero_bytes(to, 0, n);
+			continue;
+		}
+		copied += n;
+	}
+	return copied;
+}
+
+int vmap_read(struct vmap_space *space, void *to, const void *from, size_t size, size_t *copied)
+{
+	uintptr_t addr = (uintptr_t)from;
+	char *out = (char *)to;
+	bool readable;
+	size_t n;
+
+	*copied = 0;
+	if (size > UINTPTR_MAX - addr)
+		return -VMAP_EINVAL;
+	for (; size; addr += n, out += n, size -= n) {
+		n = piece_at(space, addr, size, &readable);
+		if (readable)
+			*copied += copy_piece(space, out, addr, n);
+		else
+			zero_bytes(out, 0, n);
+	}
+	return 0;
+}

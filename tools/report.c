@@ -200,17 +200,18 @@ void report_stats(struct report *report, struct vmap_process *process, const str
 		xr_cache_stats(cache, &c);
 	vmap_process_stats(process, &p);
 	xr_say(&report->msg, XR_INFO,
-	       "stats: %" PRIu64 " views of %" PRIu64 " pages made with %" PRIu64 " mmap calls, %" PRIu64
-	       " bytes copied; %" PRIu64 " bytes read, %" PRIu64 " written; peak %lu KiB, of which pool pages %zu KiB",
-	       c.views, c.pages_mapped, p.mmaps, c.copied, c.read_bytes, c.write_bytes, peak, p.pool_peak >> 10);
+	       "stats: %" PRIu64 " views of %" PRIu64 " pages, %" PRIu64 " of them of neighbours and free, %" PRIu64
+	       " mmap calls, %" PRIu64 " bytes copied; %" PRIu64 " bytes read, %" PRIu64
+	       " written; peak %lu KiB, of which pool pages %zu KiB",
+	       c.views, c.pages_mapped, c.neighbours, p.mmaps, c.copied, c.read_bytes, c.write_bytes, peak, p.pool_peak >> 10);
 	if (report->json)
 		json_object_set_new(report->json, "stats",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "views", (json_int_t)c.views,
-					      "pages_mapped", (json_int_t)c.pages_mapped, "mmap_calls", (json_int_t)p.mmaps,
-					      "bytes_copied", (json_int_t)c.copied, "bytes_read", (json_int_t)c.read_bytes,
-					      "bytes_written", (json_int_t)c.write_bytes, "cache_peak_pages",
-					      (json_int_t)c.peak_pages, "peak_kib", (json_int_t)peak, "pool_peak_bytes",
-					      (json_int_t)p.pool_peak));
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "views", (json_int_t)c.views,
+					      "views_of_neighbours", (json_int_t)c.neighbours, "pages_mapped",
+					      (json_int_t)c.pages_mapped, "mmap_calls", (json_int_t)p.mmaps, "bytes_copied",
+					      (json_int_t)c.copied, "bytes_read", (json_int_t)c.read_bytes, "bytes_written",
+					      (json_int_t)c.write_bytes, "cache_peak_pages", (json_int_t)c.peak_pages, "peak_kib",
+					      (json_int_t)peak, "pool_peak_bytes", (json_int_t)p.pool_peak));
 }
 
 void report_end(struct report *report, int status)

@@ -7,7 +7,7 @@
  *
  * Data structure. A hash of cached pages, keyed by page number (byte offset / page size), and a list of them in order of use.
  * A view is what a buffer points into, of one of three forms:
- *   direct   all bytes lie in one page: the pool's own mapping of it is the answer
+ *   direct   all bytes lie in one page, or in pages that are neighbours in the pool: the pool's own mapping is the answer
  *   mapped   several pages, joined by vmap_pages(): the disk order is kept, so any contiguous range maps, aligned or not, and so do
  *            scattered extents whose inner borders are page borders
  *   copied   scattered extents with an inner border in the middle of a page: gathered into memory of its own
@@ -21,6 +21,7 @@
 #include "cache.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -31,7 +32,7 @@
 #define HASH_BITS 14
 #define HASH_SIZE (1u << HASH_BITS)
 #define IDLE_VIEWS 4096u /* mapped views kept though no buffer uses them */
-#define CLEAN_BYTES (64u << 20) /* pages kept though nothing needs them */
+#define CLEAN_BYTES (96u << 20) /* pages kept though nothing needs them */
 #define WRITE_PAGES 256u /* pages in one pwritev() */
 #define VIEW_PAGES_MAX 4096u /* no buffer that XFS knows comes near 16 MiB */
 
@@ -376,6 +377,15 @@ static bool borders_aligned(const struct xr_cache *cache, const struct xr_extent
 	return true;
 }
 
+/* Whether the pages happen to lie next to each other in the pool, in order: then the pool's own mapping shows them so. */
+static bool pages_contiguous(const struct xr_cache *cache, const struct xr_view *view)
+{
+	for (size_t i = 1; i < view->npages; i++)
+		if (view->pages[i]->data != view->pages[i - 1]->data + cache->page_size)
+			return false;
+	return true;
+}
+
 static int extents_check(const struct xr_cache *cache, const struct xr_extent *extents, size_t n, size_t *size, size_t *npages)
 {
 	size_t page_bbs = cache->page_size >> XR_BB_SHIFT;
@@ -419,8 +429,11 @@ static int view_make(struct xr_cache *cache, const struct xr_extent *extents, si
 	view->pages = pages;
 	view->nextents = n;
 	memcpy(view->extents, extents, n * sizeof(*extents));
-	if (npages == 1) {
+	if (pages_contiguous(cache, view) && borders_aligned(cache, extents, n)) {
 		view->form = DIRECT;
+		cache->stats.views += npages > 1;
+		cache->stats.neighbours += npages > 1;
+		cache->stats.pages_mapped += npages > 1 ? npages : 0;
 		view->base = pages[0]->data;
 	} else if (borders_aligned(cache, extents, n)) {
 		view->form = MAPPED;
@@ -652,6 +665,44 @@ void xr_cache_destroy(struct xr_cache *cache)
 	while (cache->page_list.newer != &cache->page_list)
 		page_drop(cache, cache->page_list.newer);
 	free(cache);
+}
+
+int xr_cache_sibling(struct xr_cache **sibling, const struct xr_cache *cache)
+{
+	return xr_cache_create(sibling, cache->dev, cache->process, cache->write, cache->msg);
+}
+
+void xr_cache_willneed(const struct xr_cache *cache, uint64_t daddr, uint32_t bbs)
+{
+	off_t start = (off_t)(cache->dev->start + (daddr << XR_BB_SHIFT));
+
+	posix_fadvise(cache->dev->fd, start, (off_t)bbs << XR_BB_SHIFT, POSIX_FADV_WILLNEED);
+}
+
+bool xr_cache_writes(const struct xr_cache *cache)
+{
+	return cache->write;
+}
+
+struct vmap_process *xr_cache_process(const struct xr_cache *cache)
+{
+	return cache->process;
+}
+
+void xr_cache_add_stats(struct xr_cache *cache, const struct xr_cache *sibling)
+{
+	struct xr_cache_stats *to = &cache->stats;
+	const struct xr_cache_stats *from = &sibling->stats;
+
+	to->views += from->views;
+	to->neighbours += from->neighbours;
+	to->pages_mapped += from->pages_mapped;
+	to->copied += from->copied;
+	to->reads += from->reads;
+	to->read_bytes += from->read_bytes;
+	to->writes += from->writes;
+	to->write_bytes += from->write_bytes;
+	to->peak_pages = from->peak_pages > to->peak_pages ? from->peak_pages : to->peak_pages;
 }
 
 uint64_t xr_cache_bbs(const struct xr_cache *cache)

@@ -34,7 +34,8 @@ struct xr_buf {
 };
 
 struct xr_cache_stats {
-	uint64_t views, pages_mapped; /* vmap_pages() views made, pages in them */
+	uint64_t views, pages_mapped; /* views of several pages made, pages in them */
+	uint64_t neighbours; /* of those views: pages lay side by side in the pool, no mapping was needed */
 	uint64_t copied; /* bytes gathered or scattered by copy */
 	uint64_t reads, read_bytes, writes, write_bytes;
 	uint64_t pages, peak_pages; /* pages in memory now, and at most */
@@ -67,6 +68,21 @@ int xr_cache_flush(struct xr_cache *cache);
 
 /* What was flushed is on stable storage when this returns 0 (nothing to do on an overlay cache). */
 int xr_cache_barrier(struct xr_cache *cache);
+
+/*
+ * Another cache of the same device, empty. Two caches must not hold the same blocks at the same time, of which at least one changes them.
+ */
+int xr_cache_sibling(struct xr_cache **sibling, const struct xr_cache *cache);
+
+/* The kernel may read these blocks in the background: they will be asked for soon. Only advice, cannot fail. */
+void xr_cache_willneed(const struct xr_cache *cache, uint64_t daddr, uint32_t bbs);
+
+/* Whether a flush writes; and where the pages come from. */
+bool xr_cache_writes(const struct xr_cache *cache);
+struct vmap_process *xr_cache_process(const struct xr_cache *cache);
+
+/* Count what a sibling did as this cache's doing. */
+void xr_cache_add_stats(struct xr_cache *cache, const struct xr_cache *sibling);
 
 /* The length of the device in BBs. */
 uint64_t xr_cache_bbs(const struct xr_cache *cache);

@@ -152,6 +152,17 @@ static void count_piece(struct xr_replay *replay, const struct xr_item *item, co
 	}
 }
 
+/* Whether the item is a superblock of another size than ours: growfs. What follows it in the log uses the new size. */
+static bool is_resize(const struct xr_replay *replay, const struct xr_item *item, const struct buf_format *f)
+{
+	const uint8_t *data = item->regions[item->count > 1].data;
+
+	if (f->daddr != XFS_SB_DADDR || item->count < 2 || !chunk_logged(f, 0))
+		return false;
+	return xr_be64(data + offsetof(struct xfs_dsb, sb_dblocks)) != replay->sb.dblocks ||
+	       xr_be32(data + offsetof(struct xfs_dsb, sb_agcount)) != replay->sb.agcount;
+}
+
 int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	uint64_t end = xr_cache_bbs(replay->cache);
@@ -178,9 +189,19 @@ int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, co
 		return 0;
 	}
 	ret = check_stretches(replay, trans, item, &f);
-	if (!ret)
-		count_piece(replay, item, &f);
-	return ret;
+	if (ret)
+		return ret;
+	count_piece(replay, item, &f);
+	replay->whole |= is_resize(replay, item, &f);
+	return 0;
+}
+
+void xr_buf_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
+{
+	struct buf_format f;
+
+	decode(replay, item, &f);
+	*target = (struct xr_extent){f.daddr, f.bbs};
 }
 
 /* --- pass 2 --- */

@@ -65,6 +65,14 @@ int xr_dquot_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 	return fault ? xr_item_bad(replay, trans, item, "id %u: %s", f.id, fault) : 0;
 }
 
+void xr_dquot_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
+{
+	struct dquot_format f;
+
+	decode(replay, item, &f);
+	*target = (struct xr_extent){f.daddr, f.bbs};
+}
+
 static int replay_into(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 		       const struct dquot_format *f, struct xr_buf *buf, enum xr_outcome *outcome)
 {

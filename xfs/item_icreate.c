@@ -50,6 +50,16 @@ int xr_icreate_item_check(struct xr_replay *replay, const struct xr_trans *trans
 	return 0;
 }
 
+void xr_icreate_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
+{
+	const struct xr_sb *sb = &replay->sb;
+	struct icreate ic;
+
+	decode(item, &ic);
+	target->daddr = ((uint64_t)ic.agno * sb->agblocks + ic.agbno) << (sb->blocklog - XR_BB_SHIFT);
+	target->bbs = ic.length << (sb->blocklog - XR_BB_SHIFT);
+}
+
 /* An inode that was never used, in disk form. */
 static void format_inode(const struct xr_sb *sb, uint8_t *raw, uint64_t ino, uint32_t gen)
 {

@@ -252,6 +252,7 @@ int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 	    (uint64_t)f.offset + sb->inodesize > (uint64_t)f.bbs << XR_BB_SHIFT)
 		return xr_item_bad(replay, trans, item, "inode %llu: it cannot lie at byte %u of blocks %llu+%u",
 				   (unsigned long long)f.ino, f.offset, (unsigned long long)f.daddr, f.bbs);
+	replay->whole |= (f.fields & (XFS_ILOG_DOWNER | XFS_ILOG_AOWNER)) != 0;
 	core_to_disk(replay->log->order, item->regions[1].data, item->regions[1].size, disk);
 	fault = xr_core_fault(sb, disk);
 	if (fault)
@@ -269,9 +270,20 @@ int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 	return 0;
 }
 
+void xr_inode_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
+{
+	struct inode_format f = {0};
+
+	decode(replay->log->order, &item->regions[0], &f);
+	*target = (struct xr_extent){f.daddr, f.bbs};
+}
+
 /* --- pass 2 --- */
 
-/* Every slot of an inode buffer must hold an inode, used or free, with a sane unlinked-list pointer. */
+/*
+ * Every slot of an inode buffer must hold an inode, used or free, with a sane unlinked-list pointer. Looked at once: what is replayed into the
+ * buffer afterwards keeps it so.
+ */
 static int check_buffer(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 			const struct inode_format *f, const struct xr_buf *buf)
 {

@@ -18,7 +18,14 @@ struct xr_item_type {
 	int (*check)(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item);
 	int (*replay)(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 		      enum xr_outcome *outcome);
+	/* The blocks that an item which passed check is for. NULL: none, it only needs to be seen once. */
+	void (*target)(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
 };
+
+void xr_buf_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
+void xr_inode_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
+void xr_icreate_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
+void xr_dquot_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
 
 int xr_buf_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_buf_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);

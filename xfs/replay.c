@@ -9,8 +9,9 @@
  * up to date to the next item of the same LSN, which would then be lost. Therefore changed buffers are only noted, and get LSN and
  * CRC when the first transaction of another LSN commits (section 8.1). A group that failed is never stamped and never written.
  *
- * Writing. The cache holds what was changed; it is written between groups when it grew beyond DIRTY_BYTES, otherwise at the end. Pass
- * 2 is idempotent, so an interrupted write is repaired by the next run or by a kernel.
+ * Writing. The cache holds what was changed until the end. Where that would be too much, pass 2 is done slice by slice (slices.c), or, if it
+ * cannot be cut, written between groups when more than DIRTY_BYTES have come together. Pass 2 is idempotent, so an interrupted write is
+ * repaired by the next run or by a kernel.
  */
 #include "items.h"
 
@@ -22,34 +23,35 @@
 
 #include "format.h"
 #include "scatter.h"
+#include "slices.h"
 #include "verify.h"
 
 #define DIRTY_BYTES (96u << 20)
 
 static const struct xr_item_type types[] = {
-	{XFS_LI_BUF, "buffer", xr_buf_item_check, xr_buf_item_replay},
-	{XFS_LI_INODE, "inode", xr_inode_item_check, xr_inode_item_replay},
-	{XFS_LI_ICREATE, "icreate", xr_icreate_item_check, xr_icreate_item_replay},
-	{XFS_LI_DQUOT, "dquot", xr_dquot_item_check, xr_dquot_item_replay},
-	{XFS_LI_QUOTAOFF, "quotaoff", xr_quotaoff_item_check, xr_quotaoff_item_replay},
-	{XFS_LI_EFI, "EFI", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_EFD, "EFD", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_RUI, "RUI", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_RUD, "RUD", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_CUI, "CUI", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_CUD, "CUD", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_BUI, "BUI", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_BUD, "BUD", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_ATTRI, "ATTRI", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_ATTRD, "ATTRD", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_XMI, "XMI", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_XMD, "XMD", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_EFI_RT, "EFI_RT", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_EFD_RT, "EFD_RT", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_RUI_RT, "RUI_RT", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_RUD_RT, "RUD_RT", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_CUI_RT, "CUI_RT", xr_intent_item_check, xr_intent_item_replay},
-	{XFS_LI_CUD_RT, "CUD_RT", xr_intent_item_check, xr_intent_item_replay},
+	{XFS_LI_BUF, "buffer", xr_buf_item_check, xr_buf_item_replay, xr_buf_item_target},
+	{XFS_LI_INODE, "inode", xr_inode_item_check, xr_inode_item_replay, xr_inode_item_target},
+	{XFS_LI_ICREATE, "icreate", xr_icreate_item_check, xr_icreate_item_replay, xr_icreate_item_target},
+	{XFS_LI_DQUOT, "dquot", xr_dquot_item_check, xr_dquot_item_replay, xr_dquot_item_target},
+	{XFS_LI_QUOTAOFF, "quotaoff", xr_quotaoff_item_check, xr_quotaoff_item_replay, NULL},
+	{XFS_LI_EFI, "EFI", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_EFD, "EFD", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_RUI, "RUI", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_RUD, "RUD", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_CUI, "CUI", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_CUD, "CUD", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_BUI, "BUI", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_BUD, "BUD", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_ATTRI, "ATTRI", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_ATTRD, "ATTRD", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_XMI, "XMI", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_XMD, "XMD", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_EFI_RT, "EFI_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_EFD_RT, "EFD_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_RUI_RT, "RUI_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_RUD_RT, "RUD_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_CUI_RT, "CUI_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_CUD_RT, "CUD_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
 };
 #define NTYPES (sizeof(types) / sizeof(types[0]))
 _Static_assert(NTYPES <= XR_ITEM_TYPES, "every item type has its counters");
@@ -81,11 +83,18 @@ int xr_item_bad(const struct xr_replay *replay, const struct xr_trans *trans, co
 
 void xr_replay_init(struct xr_replay *replay, const struct xr_log *log, struct xr_cache *cache, const struct xr_msg *msg)
 {
-	*replay = (struct xr_replay){.log = log, .cache = cache, .msg = msg, .sb = *log->sb, .trivial = true};
+	*replay = (struct xr_replay){.log = log,
+				     .cache = cache,
+				     .msg = msg,
+				     .sb = *log->sb,
+				     .trivial = true,
+				     .slice_bytes = XR_SLICE_BYTES,
+				     .to = UINT64_MAX};
 }
 
 void xr_replay_destroy(struct xr_replay *replay)
 {
+	xr_targets_clear(&replay->targets);
 	xr_table_clear(&replay->cancel);
 	xr_table_clear(&replay->group);
 	xr_table_clear(&replay->pieces);
@@ -109,6 +118,18 @@ const char *xr_item_type_name(uint16_t type)
 
 /* --- pass 1 --- */
 
+static int note_target(struct xr_replay *replay, const struct xr_item_type *type, const struct xr_item *item)
+{
+	struct xr_extent target;
+
+	if (!type->target)
+		return 0;
+	type->target(replay, item, &target);
+	if (!target.bbs || !xr_targets_add(&replay->targets, target.daddr, target.bbs))
+		return 0;
+	return xr_fail(replay->msg, -ENOMEM, "no memory to note what the log changes");
+}
+
 static int check_trans(void *arg, const struct xr_trans *trans)
 {
 	struct xr_replay *replay = arg;
@@ -122,6 +143,8 @@ static int check_trans(void *arg, const struct xr_trans *trans)
 			return xr_item_bad(replay, trans, item, "type %#x is none that XFS has; nothing was replayed",
 					   item->type);
 		ret = type->check(replay, trans, item);
+		if (!ret)
+			ret = note_target(replay, type, item);
 		if (ret)
 			return ret;
 	}
@@ -176,6 +199,18 @@ static int finish_group(struct xr_replay *replay)
 
 /* --- pass 2 --- */
 
+/* Whether an item is one of this slice's. Those for no block are the first slice's. */
+static bool in_slice(const void *arg, const struct xr_item *item)
+{
+	const struct xr_replay *replay = arg;
+	const struct xr_item_type *type = type_of(item->type);
+	struct xr_extent target = {0};
+
+	if (type->target)
+		type->target(replay, item, &target);
+	return target.daddr >= replay->from && target.daddr < replay->to;
+}
+
 /* The order of a transaction's items in pass 2. */
 enum list { BUFFERS, OTHERS, INODE_BUFFERS, CANCELS };
 
@@ -224,10 +259,11 @@ static int replay_trans(void *arg, const struct xr_trans *trans)
 	return ret;
 }
 
-int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head)
+int xr_replay_slice(struct xr_replay *replay, const struct xr_head *head)
 {
-	int ret = xr_trans_walk(replay->log, head, replay_trans, replay, &replay->stats.log, replay->progress,
-				replay->progress_arg);
+	bool all = !replay->from && replay->to == UINT64_MAX;
+	int ret = xr_trans_walk_some(replay->log, head, all ? NULL : in_slice, replay_trans, replay, &replay->stats.log,
+				     replay->progress, replay->progress_arg);
 
 	if (!ret)
 		ret = finish_group(replay);
@@ -236,4 +272,13 @@ int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head)
 			      "the log changed while it was read: %zu cancelled buffers were not met again",
 			      replay->cancel.count);
 	return ret ? ret : xr_scatter_finish(replay);
+}
+
+int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head)
+{
+	uint64_t bytes = replay->targets.units * XR_UNIT_BBS * XR_BB;
+
+	if (bytes <= replay->slice_bytes || replay->whole || replay->has_pieces || !xr_cache_writes(replay->cache))
+		return xr_replay_slice(replay, head);
+	return xr_slices_apply(replay, head);
 }

@@ -4,6 +4,7 @@
 
 #include "cache.h"
 #include "table.h"
+#include "targets.h"
 #include "trans.h"
 
 /*
@@ -46,6 +47,10 @@ struct xr_replay {
 	const struct xr_msg *msg;
 	struct xr_sb sb; /* as it is at this point of the log: growfs may change it on the way */
 	struct xr_table cancel; /* (daddr, BBs): cancel items still to come */
+	struct xr_targets targets; /* the blocks that the log's items are for; noted in pass 1 */
+	bool whole; /* some item reaches beyond its own buffer: pass 2 cannot be done in slices */
+	uint64_t slice_bytes; /* how much of the device may be in memory at once: XR_SLICE_BYTES, but for tests */
+	uint64_t from, to; /* pass 2 applies the items for buffers in [from, to) only; all, unless it is done in slices */
 	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */
 	struct xr_table group; /* (daddr, BBs) of the buffers that the current LSN changed */
 	uint64_t group_lsn;
@@ -67,10 +72,13 @@ void xr_replay_destroy(struct xr_replay *replay);
 int xr_replay_check(struct xr_replay *replay, const struct xr_head *head);
 
 /*
- * Pass 2, after xr_replay_check(). Changes the cache only, except that a cache with many changed pages is written in between,
- * at the end of an LSN group. On failure the group at hand is not to be written: the caller drops the cache. Errors as above.
+ * Pass 2, after xr_replay_check(). Changes the cache only, unless the log changes more than fits into memory: then it is written as it goes
+ * (slices.h), at the ends of LSN groups. On failure what is not written must not be: the caller drops the cache. Errors as above.
  */
 int xr_replay_apply(struct xr_replay *replay, const struct xr_head *head);
+
+/* Pass 2 for the slice [from, to), with the cancels that belong to it; what xr_replay_apply() is made of. */
+int xr_replay_slice(struct xr_replay *replay, const struct xr_head *head);
 
 /* All intents are done: forget them. */
 void xr_replay_forget_intents(struct xr_replay *replay);

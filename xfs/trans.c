@@ -40,6 +40,8 @@ struct open {
 	struct chunk *chunks; /* the newest first */
 	struct xr_region *regions; /* of all items, in order */
 	size_t nregions, max_regions, max_items;
+	struct chunk *item_chunk; /* where the last item begins in the arena */
+	size_t item_used;
 	uint64_t memory;
 	uint8_t header_have; /* bytes of the transaction header so far */
 	uint8_t header[HEADER_BYTES];
@@ -48,6 +50,7 @@ struct open {
 struct assembly {
 	const struct xr_log *log;
 	const struct xr_head *head;
+	xr_keep_fn *keep;
 	xr_commit_fn *fn;
 	void *arg;
 	void (*progress)(void *arg, uint32_t done, uint32_t all);
@@ -194,6 +197,30 @@ static int add_header(struct assembly *as, struct open *open, const struct op *o
 	return 0;
 }
 
+static struct xr_item *last_item(struct open *open)
+{
+	return open->trans.nitems ? &open->trans.items[open->trans.nitems - 1] : NULL;
+}
+
+/*
+ * The last item is whole: forget it if nobody wants it. It is the last thing in the arena, so what it takes there is free again, unless
+ * it reached into another chunk.
+ */
+static void drop_unwanted(struct assembly *as, struct open *open)
+{
+	struct xr_item *item = last_item(open);
+
+	if (!item || !as->keep || item->have != item->count)
+		return;
+	item->regions = open->regions + (open->nregions - item->have);
+	if (as->keep(as->arg, item))
+		return;
+	open->nregions -= item->have;
+	open->trans.nitems--;
+	if (open->chunks == open->item_chunk)
+		open->chunks->used = open->item_used;
+}
+
 /* A region that begins an item names its type and how many regions it has. */
 static int add_item(struct assembly *as, struct open *open, const struct op *op)
 {
@@ -209,14 +236,11 @@ static int add_item(struct assembly *as, struct open *open, const struct op *op)
 	if (!items)
 		return no_memory(as);
 	open->trans.items = items;
+	open->item_chunk = open->chunks;
+	open->item_used = open->chunks ? open->chunks->used : 0;
 	items[open->trans.nitems++] =
 		(struct xr_item){.type = xr_get16(as->log->order, op->data), .count = count, .lsn = op->rec->lsn};
 	return 0;
-}
-
-static struct xr_item *last_item(struct open *open)
-{
-	return open->trans.nitems ? &open->trans.items[open->trans.nitems - 1] : NULL;
 }
 
 static int add_region(struct assembly *as, struct open *open, const struct op *op)
@@ -232,6 +256,7 @@ static int add_region(struct assembly *as, struct open *open, const struct op *o
 	if (open->header_have < HEADER_BYTES)
 		return bad_op(as, op, "a region where the rest of the transaction header should follow");
 	if (!item || item->have == item->count) {
+		drop_unwanted(as, open);
 		error = add_item(as, open, op);
 		if (error)
 			return error;
@@ -285,6 +310,7 @@ static int commit(struct assembly *as, struct open **link, const struct op *op)
 		return bad_op(as, op, "committed without a whole transaction header");
 	if (item && item->have != item->count)
 		return bad_op(as, op, "committed with regions of its last item missing");
+	drop_unwanted(as, open);
 	for (size_t i = 0; i < open->trans.nitems; i++) {
 		open->trans.items[i].regions = regions;
 		regions += open->trans.items[i].have;
@@ -358,10 +384,11 @@ static int do_record(void *arg, const struct xr_record *rec, const uint8_t *data
 	return error;
 }
 
-int xr_trans_walk(const struct xr_log *log, const struct xr_head *head, xr_commit_fn *fn, void *arg, struct xr_trans_stats *stats,
-		  void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg)
+int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, xr_keep_fn *keep, xr_commit_fn *fn, void *arg,
+		       struct xr_trans_stats *stats, void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg)
 {
-	struct assembly as = {.log = log, .head = head, .fn = fn, .arg = arg, .progress = progress, .progress_arg = progress_arg};
+	struct assembly as = {
+		.log = log, .head = head, .keep = keep, .fn = fn, .arg = arg, .progress = progress, .progress_arg = progress_arg};
 	int error = xr_record_walk(log, head->tail, head->head, do_record, &as);
 
 	as.stats.unfinished = as.nopen;
@@ -372,4 +399,10 @@ int xr_trans_walk(const struct xr_log *log, const struct xr_head *head, xr_commi
 	if (stats)
 		*stats = as.stats;
 	return error;
+}
+
+int xr_trans_walk(const struct xr_log *log, const struct xr_head *head, xr_commit_fn *fn, void *arg, struct xr_trans_stats *stats,
+		  void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg)
+{
+	return xr_trans_walk_some(log, head, NULL, fn, arg, stats, progress, progress_arg);
 }

@@ -40,6 +40,9 @@ struct xr_trans_stats {
 	uint64_t peak; /* the most bytes that transactions under assembly took at once */
 };
 
+/* Whether an item, all of whose regions are there, is of interest: one that is not is forgotten, as if it had not been in the log. */
+typedef bool xr_keep_fn(const void *arg, const struct xr_item *item);
+
 /*
  * Walk the log from tail to head and hand each committed transaction to fn. stats may be NULL. progress, where not NULL, is called
  * after each record with blocks done and blocks in all. Errors as xr_record_walk(), and -EUCLEAN for operations or items that break
@@ -47,5 +50,10 @@ struct xr_trans_stats {
  */
 int xr_trans_walk(const struct xr_log *log, const struct xr_head *head, xr_commit_fn *fn, void *arg, struct xr_trans_stats *stats,
 		  void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg);
+
+/* The same with only the items that keep(arg, item) wants: takes no more memory than those. keep may be NULL: all. */
+int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, xr_keep_fn *keep, xr_commit_fn *fn, void *arg,
+		       struct xr_trans_stats *stats, void (*progress)(void *arg, uint32_t done, uint32_t all),
+		       void *progress_arg);
 
 #endif

@@ -19,6 +19,7 @@ struct rb {
 	struct vmap_process *process;
 	struct xr_cache *cache;
 	struct xr_replay replay;
+	uint64_t slice_bytes; /* not 0: pass 2 in slices of this size */
 };
 
 /* For cmocka: *state is the fixture; the log stands open for operations of its first record. */

@@ -336,6 +336,51 @@ static void test_unknown_item(void **state)
 	assert_int_equal(buffers(rb)->seen, 0);
 }
 
+/* The same log, replayed whole and in slices of four units, gives the same device. */
+static void test_slices(void **state)
+{
+	struct rb *rb = *state;
+	enum { BLOCKS = 300, ROUNDS = 3 };
+	uint8_t *whole = malloc(SB_BUILD_BYTES), *sliced = malloc(SB_BUILD_BYTES), *before = malloc(SB_BUILD_BYTES);
+	uint8_t block[BLOCK];
+	uint32_t tid = 1;
+
+	for (int round = 0; round < ROUNDS; round++)
+		for (unsigned i = 0; i < BLOCKS; i++, tid++) {
+			uint64_t daddr = at + (uint64_t)(i * 7919 % BLOCKS) * 10 * RB_BLOCK_BBS;
+
+			rb_dir_block(rb, block, daddr, 0);
+			block[BLOCK - 1] = (uint8_t)(tid * 13);
+			rb_start(rb, tid);
+			if (i % 50 == 7 && round == 1)
+				rb_buf_item(rb, tid, daddr, RB_BLOCK_BBS, XFS_BLF_CANCEL, 0, 0, NULL);
+			else
+				rb_buf_item(rb, tid, daddr, RB_BLOCK_BBS, DIR_DATA, WHOLE - 2, 2, block + BLOCK - 256);
+			rb_buf_item(rb, tid, daddr, RB_BLOCK_BBS, i % 50 == 7 && round == 1 ? XFS_BLF_CANCEL : DIR_DATA, 0,
+				    i % 50 == 7 && round == 1 ? 0 : 1, block);
+			rb_commit(rb, tid);
+			if (i % 20 == 19)
+				rb_flush(rb);
+		}
+	rb_get(rb, 0, before, SB_BUILD_BYTES);
+	assert_int_equal(rb_run(rb), 0);
+	rb_get(rb, 0, whole, SB_BUILD_BYTES);
+	assert_true(memcmp(before, whole, SB_BUILD_BYTES) != 0);
+	rb_put(rb, 0, before, SB_BUILD_BYTES);
+	rb->slice_bytes = 4 * XR_UNIT_BBS * XR_BB;
+	xr_cache_destroy(rb->cache);
+	assert_int_equal(xr_cache_create(&rb->cache, &rb->lb.dev, rb->process, true, &rb->lb.said.msg), 0);
+	tid = (uint32_t)buffers(rb)->replayed;
+	assert_int_equal(rb_run(rb), 0);
+	assert_int_equal(buffers(rb)->replayed, tid);
+	assert_int_equal(buffers(rb)->seen, 2 * ROUNDS * BLOCKS);
+	rb_get(rb, 0, sliced, SB_BUILD_BYTES);
+	assert_memory_equal(sliced, whole, SB_BUILD_BYTES);
+	free(before);
+	free(sliced);
+	free(whole);
+}
+
 /* A superblock in the log is the geometry from there on, and must not shrink the filesystem. */
 static void test_superblock(void **state)
 {
@@ -371,7 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(stamped),  T(lsn_order),    T(shared_lsn),        T(chunks),     T(split_regions),
 		T(cancel),   T(inode_buffer), T(inode_buffer_zero), T(wrong_type), T(wrong_place),
-		T(fragment), T(malformed),    T(unknown_item),      T(superblock),
+		T(fragment), T(malformed),    T(unknown_item),      T(superblock), T(slices),
 	};
 
 	/* In the byte order of either kind of machine. */

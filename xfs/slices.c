@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Replay in slices
+ *
+ * Concept. An item changes one buffer, and all order that matters is among items for the same blocks. So pass 2 can be done for one part of
+ * the device after the other: for each slice the log is walked again and only the items whose buffer lies in it are applied. A slice
+ * fits into memory, so each block is read once and written once, in the order of addresses, however the log jumps about; the price is
+ * one more look at the log for each slice, which is sequential. Slices have nothing in common, so two threads work on two of them, each with a
+ * cache and a window on the log of its own.
+ *
+ * What does not keep to its slice (a change of the filesystem's size, extent btrees that change hands) is found in pass 1, and then
+ * there is one slice (xr_replay.whole).
+ *
+ * Locks. One mutex guards the next slice's number, the first error, what is summed up, and the caller's messages and progress.
+ */
+#include "slices.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "ring.h"
+
+#define THREADS 2
+
+struct slices {
+	struct xr_replay *whole;
+	const struct xr_head *head;
+	uint64_t *bounds;
+	size_t n, next, done;
+	int error;
+	pthread_mutex_t lock;
+	struct xr_msg msg; /* the caller's, under the lock */
+};
+
+static void emit_locked(void *arg, enum xr_level level, const char *text)
+{
+	struct slices *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	s->whole->msg->emit(s->whole->msg->arg, level, text);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* The cancels of the slice's own buffers. */
+static int copy_cancels(struct xr_replay *slice, const struct xr_replay *whole)
+{
+	for (const struct xr_entry *e = whole->cancel.first; e; e = e->next) {
+		struct xr_entry *copy;
+
+		if (e->a < slice->from || e->a >= slice->to)
+			continue;
+		copy = xr_table_add(&slice->cancel, e->a, e->b);
+		if (!copy)
+			return xr_fail(slice->msg, -ENOMEM, "no memory for the table of cancelled buffers");
+		copy->value = e->value;
+	}
+	return 0;
+}
+
+/* Let the kernel read the slice's blocks meanwhile, in the order of their addresses. */
+static void read_ahead(const struct xr_replay *slice, const struct xr_replay *whole)
+{
+	uint64_t daddr = slice->from;
+	uint32_t bbs;
+
+	while (xr_targets_run(&whole->targets, &daddr, slice->to, &bbs)) {
+		xr_cache_willneed(slice->cache, daddr, bbs);
+		daddr += bbs;
+	}
+}
+
+/* What the slice found out, into the whole. Under the lock. */
+static void sum_up(struct slices *s, struct xr_replay *slice)
+{
+	struct xr_replay_stats *to = &s->whole->stats, *from = &slice->stats;
+
+	for (unsigned i = 0; i < XR_ITEM_TYPES; i++) {
+		to->items[i].seen += from->items[i].seen;
+		to->items[i].replayed += from->items[i].replayed;
+		to->items[i].stale += from->items[i].stale;
+		to->items[i].cancelled += from->items[i].cancelled;
+	}
+	to->cancels += from->cancels;
+	to->unverified += from->unverified;
+	to->groups += from->groups;
+	xr_cache_add_stats(s->whole->cache, slice->cache);
+	if (!slice->from) { /* the superblock and the intents are the first slice's */
+		to->log = from->log;
+		s->whole->sb = slice->sb;
+		s->whole->intents = slice->intents;
+		slice->intents = (struct xr_table){0};
+	}
+	s->done++;
+	if (s->whole->progress)
+		s->whole->progress(s->whole->progress_arg, (uint32_t)s->done, (uint32_t)s->n);
+}
+
+static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
+{
+	struct xr_replay slice;
+	int ret;
+
+	xr_replay_init(&slice, log, NULL, &s->msg);
+	slice.from = s->bounds[i];
+	slice.to = s->bounds[i + 1];
+	slice.quotaoff = s->whole->quotaoff;
+	ret = xr_cache_sibling(&slice.cache, s->whole->cache);
+	if (!ret)
+		ret = copy_cancels(&slice, s->whole);
+	if (!ret) {
+		read_ahead(&slice, s->whole);
+		ret = xr_replay_slice(&slice, s->head);
+	}
+	if (!ret)
+		ret = xr_cache_flush(slice.cache);
+	if (!ret) {
+		pthread_mutex_lock(&s->lock);
+		sum_up(s, &slice);
+		pthread_mutex_unlock(&s->lock);
+	}
+	xr_cache_destroy(slice.cache);
+	xr_replay_destroy(&slice);
+	return ret;
+}
+
+/* The number of the next slice, after the error of the last one if there was any; n: there is no more to do. */
+static size_t next_slice(struct slices *s, int error)
+{
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	if (error && !s->error)
+		s->error = error;
+	i = s->error ? s->n : s->next < s->n ? s->next++ : s->n;
+	pthread_mutex_unlock(&s->lock);
+	return i;
+}
+
+static void *work(void *arg)
+{
+	struct slices *s = arg;
+	struct xr_log log = *s->whole->log;
+	int ret;
+
+	log.msg = &s->msg;
+	ret = xr_ring_create(&log.ring, &log, xr_cache_process(s->whole->cache));
+	for (size_t i = next_slice(s, ret); i < s->n; i = next_slice(s, ret))
+		ret = run_slice(s, &log, i);
+	xr_ring_destroy(log.ring);
+	return NULL;
+}
+
+int xr_slices_apply(struct xr_replay *replay, const struct xr_head *head)
+{
+	struct slices s = {.whole = replay, .head = head, .lock = PTHREAD_MUTEX_INITIALIZER};
+	pthread_t threads[THREADS];
+	unsigned n = 0;
+
+	s.msg = (struct xr_msg){emit_locked, &s, replay->msg->verbosity};
+	if (xr_targets_cut(&replay->targets, replay->slice_bytes / (XR_UNIT_BBS * XR_BB), &s.bounds, &s.n))
+		return xr_fail(replay->msg, -ENOMEM, "no memory to plan the replay");
+	while (n < THREADS && !pthread_create(&threads[n], NULL, work, &s))
+		n++;
+	if (!n) /* no thread to be had: alone */
+		work(&s);
+	while (n)
+		pthread_join(threads[--n], NULL);
+	pthread_mutex_destroy(&s.lock);
+	free(s.bounds);
+	xr_table_clear(&replay->cancel);
+	return s.error;
+}

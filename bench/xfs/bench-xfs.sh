@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# usage: bench-xfs.sh BUILD_DIR
+#
+# xfs_replay against the kernel's own recovery, and against the floor. One image of 8 GiB whose 1 GiB log has at least 300 MiB active is made;
+# then, in turn, with warm and with cold page cache: xfs_replay on a copy, mount and umount of a copy over a loop device, the floor on
+# a copy. Needs root. The figures are ratios of medians; ROUNDS (default 3) says of how many runs. Results also go to
+# BUILD_DIR/bench-xfs.json.
+set -eu
+build=$1
+tool=$build/tools/xfs_replay
+churn=$build/bench/xfs/churn
+floor=$build/bench/xfs/floor
+rounds=${ROUNDS:-3}
+[ "$(id -u)" = 0 ] || { echo "bench-xfs: needs root, to mount" >&2; exit 77; }
+
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/bench-xfs.XXXXXX")
+sysctl=/proc/sys/fs/xfs/xfssyncd_centisecs
+kept=
+finish() {
+  mountpoint -q "$work/mnt" && umount "$work/mnt"
+  [ -z "$kept" ] || echo "$kept" >$sysctl
+  rm -rf "$work"
+}
+trap finish EXIT
+mkdir "$work/mnt"
+modprobe xfs 2>/dev/null || true
+
+echo "making an image: 8 GiB, log 1 GiB"
+truncate -s 8G "$work/image"
+mkfs.xfs -q -f -l size=1g "$work/image"
+kept=$(cat $sysctl)
+echo 720000 >$sysctl # nothing is written back but by the end of the log
+mount -o loop "$work/image" "$work/mnt"
+device=$(findmnt -no SOURCE "$work/mnt")
+"$churn" --seed=1 --active=320 --log="/sys/fs/xfs/${device#/dev/}/log" "$work/mnt"
+umount "$work/mnt"
+echo "$kept" >$sysctl
+kept=
+
+fresh() { # NAME: a copy, on the disk
+  rm -f "$work/$1"
+  cp --reflink=auto --sparse=always "$work/image" "$work/$1"
+  sync -d "$work/$1"
+}
+
+cache() { # warm|cold NAME
+  if [ "$1" = cold ]; then
+    dd of="$work/$2" oflag=nocache conv=notrunc,fdatasync count=0 status=none
+  else
+    cat "$work/$2" >/dev/null
+  fi
+}
+
+# seconds COMMAND...
+seconds() {
+  local start end
+  start=$(date +%s.%N)
+  "$@" >"$work/said" 2>&1 || [ $? = 2 ] || { cat "$work/said" >&2; exit 1; }
+  end=$(date +%s.%N)
+  awk -v a="$start" -v b="$end" 'BEGIN { printf "%.3f\n", b - a }'
+}
+
+kernel() {
+  mount -o loop "$work/kernel" "$work/mnt"
+  umount "$work/mnt"
+}
+
+median() {
+  sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+ratio() {
+  awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
+peak=0
+json=
+for mode in warm cold; do
+  for ((i = 0; i < rounds; i++)); do
+    fresh tool
+    cache $mode tool
+    seconds "$tool" --json --stats "$work/tool" >>"$work/$mode.tool"
+    kib=$(sed -n 's/.*"peak_kib": \([0-9]*\).*/\1/p' "$work/said")
+    [ "$kib" -le "$peak" ] || peak=$kib
+    fresh kernel
+    cache $mode kernel
+    seconds kernel >>"$work/$mode.kernel"
+    fresh floor
+    cache $mode floor
+    "$floor" "$work/floor" >"$work/floored"
+    cut -d' ' -f1 "$work/floored" >>"$work/$mode.floor"
+    rm -f "$work/tool" "$work/kernel" "$work/floor"
+  done
+  t=$(median "$work/$mode.tool") k=$(median "$work/$mode.kernel") f=$(median "$work/$mode.floor")
+  faster=$(ratio "$k" "$t") floors=$(ratio "$t" "$f")
+  echo "$mode: xfs_replay $t s, mount and umount $k s, floor $f s"
+  echo "$mode: $faster times faster than the kernel, $floors times the floor"
+  json="$json\"$mode\": {\"tool\": $t, \"kernel\": $k, \"floor\": $f, \"times_faster\": $faster, \"times_floor\": $floors}, "
+done
+read -r _ log blocks <"$work/floored"
+echo "active log $((log >> 20)) MiB, blocks changed $((blocks >> 20)) MiB, peak memory $((peak >> 10)) MiB"
+echo "{$json\"log_bytes\": $log, \"block_bytes\": $blocks, \"peak_kib\": $peak, \"rounds\": $rounds}" >"$build/bench-xfs.json"

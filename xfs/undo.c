@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -51,6 +52,7 @@
 #define FLUSHED_AT 56u
 
 struct xr_undo {
+	pthread_mutex_t lock; /* of everything: slices are written by two threads */
 	struct xr_dev file; /* grows: size is where the next record goes */
 	struct xr_dev *devs[XR_ROLES];
 	struct xr_table kept; /* (role, unit) */
@@ -108,6 +110,7 @@ int xr_undo_create(struct xr_undo **out, const char *name, const uint8_t uuid[16
 
 	if (!undo)
 		return xr_fail(msg, -ENOMEM, "%s: no memory", name);
+	pthread_mutex_init(&undo->lock, NULL);
 	undo->msg = msg;
 	undo->file = (struct xr_dev){.fd = -1, .name = name, .writable = true, .msg = msg};
 	undo->file.fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -186,6 +189,7 @@ int xr_undo_keep(struct xr_undo *undo, const struct xr_dev *dev, uint64_t offset
 	uint64_t unit = offset / UNIT, end = (offset + size + UNIT - 1) / UNIT;
 	int error = 0;
 
+	pthread_mutex_lock(&undo->lock);
 	while (unit < end && !error) {
 		size_t n = 0;
 
@@ -194,18 +198,22 @@ int xr_undo_keep(struct xr_undo *undo, const struct xr_dev *dev, uint64_t offset
 		error = n ? keep_units(undo, dev, unit, n) : 0;
 		unit += n ? n : 1;
 	}
+	pthread_mutex_unlock(&undo->lock);
 	return error;
 }
 
 int xr_undo_sync(struct xr_undo *undo)
 {
-	int error = undo->unsynced ? xr_dev_flush(&undo->file) : 0;
+	int error;
 
-	if (error)
-		return error;
-	undo->unsynced = false;
-	undo->flushed = undo->records;
-	return 0;
+	pthread_mutex_lock(&undo->lock);
+	error = undo->unsynced ? xr_dev_flush(&undo->file) : 0;
+	if (!error) {
+		undo->unsynced = false;
+		undo->flushed = undo->records;
+	}
+	pthread_mutex_unlock(&undo->lock);
+	return error;
 }
 
 int xr_undo_end(struct xr_undo *undo)
@@ -231,6 +239,7 @@ void xr_undo_close(struct xr_undo *undo)
 			undo->devs[role]->undo = NULL;
 	xr_dev_close(&undo->file);
 	xr_table_clear(&undo->kept);
+	pthread_mutex_destroy(&undo->lock);
 	free(undo);
 }
 

@@ -260,10 +260,10 @@ static void view_list(struct xr_cache *cache, struct xr_view *view)
 	cache->idle_views++;
 }
 
-/* A mapped view of one extent can serve the next buffer of that extent. */
+/* A view of one extent of several pages can serve the next buffer of that extent. */
 static bool view_kept(const struct xr_view *view)
 {
-	return view->form == MAPPED && view->nextents == 1;
+	return view->npages > 1 && view->nextents == 1 && view->form != COPIED;
 }
 
 static void view_free(struct xr_cache *cache, struct xr_view *view)

@@ -402,6 +402,61 @@ static void test_extents(void **state)
 	run_fork("-b size=512 -m crc=0", 0);
 }
 
+/* --- shapes --- */
+
+#define LEAF 59u /* records in a leaf of an extent btree, blocks of 1 KiB: an odd number */
+
+/* How many records the leaf at the cursor has. */
+static unsigned in_leaf(void)
+{
+	struct xr_bt_node leaf;
+
+	xr_bt_node(cur, 0, &leaf);
+	return leaf.numrecs;
+}
+
+/* A full leaf, split by an insertion in front of its n-th record: how many are left in it, and how many are in the other half. */
+static void split_at(unsigned n, unsigned left, unsigned right)
+{
+	uint64_t leaf;
+	bool found;
+
+	make(XR_BMBT, "-b size=1k");
+	make_fork(0, &leaf);
+	open_tree();
+	for (unsigned i = 0; i <= LEAF; i++) {
+		struct xr_rec rec = {.start = 10 * (i < LEAF ? i + 1 : n) + (i < LEAF ? 0 : 5), .len = 1, .block = 100};
+
+		assert_int_equal(xr_cur_insert(cur, &rec), 0);
+	}
+	assert_int_equal(xr_cur_lookup(cur, XR_GE, &(struct xr_rec){.start = 0}, &found), 0);
+	assert_int_equal(in_leaf(), left);
+	assert_int_equal(xr_cur_lookup(cur, XR_LE, &(struct xr_rec){.start = 100000}, &found), 0);
+	assert_int_equal(in_leaf(), right);
+	/* Between the halves: into the left one, or, if asked, into the right one. */
+	assert_int_equal(xr_cur_lookup(cur, XR_GE, &(struct xr_rec){.start = 0}, &found), 0);
+	cur->level[0].at = (int)left - 1;
+	for (unsigned i = 0; i < 2; i++) {
+		struct xr_rec rec = {.len = 1};
+
+		assert_int_equal(xr_cur_get(cur, &rec, &found), 0);
+		rec.start++;
+		assert_int_equal(i ? xr_cur_insert_right(cur, &rec) : xr_cur_insert(cur, &rec), 0);
+		assert_int_equal(in_leaf(), i ? right + 1 : left + 1);
+	}
+	xr_cur_end(cur);
+	ag_test_end(&t);
+}
+
+static void test_shapes(void **state)
+{
+	(void)state;
+	split_at(0, 30, 30);
+	split_at(29, 30, 30);
+	split_at(30, 31, 29);
+	split_at(LEAF, 30, 30);
+}
+
 /* --- damage --- */
 
 #define DAMAGES 400u
@@ -513,7 +568,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refcount), cmocka_unit_test(test_rmap),   cmocka_unit_test(test_inodes),
-		cmocka_unit_test(test_extents),  cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_extents),  cmocka_unit_test(test_shapes), cmocka_unit_test(test_damage),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

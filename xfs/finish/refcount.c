@@ -52,18 +52,18 @@ static int find(struct change *c, uint64_t start, struct xr_rec *rec, bool *foun
 /* Let no record cross the border in front of block at. */
 static int split(struct change *c, uint64_t at)
 {
-	struct xr_rec rec, tail;
+	struct xr_rec rec, head;
 	bool found;
 	int ret = find(c, at, &rec, &found);
 
 	if (ret || !found || rec.start >= at)
 		return ret;
-	tail = rec;
-	tail.start = at;
-	tail.len = rec.start + rec.len - at;
-	rec.len = at - rec.start;
+	head = rec;
+	head.len = at - rec.start;
+	rec.start = at;
+	rec.len -= head.len;
 	ret = xr_cur_update(c->cur, &rec);
-	return ret ? ret : xr_cur_insert(c->cur, &tail);
+	return ret ? ret : xr_cur_insert_right(c->cur, &head);
 }
 
 /* Let no two records meet at that border that could be one. Blocks never reach the bit of the staging records, so those stay apart. */
@@ -87,11 +87,45 @@ static int merge(struct change *c, uint64_t at)
 	return ret ? ret : xr_cur_delete(c->cur);
 }
 
+/*
+ * Add a record, as a part of those beside it where that is possible at once: of those outside the range, that is, since the ones in it
+ * may be about to change.
+ */
+static int put(struct change *c, const struct xr_rec *rec)
+{
+	struct xr_rec merged = *rec, left = {.len = 0}, right = {.len = 0};
+	bool found, has_left, has_right;
+	int ret = xr_cur_lookup(c->cur, XR_LE, rec, &found);
+
+	if (!ret && found)
+		ret = xr_cur_get(c->cur, &left, &found);
+	if (!ret)
+		ret = xr_cur_next(c->cur, &found);
+	if (!ret && found)
+		ret = xr_cur_get(c->cur, &right, &found);
+	if (ret)
+		return ret;
+	has_left = left.len && left.start + left.len == c->start && rec->start == c->start && left.refcount == rec->refcount;
+	has_right = right.len && right.start == c->end && rec->start + rec->len == c->end && right.refcount == rec->refcount;
+	if (!has_left && !has_right)
+		return xr_cur_insert_right(c->cur, rec);
+	merged.len += has_right ? right.len : 0;
+	if (!has_left)
+		return xr_cur_update(c->cur, &merged);
+	merged.start = left.start;
+	merged.len += left.len;
+	if (has_right)
+		ret = xr_cur_delete(c->cur);
+	if (!ret)
+		ret = xr_cur_lookup(c->cur, XR_EQ, &left, &found);
+	return ret ? ret : xr_cur_update(c->cur, &merged);
+}
+
 /* A stretch that no record has: its blocks have one user. */
 static int change_single(struct change *c, uint64_t start, uint64_t len)
 {
 	if (c->by > 0)
-		return xr_cur_insert(c->cur, &(struct xr_rec){.start = start, .len = len, .refcount = 2});
+		return put(c, &(struct xr_rec){.start = start, .len = len, .refcount = 2});
 	return c->freed(c->arg, xr_ag_fsb(xr_tx_sb(c->tx), c->agno, (uint32_t)start), (uint32_t)len);
 }
 
@@ -143,7 +177,7 @@ static int stage(struct change *c)
 	}
 	if (found && rec.start < c->end)
 		return bad(c, "staged for copy-on-write already");
-	return xr_cur_insert(c->cur, &(struct xr_rec){.start = c->start, .len = c->end - c->start, .refcount = 1});
+	return put(c, &(struct xr_rec){.start = c->start, .len = c->end - c->start, .refcount = 1});
 }
 
 static int run(struct change *c, int (*how)(struct change *c))

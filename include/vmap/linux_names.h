@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMAP_LINUX_NAMES_H
+#define VMAP_LINUX_NAMES_H
+
+#include <stdbool.h>
+#include <vmap/vmap.h>
+
+/*
+ * Linux's names
+ *
+ * For kernel code in C (C++ sees nothing of this) that was written for Linux's vmap API. Everything here is inline, over one space that the embedder provides;
+ * the library has none of these names. struct page is the embedder's: its first member is a struct vmap_page. Arrays of pages are handed over
+ * as they are, so build with -fno-strict-aliasing, as Linux is.
+ *
+ * What differs: vmap() and vm_map_ram() hold a reference on each page until the flush, so that freeing a page right after the unmap
+ * is safe; where Linux warns about a bad address and goes on, so does this, silently; pages are zeroed only where the name says so.
+ * Linux's vmap_pfn() has the name of this library's own: call that one. The _nowait functions are for where Linux allows interrupts.
+ */
+#ifndef __cplusplus
+
+extern struct vmap_space *vmap_default_space;
+
+struct page;
+
+typedef struct {
+	unsigned prot;
+} pgprot_t;
+
+#define PAGE_KERNEL ((pgprot_t){VMAP_READ | VMAP_WRITE})
+#define PAGE_KERNEL_RO ((pgprot_t){VMAP_READ})
+#define PAGE_KERNEL_EXEC ((pgprot_t){VMAP_READ | VMAP_WRITE | VMAP_EXEC})
+#define PAGE_KERNEL_ROX ((pgprot_t){VMAP_READ | VMAP_EXEC})
+
+static inline pgprot_t pgprot_of_memory(pgprot_t prot, unsigned memory)
+{
+	prot.prot = (prot.prot & ~VMAP_MEMORY_MASK) | memory;
+	return prot;
+}
+
+#define pgprot_noncached(prot) pgprot_of_memory(prot, VMAP_UNCACHED)
+#define pgprot_writecombine(prot) pgprot_of_memory(prot, VMAP_WRITE_COMBINING)
+#define pgprot_device(prot) pgprot_of_memory(prot, VMAP_DEVICE)
+
+/* Flags of vmap(). Others are ignored. */
+#define VM_ALLOC 0x02ul
+#define VM_MAP 0x04ul
+#define VM_NO_GUARD 0x40ul
+#define VM_MAP_PUT_PAGES 0x200ul
+
+typedef unsigned gfp_t;
+
+#ifndef GFP_KERNEL
+#define __GFP_ZERO 0x1u
+#define __GFP_NOWAIT 0x2u
+#define GFP_KERNEL 0u
+#define GFP_NOWAIT __GFP_NOWAIT
+#define GFP_ATOMIC __GFP_NOWAIT
+#endif
+
+static inline void *vmap(struct page **pages, unsigned count, unsigned long flags, pgprot_t prot)
+{
+	struct vmap_options options = {.prot = prot.prot};
+	void *addr;
+
+	options.flags |= flags & VM_NO_GUARD ? VMAP_NO_GUARD : 0;
+	options.flags |= flags & VM_MAP_PUT_PAGES ? VMAP_PUT_PAGES : 0;
+	vmap_pages(vmap_default_space, (struct vmap_page *const *)(void *)pages, count, &options, &addr);
+	return addr;
+}
+
+static inline void vunmap(const void *addr)
+{
+	if (addr)
+		vmap_unmap(vmap_default_space, addr);
+}
+
+static inline void *__vmalloc(unsigned long size, gfp_t gfp)
+{
+	struct vmap_options options = {.flags = gfp & __GFP_NOWAIT ? VMAP_NOWAIT : 0};
+	void *addr;
+
+	if (!vmap_alloc(vmap_default_space, size, 0, &options, &addr) && gfp & __GFP_ZERO)
+		__builtin_memset(addr, 0, size);
+	return addr;
+}
+
+static inline void *vmalloc(unsigned long size)
+{
+	return __vmalloc(size, GFP_KERNEL);
+}
+
+static inline void *vzalloc(unsigned long size)
+{
+	return __vmalloc(size, GFP_KERNEL | __GFP_ZERO);
+}
+
+/* -> NULL, too, where n * size wraps. */
+static inline void *vmalloc_array(size_t n, size_t size)
+{
+	return size && n > SIZE_MAX / size ? NULL : vmalloc(n * size);
+}
+
+static inline void *vcalloc(size_t n, size_t size)
+{
+	return size && n > SIZE_MAX / size ? NULL : vzalloc(n * size);
+}
+
+/* Also ends what vmap() made with VM_MAP_PUT_PAGES. */
+static inline void vfree(const void *addr)
+{
+	if (addr && vmap_free(vmap_default_space, addr) == -VMAP_EINVAL)
+		vmap_unmap(vmap_default_space, addr);
+}
+
+/* From any context: the flush is left to others. */
+static inline void vfree_atomic(const void *addr)
+{
+	if (addr && vmap_free_nowait(vmap_default_space, addr) == -VMAP_EINVAL)
+		vmap_unmap_nowait(vmap_default_space, addr);
+}
+
+static inline void *vm_map_ram(struct page **pages, unsigned count, int node)
+{
+	void *addr;
+
+	(void)node;
+	vmap_ram(vmap_default_space, (struct vmap_page *const *)(void *)pages, count, 0, 0, &addr);
+	return addr;
+}
+
+/* The size of a map is known; count is not looked at. */
+static inline void vm_unmap_ram(const void *addr, unsigned count)
+{
+	(void)count;
+	vmap_ram_unmap(vmap_default_space, addr);
+}
+
+static inline void vm_unmap_aliases(void)
+{
+	vmap_purge(vmap_default_space);
+}
+
+/* Of an address in a page of a higher order: that page. */
+static inline struct page *vmalloc_to_page(const void *addr)
+{
+	struct vmap_page *page;
+	size_t offset;
+
+	return vmap_page_at(vmap_default_space, addr, &page, &offset) ? NULL : (struct page *)(void *)page;
+}
+
+static inline bool is_vmalloc_addr(const void *addr)
+{
+	struct vmap_explanation why;
+
+	return vmap_explain(vmap_default_space, addr, &why) != -VMAP_EINVAL;
+}
+
+/* What Linux's find_vm_area() gives a pointer to, as it is now. */
+struct vm_struct {
+	void *addr;
+	unsigned long size; /* with the guard */
+	unsigned nr_pages;
+	const void *caller; /* the tag */
+};
+
+/* false: no live area covers addr. */
+static inline bool find_vm_area(const void *addr, struct vm_struct *area)
+{
+	struct vmap_area_info info;
+
+	if (vmap_area_at(vmap_default_space, addr, &info) || (info.state != VMAP_STATE_MAPPED && info.state != VMAP_STATE_GUARD))
+		return false;
+	area->addr = (void *)info.addr;
+	area->size = info.size + info.guard;
+	area->nr_pages = (unsigned)info.pages;
+	area->caller = info.tag;
+	return true;
+}
+
+#endif /* C */
+#endif

@@ -480,6 +480,74 @@ static void test_exchange(void **state)
 		assert_int_equal(block_at(&bed, bed.b, 102 + 2 * i), i < 9 ? one[51 + i] : 0);
 	}
 	judge(&bed);
+
+	/* All of both again, and as many holes as a file can have behind: those take no time. */
+	bed.replay.sb.incompat |= XFS_SB_FEAT_INCOMPAT_EXCHRANGE;
+	put_exchange(&bed, 0, 0, BMBT_STARTOFF_MASK, 0, UINT64_MAX, UINT64_MAX);
+	ok(&bed, complete(&bed));
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(block_at(&bed, bed.a, 101 + 2 * i), two[i]);
+	judge(&bed);
+	end(&bed);
+}
+
+/* --- unlinked inodes --- */
+
+#define ORPHANS 400u
+
+static void make_orphan(struct bed *bed, struct xr_tx *tx, uint64_t ino)
+{
+	const struct xr_sb *sb = &bed->replay.sb;
+	uint64_t agno = ino >> (sb->agblklog + sb->inopblog);
+	uint32_t agino = (uint32_t)(ino - (agno << (sb->agblklog + sb->inopblog)));
+	uint32_t bbs = sb->sectsize >> XR_BB_SHIFT;
+	struct xr_tx_inode inode;
+	struct xr_tx_buf *agi;
+	size_t bucket = offsetof(struct xfs_agi, agi_unlinked) + 4 * (size_t)(agino % 64);
+
+	ok(bed, xr_tx_inode(tx, ino, &inode));
+	ok(bed, xr_tx_get(tx, xr_ag_daddr(sb, (uint32_t)agno) + 2 * bbs, bbs, XFS_BLFT_AGI_BUF, &agi));
+	xr_put_be32(inode.raw + DI(nlink), 0);
+	memcpy(inode.raw + DI(next_unlinked), agi->data + bucket, 4);
+	xr_put_be32(agi->data + bucket, agino);
+	xr_tx_log(tx, agi, bucket, 4);
+	xr_tx_inode_log(tx, &inode);
+}
+
+/* More of them than the log has room for at once: another transaction, with all the room there is, takes the rest. */
+static void test_two_transactions(void **state)
+{
+	char name[100];
+	struct xr_summary before, after;
+	struct bed bed;
+	struct xr_tx *tx;
+	char *proto = test_fs_proto(ORPHANS);
+
+	(void)state;
+	memset(&bed, 0, sizeof(bed));
+	test_fs_make(&bed.fs, kinds[0], proto);
+	free(proto);
+	again(&bed);
+	tx = begin(&bed);
+	for (uint32_t i = 0; i < ORPHANS; i++) {
+		snprintf(name, sizeof(name), "/large/a-name-that-is-neither-short-nor-very-long-but-takes-room-%u", i);
+		make_orphan(&bed, tx, test_fs_lookup(&bed.fs, name));
+	}
+	commit(&bed, tx);
+	ok(&bed, xr_summary_read(&before, &bed.fs.fs));
+	assert_true(before.unlinked > 0);
+	/* As if all of the log but 200 KiB were still needed. */
+	bed.head.tail_lsn = xr_lsn(bed.head.cycle - 1, bed.head.head + 400);
+	bed.head.tail = bed.head.head + 400;
+	ok(&bed, complete(&bed));
+	assert_int_equal(bed.stats.unlinked, ORPHANS);
+	assert_int_equal(bed.stats.transactions, 2);
+	assert_true(bed.stats.chunks_freed > 0);
+	ok(&bed, xr_summary_read(&after, &bed.fs.fs));
+	assert_int_equal(after.unlinked, 0);
+	assert_int_equal(after.icount - after.ifree, before.icount - before.ifree - ORPHANS);
+	assert_int_equal(before.icount - after.icount, 64 * bed.stats.chunks_freed);
+	assert_in_range(after.fdblocks - before.fdblocks, 8 * bed.stats.chunks_freed - 2, 8 * bed.stats.chunks_freed);
 	end(&bed);
 }
 
@@ -558,7 +626,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_block_maps),     cmocka_unit_test(test_share),    cmocka_unit_test(test_convert),
-		cmocka_unit_test(test_stage_and_free), cmocka_unit_test(test_exchange), cmocka_unit_test(test_wrong_intents),
+		cmocka_unit_test(test_stage_and_free), cmocka_unit_test(test_exchange), cmocka_unit_test(test_two_transactions),
+		cmocka_unit_test(test_wrong_intents),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

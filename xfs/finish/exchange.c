@@ -22,7 +22,8 @@ struct side {
 	uint64_t at; /* file block */
 	uint64_t size; /* that the file has afterwards, with EX_SET_SIZES */
 	uint64_t blocks; /* gained, modulo 2^64 */
-	/* the piece at hand */
+	/* the piece at hand: len blocks; m where they are mapped */
+	uint64_t len;
 	struct xr_mapping m;
 	bool hole;
 };
@@ -93,29 +94,25 @@ static int look(struct exchange *ex, struct side *side, uint64_t left)
 		return ret;
 	side->hole = ret == -ENOENT || m->offset > side->at;
 	if (side->hole) {
-		uint64_t gap = ret == -ENOENT ? left : m->offset - side->at;
-
-		if (gap > left)
-			gap = left;
-		*m = (struct xr_mapping){.offset = side->at,
-					 .count = gap < BMBT_BLOCKCOUNT_MASK ? (uint32_t)gap : BMBT_BLOCKCOUNT_MASK};
+		side->len = ret == -ENOENT || m->offset - side->at > left ? left : m->offset - side->at;
 		return 0;
 	}
 	skip = side->at - m->offset;
 	m->offset = side->at;
 	m->block += skip;
 	m->count -= (uint32_t)skip;
-	if (m->count > left)
-		m->count = (uint32_t)left;
+	side->len = m->count < left ? m->count : left;
 	return 0;
 }
 
+/* Of either side, as long as the piece is in both. */
 static int unmap(struct exchange *ex, struct side *side)
 {
 	int ret;
 
 	if (side->hole)
 		return 0;
+	side->m.count = (uint32_t)side->len;
 	ret = xr_bmap_remove(ex->work->tx, &side->inode, ex->attr, side->m.offset, side->m.count);
 	side->blocks -= side->m.count;
 	return ret ? ret : xr_work_rmap_mapping(ex->work, false, &side->inode, ex->attr, &side->m);
@@ -150,11 +147,10 @@ static int step(struct exchange *ex)
 		return ret;
 	skip = ex->flags & EX_WRITTEN && (a->hole || a->m.unwritten);
 	if (!skip) {
-		ret = look(ex, b, a->m.count);
+		ret = look(ex, b, a->len);
 		if (ret)
 			return ret;
-		if (b->m.count < a->m.count)
-			a->m.count = b->m.count;
+		a->len = b->len;
 		skip = same(a, b);
 	}
 	if (!skip) {
@@ -166,9 +162,9 @@ static int step(struct exchange *ex)
 		if (!ret)
 			ret = map(ex, b, a);
 	}
-	a->at += a->m.count;
-	b->at += a->m.count;
-	ex->left -= a->m.count;
+	a->at += a->len;
+	b->at += a->len;
+	ex->left -= a->len;
 	return ret;
 }
 

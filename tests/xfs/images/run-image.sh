@@ -132,7 +132,14 @@ check_clean() {
   [ "$verdict" = clean ] || fail "the kernel recovered a log that was said to be clean"
 }
 
-# Pass 2 alone, finished by the kernel, is what the kernel alone makes, to the last bit.
+# Whether the kernel's own recovery comes out the same twice: it frees unlinked inodes on all CPUs, in no certain order.
+kernel_repeats() {
+  copy_image "$D" "$work/repeated"
+  kernel_mount "$work/repeated"
+  "$tools/imgdiff" "$K/img" "$work/repeated/img" >"$work/repeated.diff"
+}
+
+# Pass 2 alone, finished by the kernel, is what the kernel alone makes, to the last bit (if that is determined).
 check_pass2() {
   local P=$work/pass2
   [ "$replay" != kernel ] || return 0
@@ -143,7 +150,7 @@ check_pass2() {
     kernel_mount "$P"
     [ "$verdict" = recovered ] || fail "the tool said that a dirty log remains, the kernel found none"
     same_state "$K" "$P" || fail "pass 2 finished by the kernel differs from the kernel's own"
-    "$tools/imgdiff" "$K/img" "$P/img" >&2 || fail "the kernel wrote other sectors after pass 2 than without it"
+    "$tools/imgdiff" "$K/img" "$P/img" >&2 || ! kernel_repeats || fail "the kernel wrote other sectors after pass 2 than without it"
   fi
   rm -r "$P"
 }

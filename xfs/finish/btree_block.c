@@ -357,7 +357,7 @@ static void count_blocks(struct xr_cur *cur, int by)
 	switch (cur->kind->num) {
 	case XR_RMAP:
 		add32(cur, AGF(rmap_blocks), by);
-		/* fall through */
+		__attribute__((fallthrough));
 	case XR_BNO:
 	case XR_CNT:
 		add32(cur, AGF(btreeblks), by);

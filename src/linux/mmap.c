@@ -23,7 +23,7 @@
  * unmap() of each is left to do, and needs no system call.
  *
  * Locks: a leaf mutex for edges and ballast; other system calls are made without it, as the core gives out disjoint ranges.
- * Cost: a system call for each run, one for an unmap; one byte of address space a page for the edges.
+ * Cost: a system call for each run, one to fill page tables, one for an unmap; one byte of address space a page for the edges.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -33,8 +33,16 @@
 #include "mech.h"
 #include "reserve.h"
 
-/* Page tables to fill at once: what the first fault would fill in any case. Of longer runs nobody knows yet what will be touched. */
-#define POPULATE_MAX ((size_t)64 << 10)
+/*
+ * Page tables are filled at once, by one call for the whole view, where that is little (a small view), or no more than the first faults would
+ * fill in any case (runs that are short on average). Of long runs in a large view nobody knows yet what will be touched.
+ */
+#define POPULATE_VIEW ((size_t)4 << 20)
+#define POPULATE_RUN ((size_t)64 << 10)
+
+#ifndef MADV_POPULATE_READ /* Linux 5.14; before, faults do it */
+#define MADV_POPULATE_READ 22
+#endif
 
 /* Pages in front of the space: never accessible, ballast, never accessible. */
 #define LEAD 3
@@ -137,11 +145,10 @@ static void mmap_unmap_all(struct vmap_mech *mech, const struct vmap_range *rang
 /* One run as one mapping. */
 static int mmap_run(struct mmap_mech *m, uintptr_t addr, const struct vmap_run *run, size_t colour, int prot)
 {
-	int flags = MAP_SHARED | MAP_FIXED | (run->size <= POPULATE_MAX ? MAP_POPULATE : 0);
 	int fd = vmap_region_fd(run->region, colour, prot & PROT_WRITE);
 
 	__atomic_add_fetch(&m->mech.calls, 1, __ATOMIC_RELAXED);
-	if (mmap((void *)addr, run->size, prot, flags, fd, (off_t)run->offset) == MAP_FAILED)
+	if (mmap((void *)addr, run->size, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)run->offset) == MAP_FAILED)
 		return errno == ENOMEM ? -VMAP_EOVERFLOW : -VMAP_EIO;
 	__atomic_add_fetch(&m->mech.runs, 1, __ATOMIC_RELAXED);
 	return 0;
@@ -153,10 +160,13 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 	size_t colour = mmap_colour(m, mmap_page(m, addr), mmap_page(m, addr + size - 1));
 	uintptr_t at = addr;
 	struct vmap_run run;
+	size_t n = 0;
 	int err = 0;
 
-	for (; !err && vmap_runs_next(runs, &run); at += run.size)
+	for (; !err && vmap_runs_next(runs, &run); at += run.size, n++)
 		err = mmap_run(m, at, &run, colour, prot);
+	if (!err && (size <= POPULATE_VIEW || size / n <= POPULATE_RUN))
+		madvise((void *)addr, size, MADV_POPULATE_READ);
 	/* All of it: a mmap() that fails may have taken the reservation away before. */
 	if (err)
 		mmap_unmap(mech, addr, size);

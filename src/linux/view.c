@@ -59,15 +59,20 @@ static bool view_direct(struct vmap_process *process, struct vmap_page *const *p
 	return true;
 }
 
-/* A transparent 2 MiB page is mapped with one entry only where address and offset agree modulo 2 MiB; reserved ones always do. */
-static struct vmap_options view_aligned(const struct vmap_process *process, const struct vmap_page *first,
+/*
+ * A transparent 2 MiB page is mapped with one entry only where address and offset agree modulo 2 MiB (reserved ones always do): a view that
+ * is large enough to show one begins where its first page wants it.
+ */
+static struct vmap_options view_aligned(const struct vmap_process *process, const struct vmap_page *first, size_t size,
 					const struct vmap_options *given)
 {
+	const size_t huge = (size_t)1 << VMAP_HUGE_SHIFT;
 	struct vmap_options options = given ? *given : (struct vmap_options){0};
 
-	if (process->pool.huge.kind == VMAP_HUGE_TRANSPARENT && !options.align && !options.phase &&
-	    first->order + process->pool.page_shift >= VMAP_HUGE_SHIFT)
-		options.align = (size_t)1 << VMAP_HUGE_SHIFT;
+	if (process->pool.huge.kind == VMAP_HUGE_TRANSPARENT && size >= huge && !options.align && !options.phase) {
+		options.align = huge;
+		options.phase = (size_t)(first->frame << process->pool.page_shift) & (huge - 1);
+	}
 	return options;
 }
 
@@ -75,16 +80,18 @@ static int view_mapped(struct vmap_process *process, struct vmap_page *const *pa
 		       struct vmap_view *view)
 {
 	struct vmap_options aligned;
+	size_t size = 0;
 	int err;
 
 	if (!pages || !n || !pages[0])
 		return -VMAP_EINVAL;
-	aligned = view_aligned(process, pages[0], options);
+	for (size_t i = 0; i < n && pages[i] && pages[i]->order <= VMAP_MAX_ORDER; i++)
+		size += (size_t)1 << (pages[i]->order + process->pool.page_shift);
+	aligned = view_aligned(process, pages[0], size, options);
 	err = vmap_pages(process->space, pages, n, &aligned, &view->addr);
 	if (err)
 		return err;
-	for (size_t i = 0; i < n; i++)
-		view->size += (size_t)1 << (pages[i]->order + process->pool.page_shift);
+	view->size = size;
 	view->mappings = *vmap_views_cost(&process->views, (uintptr_t)view->addr);
 	return 0;
 }

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench OUTPUT [promises]: five promises, one line each that ends in `holds` or `falls short`; a sweep over sizes, unless only promises; all of it as JSON in OUTPUT.
+ *
+ * Every figure is a ratio of medians of rounds taken in turn, in one process; making, a look at every page and ending are
+ * counted. What is over the budget of mappings is shown as such. bench/plot.py makes docs/performance.md of the JSON.
+ */
+#include "bench.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define KIB ((size_t)1 << 10)
+#define LOOPS (1u << WAY_VMAP | 1u << WAY_LOOP | 1u << WAY_LOOP_POPULATE)
+#define MIB ((size_t)1 << 20)
+#define RESERVED "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+static FILE *json;
+
+static void promise(int number, const char *what, double figure, const char *unit, bool holds)
+{
+	printf("%d. %s: %.2f %s: %s\n", number, what, figure, unit, holds ? "holds" : "falls short");
+	fflush(stdout);
+	fprintf(json, "%s    {\"number\": %d, \"what\": \"%s\", \"figure\": %.3f, \"unit\": \"%s\", \"holds\": %s}",
+		number > 1 ? ",\n" : "", number, what, figure, unit, holds ? "true" : "false");
+}
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "bench: %s\n", what);
+	exit(1);
+}
+
+/* Views that stay, each in two mappings: what an old process has. */
+static void **make_old(struct work *work, size_t n)
+{
+	struct vmap_space *space = vmap_process_space(work->process);
+	void **views = calloc(n, sizeof(*views));
+
+	for (size_t i = 0; i < n; i++) {
+		if (vmap_pages(space, &work->pages[i % work->n], 1, NULL, &views[i]))
+			fail("no room for 10,000 live mappings");
+	}
+	return views;
+}
+
+static void end_old(struct work *work, void **views, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		vmap_unmap(vmap_process_space(work->process), views[i]);
+	free(views);
+}
+
+/* 64 chunks of 64 KiB, none beside the next; in a young process, and among 10,000 mappings. The worse of both. */
+static void promise_scattered(void)
+{
+	struct sample young[WAYS], aged[WAYS];
+	struct work work;
+	double ratio, old_ratio;
+	void **views;
+
+	if (!work_begin(&work, NULL, 64 * KIB, 64))
+		fail("no memory");
+	work.step = work.chunk;
+	work.rounds = ROUNDS_MAX;
+	run_rounds(&work, LOOPS, young);
+	views = make_old(&work, 5000);
+	run_rounds(&work, LOOPS, aged);
+	end_old(&work, views, 5000);
+	work_end(&work);
+	ratio = young[WAY_VMAP].median / better(&young[WAY_LOOP], &young[WAY_LOOP_POPULATE]).median;
+	old_ratio = aged[WAY_VMAP].median / better(&aged[WAY_LOOP], &aged[WAY_LOOP_POPULATE]).median;
+	ratio = ratio > old_ratio ? ratio : old_ratio;
+	promise(1, "64 scattered chunks of 64 KiB, at most 1.03 times a tuned mmap loop", ratio, "times", ratio <= 1.03);
+}
+
+#define AGED_CHUNKS 4096
+
+/* A pool of 256 MiB, 70 % full, after a million allocations and frees; then chunks for a view, allocated in it. How much faster. */
+static double aged(unsigned huge)
+{
+	const struct vmap_process_config config = {.pool_max = AGED_CHUNKS * 64 * KIB, .huge = huge};
+	static struct vmap_page *live[AGED_CHUNKS];
+	size_t n = AGED_CHUNKS * 7 / 10;
+	struct sample samples[WAYS];
+	struct work work;
+	unsigned seed = 1;
+	double ratio;
+
+	if (!work_begin(&work, &config, 64 * KIB, 64) || vmap_page_alloc(work.process, 4, n - 64, live))
+		fail("no memory");
+	vmap_page_put(work.process, work.pages, 64);
+	n -= 64;
+	for (size_t i = 0; i < 500000; i++) {
+		size_t pick = (size_t)rand_r(&seed) % n;
+
+		vmap_page_put(work.process, &live[pick], 1);
+		/* Two are gone before one is back: the free places are everywhere. */
+		size_t other = (size_t)rand_r(&seed) % n;
+
+		if (other != pick) {
+			vmap_page_put(work.process, &live[other], 1);
+			if (vmap_page_alloc(work.process, 4, 1, &live[other]))
+				fail("the pool is full");
+		}
+		if (vmap_page_alloc(work.process, 4, 1, &live[pick]))
+			fail("the pool is full");
+	}
+	if (vmap_page_alloc(work.process, 4, 64, work.pages))
+		fail("the pool is full");
+	work.step = work.chunk;
+	run_rounds(&work, 1u << WAY_VMAP | 1u << WAY_EACH | 1u << WAY_EACH_POPULATE, samples);
+	ratio = better(&samples[WAY_EACH], &samples[WAY_EACH_POPULATE]).median / samples[WAY_VMAP].median;
+	vmap_page_put(work.process, live, n);
+	work_end(&work);
+	return ratio;
+}
+
+/* Of huge pages: neighbours share entries of the page table, which is where the time goes. Without, for comparison. */
+static void promise_aged(void)
+{
+	double huge = aged(VMAP_HUGE_TRANSPARENT), small = aged(VMAP_HUGE_NO);
+	char what[256];
+
+	snprintf(what, sizeof(what),
+		 "64 chunks of 64 KiB from an aged pool of transparent huge pages, 70 %% full, at least 3 times faster than a "
+		 "mapping a "
+		 "chunk (of small pages: %.2f)",
+		 small);
+	promise(2, what, huge, "times", huge >= 3);
+}
+
+#define HITS 1000
+
+/* Nanoseconds of a hit and its end: by the list, or by the handle. */
+static double hit(struct vmap_cache *cache, struct vmap_page **pages, size_t n, bool by_handle)
+{
+	double times[ROUNDS];
+	struct vmap_cached view;
+
+	if (vmap_cache_get(cache, pages, n, &view) || vmap_cache_put(cache, &view))
+		fail("no view");
+	for (size_t round = 0; round < ROUNDS; round++) {
+		double begin = nanoseconds();
+
+		for (size_t i = 0; i < HITS; i++) {
+			if (by_handle ? vmap_cache_again(cache, view.handle, &view) : vmap_cache_get(cache, pages, n, &view))
+				fail("no hit");
+			vmap_cache_put(cache, &view);
+		}
+		times[round] = (nanoseconds() - begin) / HITS;
+	}
+	return summarize(times, ROUNDS).median;
+}
+
+static void promise_cached(void)
+{
+	struct sample samples[WAYS];
+	struct vmap_cache *cache;
+	struct work work;
+	double list, handle, chunk, build;
+	char what[256];
+
+	if (!work_begin(&work, NULL, 64 * KIB, 1024) || vmap_cache_create(work.process, NULL, &cache))
+		fail("no memory");
+	list = hit(cache, work.pages, 64, false);
+	handle = hit(cache, work.pages, 1024, true);
+	chunk = (hit(cache, work.pages, 1024, false) - list) / (1024 - 64);
+	vmap_cache_destroy(cache);
+	work.n = 64;
+	run_rounds(&work, 1u << WAY_VMAP, samples);
+	build = samples[WAY_VMAP].median / list;
+	work.n = 1024;
+	work_end(&work);
+	snprintf(what, sizeof(what),
+		 "a kept view, under 100 ns (64 chunks %.0f, by handle %.0f), at most 1 ns a further chunk (%.2f), 50 times "
+		 "faster than "
+		 "building",
+		 list, handle, chunk);
+	promise(3, what, build, "times", list < 100 && handle < 100 && chunk <= 1 && build >= 50);
+}
+
+/* Reserve n more pages of 2 MiB, or give them back. What there were before. */
+static long reserve(long n)
+{
+	FILE *file = fopen(RESERVED, "r+");
+	long before = 0;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &before) != 1)
+		before = 0;
+	rewind(file);
+	fprintf(file, "%ld\n", before + n);
+	fclose(file);
+	return before;
+}
+
+static void promise_huge(void)
+{
+	struct vmap_process_config config = {.pool_max = 64 * MIB, .space_size = 256 * MIB, .huge = VMAP_HUGE_TRY};
+	struct vmap_process_stats stats;
+	struct sample samples[WAYS];
+	long before = reserve(16);
+	struct work work;
+	char what[256];
+	double ratio;
+
+	if (!work_begin(&work, &config, 2 * MIB, 16))
+		fail("no memory for 2 MiB pages");
+	vmap_process_stats(work.process, &stats);
+	run_rounds(&work, 1u << WAY_VMAP | 1u << WAY_WARM, samples);
+	ratio = samples[WAY_WARM].median / samples[WAY_VMAP].median;
+	snprintf(what, sizeof(what), "16 scattered chunks of 2 MiB (huge: %s), at least 3 times faster than a warm memcpy",
+		 stats.huge);
+	work_end(&work);
+	if (before >= 0)
+		reserve(-16);
+	promise(4, what, ratio, "times", ratio >= 3);
+}
+
+/* Every mapping call of the library is counted by its mechanism. */
+static void promise_contiguous(void)
+{
+	struct vmap_process_stats before, after;
+	struct vmap_process *process;
+	struct vmap_page *pages[64];
+	const struct vmap_options options = {.flags = VMAP_NO_GUARD};
+	double times[ROUNDS];
+	char what[256];
+
+	if (vmap_process_create(NULL, &process) || vmap_page_alloc(process, 4, 64, pages))
+		fail("no memory");
+	vmap_process_stats(process, &before);
+	for (size_t round = 0; round < ROUNDS; round++) {
+		double begin = nanoseconds();
+
+		for (size_t i = 0; i < HITS; i++) {
+			struct vmap_view view;
+
+			if (vmap_view(process, pages, 64, &options, &view) || vmap_view_end(process, &view))
+				fail("no view");
+		}
+		times[round] = (nanoseconds() - begin) / HITS;
+	}
+	vmap_process_stats(process, &after);
+	vmap_page_put(process, pages, 64);
+	vmap_process_destroy(process);
+	snprintf(what, sizeof(what), "64 chunks in one run without a guard (%.0f ns), no system call",
+		 summarize(times, ROUNDS).median);
+	promise(5, what, (double)(after.mmaps - before.mmaps), "calls", after.mmaps == before.mmaps);
+}
+
+static void sweep_point(size_t chunk, size_t size, bool first)
+{
+	struct sample samples[WAYS] = {{0}};
+	struct work work;
+	size_t n = size / chunk;
+	unsigned ways = LOOPS | 1u << WAY_WARM;
+
+	/* Large views take long to copy, and copying does not care for chunks. */
+	if (size <= 16 * MIB)
+		ways |= 1u << WAY_FRESH | 1u << WAY_IOV;
+	printf("%8zu KiB in chunks of %5zu KiB:", size / KIB, chunk / KIB);
+	fprintf(json, "%s    {\"chunk\": %zu, \"size\": %zu", first ? "" : ",\n", chunk, size);
+	if (!work_begin(&work, NULL, chunk, n))
+		fail("no memory");
+	run_rounds(&work, ways, samples);
+	work_end(&work);
+	for (enum way way = 0; way < WAYS; way++) {
+		if (!(ways & 1u << way))
+			continue;
+		if (samples[way].over_budget) {
+			printf("  %s over budget", way_names[way]);
+			fprintf(json, ", \"%s\": null", way_names[way]);
+			continue;
+		}
+		printf("  %s %.1f us", way_names[way], samples[way].median / 1000);
+		fprintf(json, ", \"%s\": {\"median\": %.0f, \"p99\": %.0f}", way_names[way], samples[way].median,
+			samples[way].p99);
+	}
+	if (!samples[WAY_VMAP].over_budget) {
+		double even = samples[WAY_VMAP].median / samples[WAY_WARM].median;
+
+		if (even > 1)
+			printf("  memcpy wins, up to %.0f uses", even);
+		fprintf(json, ", \"break_even\": %.2f", even);
+	}
+	printf("\n");
+	fflush(stdout);
+	fprintf(json, "}");
+}
+
+/* Two threads, each with views of its own. */
+struct worker {
+	struct work *work;
+	enum way way;
+};
+
+static void *worker(void *arg)
+{
+	struct worker *w = arg;
+
+	for (size_t i = 0; i < 8; i++)
+		run_once(w->work, w->way);
+	return NULL;
+}
+
+static void threads(void)
+{
+	struct work works[2];
+	double times[2][ROUNDS];
+	struct sample samples[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!work_begin(&works[i], NULL, 64 * KIB, 64))
+			fail("no memory");
+	}
+	for (size_t round = 0; round < ROUNDS; round++) {
+		for (size_t way = 0; way < 2; way++) {
+			struct worker workers[2];
+			pthread_t ids[2];
+			double begin = nanoseconds();
+
+			for (size_t i = 0; i < 2; i++) {
+				workers[i] = (struct worker){&works[i], way ? WAY_WARM : WAY_VMAP};
+				if (pthread_create(&ids[i], NULL, worker, &workers[i]))
+					fail("no thread");
+			}
+			for (size_t i = 0; i < 2; i++)
+				pthread_join(ids[i], NULL);
+			times[way][round] = (nanoseconds() - begin) / 8;
+		}
+	}
+	for (size_t i = 0; i < 2; i++) {
+		samples[i] = summarize(times[i], ROUNDS);
+		work_end(&works[i]);
+	}
+	printf("2 threads, 64 scattered chunks of 64 KiB each: vmap %.1f us  memcpy_warm %.1f us\n", samples[0].median / 1000,
+	       samples[1].median / 1000);
+	fprintf(json, "  \"threads\": {\"vmap\": %.0f, \"memcpy_warm\": %.0f}\n", samples[0].median, samples[1].median);
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t chunks[] = {4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 2 * MIB};
+	static const size_t sizes[] = {64 * KIB, 1 * MIB, 16 * MIB, 256 * MIB};
+	bool first = true;
+
+	bool all = argc < 3 || strcmp(argv[2], "promises");
+
+	json = fopen(argc > 1 ? argv[1] : "/dev/null", "w");
+	if (!json)
+		fail("cannot write the output");
+	fprintf(json, "{\n  \"promises\": [\n");
+	promise_scattered();
+	promise_aged();
+	promise_cached();
+	promise_huge();
+	promise_contiguous();
+	fprintf(json, "\n  ],\n  \"sweep\": [\n");
+	for (size_t c = 0; all && c < sizeof(chunks) / sizeof(chunks[0]); c++) {
+		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+			if (sizes[s] < chunks[c] || (sizes[s] > 16 * MIB && (chunks[c] == 16 * KIB || chunks[c] == 256 * KIB)))
+				continue;
+			sweep_point(chunks[c], sizes[s], first);
+			first = false;
+		}
+	}
+	fprintf(json, "\n  ],\n");
+	threads();
+	fprintf(json, "}\n");
+	return fclose(json) != 0;
+}

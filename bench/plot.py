@@ -49,7 +49,8 @@ def plot(points, size):
     def y(value):
         return height - bottom - (math.log10(value) - low) / max(high - low, 1) * (height - bottom - 30)
 
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
+    out = ['<!-- SPDX-License-Identifier: MIT -->',
+           f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
            f'<rect width="{width}" height="{height}" fill="white"/>',
            f'<text x="{left}" y="18">A view of {unit(size)}: microseconds by size of the chunks</text>']
     for power in range(low, high + 1):

@@ -18,7 +18,7 @@ common='-accel tcg,thread=single -smp 8 -m 512M -nodefaults -display none -no-re
 case $arch in
 x86_64) set -- -M pc -cpu max -device isa-debug-exit,iobase=0xf4,iosize=4 ;;
 aarch64) set -- -M virt -cpu max ;;
-riscv64) set -- -M virt -cpu rv64,svnapot=on,svpbmt=on,zbb=on ;;
+riscv64) set -- -M virt -cpu rv64,svnapot=on,svpbmt=on ;;
 esac
 
 output=$(mktemp)

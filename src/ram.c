@@ -66,6 +66,20 @@ static bool is_free(const struct vmap_ram_block *block, unsigned slot)
 	return block->free[slot / 64] >> slot % 64 & 1;
 }
 
+/* The number of the lowest bit that is set, of at least one. No builtin: where there is no instruction it is a call into a runtime. */
+static unsigned lowest_bit(uint64_t bits)
+{
+	unsigned n = 0;
+
+	for (unsigned half = 32; half; half /= 2) {
+		if (bits << (64 - half))
+			continue;
+		bits >>= half;
+		n += half;
+	}
+	return n;
+}
+
 /* The end of the run of slots from first on that are free, or are not. */
 static unsigned run_end(const struct vmap_ram_block *block, unsigned first, bool free)
 {
@@ -74,7 +88,7 @@ static unsigned run_end(const struct vmap_ram_block *block, unsigned first, bool
 	while (first < VMAP_RAM_SLOTS) {
 		other = (free ? ~block->free[first / 64] : block->free[first / 64]) >> first % 64;
 		if (other)
-			return first + (unsigned)__builtin_ctzll(other);
+			return first + lowest_bit(other);
 		first = (first | 63) + 1;
 	}
 	return VMAP_RAM_SLOTS;

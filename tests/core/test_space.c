@@ -57,7 +57,7 @@ static void ranges_are_checked(void **state)
 	check_create(host, UINTPTR_MAX - 2 * PAGE + 1, 3 * PAGE, -VMAP_EINVAL);
 	check_create(host, UINTPTR_MAX - 2 * PAGE + 1, PAGE, 0);
 	assert_int_equal(vmap_space_create(host, NULL, &space), -VMAP_EINVAL);
-	assert_int_equal(vmap_space_create(host, &(struct vmap_space_config){BASE, SIZE, 0}, NULL), -VMAP_EINVAL);
+	assert_int_equal(vmap_space_create(host, &(struct vmap_space_config){.base = BASE, .size = SIZE}, NULL), -VMAP_EINVAL);
 	check_create(NULL, BASE, SIZE, -VMAP_EINVAL);
 }
 

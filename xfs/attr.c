@@ -4,7 +4,7 @@
  *
  * Attributes live in the inode (shortform), or in leaf blocks of the attribute fork: one, or many under a tree of nodes that is ordered by
  * the hash of the names. A listing needs no order, so the nodes are only descended. Names are always in the leaf; a value is there
- * too, or remote: in blocks of the same fork, each with a header of its own.
+ * too, or remote: in blocks of the same fork, in version 5 each with a header of its own.
  *
  * Why it ends: levels must fall on the way down, and every block that is looked at is paid for from a budget, the blocks of the fork.
  * Damage costs the leaf, or what is under the node, in which it is.
@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAF_HEADER ((uint32_t)sizeof(struct xfs_attr3_leaf_hdr))
-#define NODE_HEADER ((uint32_t)sizeof(struct xfs_da3_node_hdr))
 #define ENTRY_SIZE 8u /* of leaf and node blocks alike */
 #define MAX_LEVEL 5u
 #define ANY_LEVEL UINT32_MAX
@@ -31,8 +29,25 @@
 #define ACL_LINUX_ENTRY 8u
 #define ACL_LINUX_VERSION 2u
 
+/* Where things are in blocks of version 5, and in those of version 4, which have no checksum and do not say whose they are. */
+struct layout {
+	uint16_t leaf, node; /* magic numbers */
+	uint32_t leaf_header, node_header; /* sizes */
+	uint32_t leaf_count, node_count, node_level; /* offsets */
+};
+
+static const struct layout layouts[2] = {
+	{XFS_ATTR_LEAF_MAGIC, XFS_DA_NODE_MAGIC, sizeof(struct xfs_attr_leaf_hdr), sizeof(struct xfs_da_node_hdr),
+	 offsetof(struct xfs_attr_leaf_hdr, count), offsetof(struct xfs_da_node_hdr, __count),
+	 offsetof(struct xfs_da_node_hdr, __level)},
+	{XFS_ATTR3_LEAF_MAGIC, XFS_DA3_NODE_MAGIC, sizeof(struct xfs_attr3_leaf_hdr), sizeof(struct xfs_da3_node_hdr),
+	 offsetof(struct xfs_attr3_leaf_hdr, count), offsetof(struct xfs_da3_node_hdr, __count),
+	 offsetof(struct xfs_da3_node_hdr, __level)},
+};
+
 struct scan {
 	const struct xr_fs *fs;
+	const struct layout *layout;
 	const struct xr_inode *inode;
 	xr_attr_fn *fn;
 	void *arg;
@@ -141,7 +156,7 @@ static bool decode_entry(struct scan *scan, const uint8_t *block, const uint8_t 
 
 static int leaf(struct scan *scan, const uint8_t *block, uint64_t number)
 {
-	uint32_t count = xr_be16(block + offsetof(struct xfs_attr3_leaf_hdr, count)), behind = LEAF_HEADER + count * ENTRY_SIZE;
+	uint32_t count = xr_be16(block + scan->layout->leaf_count), behind = scan->layout->leaf_header + count * ENTRY_SIZE;
 	bool bad = false;
 	int error = 0;
 
@@ -150,7 +165,7 @@ static int leaf(struct scan *scan, const uint8_t *block, uint64_t number)
 		return 0;
 	}
 	for (uint32_t i = 0; i < count && !error; i++) {
-		const uint8_t *entry = block + LEAF_HEADER + i * ENTRY_SIZE; /* hash, where, flags */
+		const uint8_t *entry = block + scan->layout->leaf_header + i * ENTRY_SIZE; /* hash, where, flags */
 
 		if (entry[6] & ~SHOWN)
 			continue;
@@ -170,8 +185,10 @@ static const char *block_fault(const struct scan *scan, const struct xr_buf *buf
 	const uint8_t *p = buf->data;
 	uint16_t magic = xr_be16(p + offsetof(struct xfs_da3_blkinfo, hdr.magic));
 
-	if (magic != XFS_ATTR3_LEAF_MAGIC && magic != XFS_DA3_NODE_MAGIC)
+	if (magic != scan->layout->leaf && magic != scan->layout->node)
 		return "it is no block of an attribute tree";
+	if (!scan->fs->sb->v5)
+		return NULL;
 	if (!xr_crc_ok(p, buf->size, offsetof(struct xfs_da3_blkinfo, crc)))
 		return "its checksum is wrong";
 	if (xr_be64(p + offsetof(struct xfs_da3_blkinfo, owner)) != scan->inode->ino)
@@ -188,17 +205,18 @@ static int walk(struct scan *scan, uint64_t number, uint32_t level);
 /* The children of a node, one by one. Its buffer is held meanwhile: of those there are no more than levels. */
 static int node(struct scan *scan, const uint8_t *block, uint64_t number, uint32_t level)
 {
-	uint32_t count = xr_be16(block + offsetof(struct xfs_da3_node_hdr, __count));
-	uint32_t own = xr_be16(block + offsetof(struct xfs_da3_node_hdr, __level));
+	const struct layout *layout = scan->layout;
+	uint32_t count = xr_be16(block + layout->node_count);
+	uint32_t own = xr_be16(block + layout->node_level);
 	int error = 0;
 
 	if (!own || own > MAX_LEVEL || (level != ANY_LEVEL && own != level) ||
-	    count > (scan->fs->sb->blocksize - NODE_HEADER) / ENTRY_SIZE) {
+	    count > (scan->fs->sb->blocksize - layout->node_header) / ENTRY_SIZE) {
 		skip(scan, "it is no node for its place in the tree", number);
 		return 0;
 	}
 	for (uint32_t i = 0; i < count && !error; i++)
-		error = walk(scan, xr_be32(block + NODE_HEADER + i * ENTRY_SIZE + 4), own - 1);
+		error = walk(scan, xr_be32(block + layout->node_header + i * ENTRY_SIZE + 4), own - 1);
 	return error;
 }
 
@@ -228,7 +246,7 @@ static int walk(struct scan *scan, uint64_t number, uint32_t level)
 		return 0;
 	}
 	fault = block_fault(scan, &buf, extents[0].daddr);
-	is_leaf = xr_be16(buf.data + offsetof(struct xfs_da3_blkinfo, hdr.magic)) == XFS_ATTR3_LEAF_MAGIC;
+	is_leaf = xr_be16(buf.data + offsetof(struct xfs_da3_blkinfo, hdr.magic)) == scan->layout->leaf;
 	if (!fault && level != ANY_LEVEL && is_leaf != !level)
 		fault = "its level in the tree is wrong";
 	if (fault)
@@ -262,6 +280,7 @@ int xr_attr_each(const struct xr_fs *fs, const struct xr_inode *inode, xr_attr_f
 	struct scan scan = {.fs = fs, .inode = inode, .fn = fn, .arg = arg, .damaged = damaged ? damaged : &unasked};
 	uint32_t room;
 
+	scan.layout = &layouts[fs->sb->v5];
 	scan.attr = (struct xr_attr){.fs = fs, .inode = inode, .map = &scan.map};
 	xr_inode_fork(inode, XR_ATTR_FORK, &room);
 	if (!room)
@@ -279,8 +298,21 @@ static int damaged_value(const struct xr_attr *attr)
 		       xr_escape(name, sizeof(name), attr->name, strlen(attr->name)));
 }
 
-/* Copy what one block holds of a remote value: the bytes from at on, or up to the block's end. */
-static int remote_block(const struct xr_attr *attr, uint64_t number, uint32_t at, uint8_t *value, uint32_t size)
+/* Whether a block of a remote value, with a header, is what it should be. */
+static bool remote_ok(const struct xr_attr *attr, const struct xr_buf *buf, uint64_t daddr, uint32_t at, uint32_t size)
+{
+	const uint8_t *p = buf->data;
+
+	return xr_be32(p) == XFS_ATTR3_RMT_MAGIC && xr_crc_ok(p, buf->size, XFS_ATTR3_RMT_CRC_OFF) &&
+	       xr_be32(p + offsetof(struct xfs_attr3_rmt_hdr, rm_offset)) == at &&
+	       xr_be32(p + offsetof(struct xfs_attr3_rmt_hdr, rm_bytes)) == size &&
+	       xr_be64(p + offsetof(struct xfs_attr3_rmt_hdr, rm_owner)) == attr->inode->ino &&
+	       xr_be64(p + offsetof(struct xfs_attr3_rmt_hdr, rm_blkno)) == daddr &&
+	       !memcmp(p + offsetof(struct xfs_attr3_rmt_hdr, rm_uuid), attr->fs->sb->meta_uuid, 16);
+}
+
+/* Copy what one block holds of a remote value, size bytes behind the header. */
+static int remote_block(const struct xr_attr *attr, uint64_t number, uint32_t header, uint32_t at, uint8_t *value, uint32_t size)
 {
 	const struct xr_fs *fs = attr->fs;
 	struct xr_extent extents[XR_BMAP_GATHER_MAX];
@@ -293,21 +325,17 @@ static int remote_block(const struct xr_attr *attr, uint64_t number, uint32_t at
 	error = xr_buf_read(fs->cache, extents[0].daddr, extents[0].bbs, &buf);
 	if (error)
 		return error;
-	good = xr_be32(buf.data) == XFS_ATTR3_RMT_MAGIC && xr_crc_ok(buf.data, buf.size, XFS_ATTR3_RMT_CRC_OFF) &&
-	       xr_be32(buf.data + offsetof(struct xfs_attr3_rmt_hdr, rm_offset)) == at &&
-	       xr_be32(buf.data + offsetof(struct xfs_attr3_rmt_hdr, rm_bytes)) == size &&
-	       xr_be64(buf.data + offsetof(struct xfs_attr3_rmt_hdr, rm_owner)) == attr->inode->ino &&
-	       xr_be64(buf.data + offsetof(struct xfs_attr3_rmt_hdr, rm_blkno)) == extents[0].daddr &&
-	       !memcmp(buf.data + offsetof(struct xfs_attr3_rmt_hdr, rm_uuid), fs->sb->meta_uuid, 16);
+	good = !header || remote_ok(attr, &buf, extents[0].daddr, at, size);
 	if (good)
-		memcpy(value + at, buf.data + sizeof(struct xfs_attr3_rmt_hdr), size);
+		memcpy(value + at, buf.data + header, size);
 	xr_buf_put(fs->cache, &buf);
 	return good ? 0 : damaged_value(attr);
 }
 
 static int stored_value(const struct xr_attr *attr, uint8_t *value)
 {
-	uint32_t room = attr->fs->sb->blocksize - (uint32_t)sizeof(struct xfs_attr3_rmt_hdr), at = 0;
+	const struct xr_sb *sb = attr->fs->sb;
+	uint32_t header = sb->v5 ? (uint32_t)sizeof(struct xfs_attr3_rmt_hdr) : 0, room = sb->blocksize - header, at = 0;
 	int error = 0;
 
 	if (attr->local) {
@@ -317,7 +345,7 @@ static int stored_value(const struct xr_attr *attr, uint8_t *value)
 	for (uint64_t number = attr->remote; at < attr->stored && !error; number++) {
 		uint32_t size = attr->stored - at < room ? attr->stored - at : room;
 
-		error = remote_block(attr, number, at, value, size);
+		error = remote_block(attr, number, header, at, value, size);
 		at += size;
 	}
 	return error;

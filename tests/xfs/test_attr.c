@@ -13,14 +13,21 @@
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define BLOCK 4096u
 #define FORKOFF 10u /* the data fork gets 80 bytes */
-#define FORK (176u + 8 * FORKOFF)
+#define FORK ((v5 ? 176u : 100u) + 8 * FORKOFF)
 #define FORK_ROOM (512u - FORK)
 #define MAX_SEEN 64
 #define FIRST 20000u /* fs block of the attribute fork's block 0, in AG 1; all its blocks follow */
 #define NBLOCKS 32u
-#define LEAF(field) offsetof(struct xfs_attr3_leaf_hdr, field)
+#define INFO (v5 ? 56u : 12u) /* what leaves and nodes begin with: links, magic; version 5: and who they are */
+#define LEAF_COUNT INFO
+#define LEAF_FIRSTUSED (INFO + 4)
+#define LEAF_HEADER (INFO + (v5 ? 24u : 20u))
+#define NODE_LEVEL (INFO + 2)
+#define NODE_HEADER (INFO + (v5 ? 8u : 4u))
+#define REMOTE_HEADER (v5 ? 56u : 0u)
 
 static struct test_fs fs;
+static bool v5;
 static uint64_t file, first;
 static uint8_t good[512], raw[512], block[BLOCK];
 
@@ -30,14 +37,26 @@ static size_t seen_size;
 static uint64_t damaged;
 static uint8_t value[XR_ATTR_VALUE_MAX];
 
-static int setup(void **state)
+static int make(const char *options)
 {
-	(void)state;
-	test_fs_make(&fs, "-i nrext64=0", "d--755 0 0\nfile ---644 1 2 /dev/null\n");
+	test_fs_make(&fs, options, "d--755 0 0\nfile ---644 1 2 /dev/null\n");
+	v5 = fs.sb.v5;
 	file = test_fs_lookup(&fs, "/file");
 	test_fs_get(&fs, xr_ino_offset(&fs.sb, file), good, sizeof(good));
 	first = (uint64_t)1 << fs.sb.agblklog | (FIRST % fs.sb.agblocks);
 	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return make("-i nrext64=0");
+}
+
+static int setup_v4(void **state)
+{
+	(void)state;
+	return make("-m crc=0 -i size=512");
 }
 
 static int teardown(void **state)
@@ -45,6 +64,15 @@ static int teardown(void **state)
 	(void)state;
 	test_fs_end(&fs);
 	return 0;
+}
+
+/* Write an inode or block, in version 5 with a new checksum. */
+static void put(uint64_t offset, uint8_t *data, size_t size)
+{
+	if (v5)
+		test_fs_put(&fs, offset, data, size);
+	else
+		assert_int_equal(xr_dev_write(&fs.dev, data, size, offset), 0);
 }
 
 static int look(void *arg, const struct xr_attr *attr)
@@ -70,7 +98,7 @@ static int read_all(void)
 	struct xr_inode inode;
 	int error;
 
-	test_fs_put(&fs, xr_ino_offset(&fs.sb, file), raw, sizeof(raw));
+	put(xr_ino_offset(&fs.sb, file), raw, sizeof(raw));
 	test_fs_again(&fs);
 	seen_size = 0;
 	seen[0] = '\0';
@@ -116,31 +144,35 @@ static uint64_t daddr_of(uint32_t number)
 
 static void put_block(uint32_t number)
 {
-	test_fs_put(&fs, daddr_of(number) << XR_BB_SHIFT, block, sizeof(block));
+	put(daddr_of(number) << XR_BB_SHIFT, block, sizeof(block));
 }
 
 /* The header that leaves and nodes share. */
-static void begin_block(uint32_t number, uint16_t magic)
+static void begin_block(uint32_t number, bool leaf)
 {
 	memset(block, 0, sizeof(block));
-	xr_put_be16(block + offsetof(struct xfs_da3_blkinfo, hdr.magic), magic);
+	if (leaf)
+		xr_put_be16(block + LEAF_FIRSTUSED, BLOCK);
+	if (!v5) {
+		xr_put_be16(block + 8, leaf ? XFS_ATTR_LEAF_MAGIC : XFS_DA_NODE_MAGIC);
+		return;
+	}
+	xr_put_be16(block + 8, leaf ? XFS_ATTR3_LEAF_MAGIC : XFS_DA3_NODE_MAGIC);
 	xr_put_be64(block + offsetof(struct xfs_da3_blkinfo, blkno), daddr_of(number));
 	xr_put_be64(block + offsetof(struct xfs_da3_blkinfo, owner), file);
 	memcpy(block + offsetof(struct xfs_da3_blkinfo, uuid), fs.sb.meta_uuid, 16);
-	if (magic == XFS_ATTR3_LEAF_MAGIC)
-		xr_put_be16(block + LEAF(firstused), BLOCK);
 }
 
 /* Make room for size bytes of name and value in the leaf under construction, and an entry for them. */
 static uint8_t *add_entry(uint8_t flags, uint16_t size)
 {
-	uint16_t n = xr_be16(block + LEAF(count)), at = (uint16_t)((xr_be16(block + LEAF(firstused)) - size) & ~3);
-	uint8_t *entry = block + sizeof(struct xfs_attr3_leaf_hdr) + 8 * (size_t)n;
+	uint16_t n = xr_be16(block + LEAF_COUNT), at = (uint16_t)((xr_be16(block + LEAF_FIRSTUSED) - size) & ~3);
+	uint8_t *entry = block + LEAF_HEADER + 8 * (size_t)n;
 
 	xr_put_be16(entry + 4, at);
 	entry[6] = flags;
-	xr_put_be16(block + LEAF(count), n + 1);
-	xr_put_be16(block + LEAF(firstused), at);
+	xr_put_be16(block + LEAF_COUNT, n + 1);
+	xr_put_be16(block + LEAF_FIRSTUSED, at);
 	return block + at;
 }
 
@@ -167,36 +199,40 @@ static void add_remote(const char *name, uint32_t number, uint32_t size)
 /* The blocks of a remote value of size bytes, all of them c. */
 static void put_remote(uint32_t number, uint32_t size, char c)
 {
-	const uint32_t room = BLOCK - sizeof(struct xfs_attr3_rmt_hdr);
+	const uint32_t room = BLOCK - REMOTE_HEADER;
 
 	for (uint32_t at = 0; at < size; at += room, number++) {
 		uint32_t n = size - at < room ? size - at : room;
 
 		memset(block, 0, sizeof(block));
+		memset(block + REMOTE_HEADER, c, n);
+		if (!v5) {
+			put_block(number);
+			continue;
+		}
 		xr_put_be32(block, XFS_ATTR3_RMT_MAGIC);
 		xr_put_be32(block + offsetof(struct xfs_attr3_rmt_hdr, rm_offset), at);
 		xr_put_be32(block + offsetof(struct xfs_attr3_rmt_hdr, rm_bytes), n);
 		xr_put_be64(block + offsetof(struct xfs_attr3_rmt_hdr, rm_owner), file);
 		xr_put_be64(block + offsetof(struct xfs_attr3_rmt_hdr, rm_blkno), daddr_of(number));
 		memcpy(block + offsetof(struct xfs_attr3_rmt_hdr, rm_uuid), fs.sb.meta_uuid, 16);
-		memset(block + sizeof(struct xfs_attr3_rmt_hdr), c, n);
 		put_block(number);
 	}
 }
 
 static void put_node(uint32_t number, uint16_t level, const uint32_t *children, uint16_t n)
 {
-	begin_block(number, XFS_DA3_NODE_MAGIC);
-	xr_put_be16(block + offsetof(struct xfs_da3_node_hdr, __count), n);
-	xr_put_be16(block + offsetof(struct xfs_da3_node_hdr, __level), level);
+	begin_block(number, false);
+	xr_put_be16(block + INFO, n);
+	xr_put_be16(block + NODE_LEVEL, level);
 	for (uint16_t i = 0; i < n; i++)
-		xr_put_be32(block + sizeof(struct xfs_da3_node_hdr) + 8u * i + 4, children[i]);
+		xr_put_be32(block + NODE_HEADER + 8u * i + 4, children[i]);
 	put_block(number);
 }
 
 static void put_leaf(uint32_t number, const char *name)
 {
-	begin_block(number, XFS_ATTR3_LEAF_MAGIC);
+	begin_block(number, true);
 	add_local(0, name, "x", 1);
 	put_block(number);
 }
@@ -265,14 +301,14 @@ static void test_acl(void **state)
 
 	(void)state;
 	begin_inode(XFS_DINODE_FMT_EXTENTS);
-	begin_block(0, XFS_ATTR3_LEAF_MAGIC);
+	begin_block(0, true);
 	add_local(XFS_ATTR_ROOT, "SGI_ACL_FILE", disk, sizeof(disk));
 	put_block(0);
 	assert_int_equal(read_all(), 0);
 	assert_memory_equal(seen, "system.posix_acl_access=", 24);
 	assert_memory_equal(value, linux_form, sizeof(linux_form));
 
-	begin_block(0, XFS_ATTR3_LEAF_MAGIC);
+	begin_block(0, true);
 	add_local(XFS_ATTR_ROOT, "SGI_ACL_DEFAULT", disk, sizeof(disk) - 12); /* the count is wrong */
 	add_local(XFS_ATTR_ROOT, "SGI_ACL_FILE", disk, sizeof(disk) - 1);
 	add_local(0, "SGI_ACL_FILE", "nothing special", 15);
@@ -285,7 +321,7 @@ static void test_acl(void **state)
 static void build_leaf(void)
 {
 	begin_inode(XFS_DINODE_FMT_EXTENTS);
-	begin_block(0, XFS_ATTR3_LEAF_MAGIC);
+	begin_block(0, true);
 	add_local(0, "near", "by", 2);
 	add_local(XFS_ATTR_INCOMPLETE, "half", "done", 4);
 	add_remote("far", 1, 65536);
@@ -305,6 +341,8 @@ static void test_leaf(void **state)
 	assert_string_equal(seen, all);
 	assert_int_equal(damaged, 0);
 
+	if (!v5)
+		return;
 	/* A value in which a block is damaged is lost; its name and the others are not. */
 	test_fs_get(&fs, daddr_of(5) << XR_BB_SHIFT, block, sizeof(block));
 	for (size_t at = 0; at < offsetof(struct xfs_attr3_rmt_hdr, rm_lsn); at++) {
@@ -331,8 +369,8 @@ static void test_leaf_refused(void **state)
 		{offsetof(struct xfs_da3_blkinfo, blkno), 1},
 		{offsetof(struct xfs_da3_blkinfo, owner), 1},
 		{offsetof(struct xfs_da3_blkinfo, uuid), 1},
-		{LEAF(count), 503},
-		{LEAF(count), UINT16_MAX},
+		{offsetof(struct xfs_attr3_leaf_hdr, count), 503},
+		{offsetof(struct xfs_attr3_leaf_hdr, count), UINT16_MAX},
 	};
 
 	(void)state;
@@ -360,7 +398,7 @@ static void test_nodes(void **state)
 	put_leaf(5, "5");
 	put_leaf(6, "6");
 	put_leaf(7, "7");
-	begin_block(31, 0);
+	memset(block, 0, sizeof(block));
 	put_block(31);
 	assert_int_equal(read_all(), 0);
 	assert_string_equal(seen, "user.4=x\nuser.5=x\nuser.6=x\nuser.7=x\n");
@@ -404,7 +442,8 @@ static void test_mutations(void **state)
 		} else {
 			build_leaf();
 			test_fs_get(&fs, daddr_of(0) << XR_BB_SHIFT, block, sizeof(block));
-			xr_put_be64(block + offsetof(struct xfs_da3_blkinfo, blkno), daddr_of(2));
+			if (v5)
+				xr_put_be64(block + offsetof(struct xfs_da3_blkinfo, blkno), daddr_of(2));
 			put_block(2);
 			put_leaf(1, "first");
 			put_node(0, 1, top, 2);
@@ -429,8 +468,12 @@ int main(void)
 		cmocka_unit_test(test_acl),   cmocka_unit_test(test_leaf),      cmocka_unit_test(test_leaf_refused),
 		cmocka_unit_test(test_nodes), cmocka_unit_test(test_mutations),
 	};
+	const struct CMUnitTest v4_tests[] = {
+		cmocka_unit_test(test_none), cmocka_unit_test(test_shortform), cmocka_unit_test(test_acl),
+		cmocka_unit_test(test_leaf), cmocka_unit_test(test_nodes),     cmocka_unit_test(test_mutations),
+	};
 
 	if (!test_fs_possible())
 		return 77;
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, teardown) + cmocka_run_group_tests(v4_tests, setup_v4, teardown);
 }

@@ -280,6 +280,44 @@ static void test_stretches(void **state)
 	assert_false(xr_file_data(&file, 6 * 4096, &from, &to_end));
 }
 
+/* A realtime file is read from the realtime device, and refused where there is none. */
+static void test_realtime(void **state)
+{
+	uint8_t raw[512], keep[512], in[8192], out[8192];
+	struct xr_inode inode;
+	struct xr_file file;
+	struct xr_dev rt;
+
+	(void)state;
+	test_dev_init(&rt, 64 * 4096, &fs.t);
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)(i * 7);
+	assert_int_equal(xr_dev_write(&rt, out, sizeof(out), 60 * 4096), 0);
+	get_inode("/plain/file", keep);
+	memcpy(raw, keep, sizeof(raw));
+	xr_put_be16(raw + DI(flags), XFS_DIFLAG_REALTIME);
+	xr_put_be64(raw + DI(size), 3 * 4096 + 5);
+	xr_put_be64(raw + DI(nblocks), 2);
+	xr_put_be64(raw + 176, 1 << 9); /* file block 1: blocks 60 and 61 */
+	xr_put_be64(raw + 176 + 8, 60ull << 21 | 2);
+	put_inode("/plain/file", raw);
+	fs.sb.rblocks = 64;
+	assert_int_equal(xr_inode_read(&fs.fs, test_fs_lookup(&fs, "/plain/file"), &inode), 0);
+	assert_int_equal(xr_file_open(&file, &fs.fs, &rt, &inode), 0);
+	assert_int_equal(xr_file_read(&file, in, sizeof(in), 4096 + 100), 0);
+	assert_memory_equal(in, out + 100, sizeof(in) - 100);
+	assert_int_equal(in[sizeof(in) - 1], 0); /* a hole */
+	xr_file_close(&file);
+	assert_int_equal(xr_file_open(&file, &fs.fs, NULL, &inode), -EOPNOTSUPP);
+	xr_file_close(&file);
+	fs.sb.rblocks = 61; /* the extent reaches beyond the device */
+	assert_int_equal(xr_file_open(&file, &fs.fs, &rt, &inode), -EUCLEAN);
+	assert_false(xr_file_data(&file, 0, &(uint64_t){0}, &(uint64_t){0}));
+	xr_file_close(&file);
+	xr_dev_close(&rt);
+	put_inode("/plain/file", keep);
+}
+
 /* Whatever is changed in the inodes of a directory, nothing outside of the target is touched, and it ends. */
 static void test_mutations(void **state)
 {
@@ -324,6 +362,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged, make_top, remove_top),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_stretches),
+		cmocka_unit_test(test_realtime),
 		cmocka_unit_test_setup_teardown(test_mutations, make_top, remove_top),
 	};
 

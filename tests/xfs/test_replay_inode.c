@@ -46,6 +46,8 @@ static void valid_item(const struct rb *rb, struct inode_item *item)
 	lb_put(&rb->lb, c + DI(size), 1000, 8);
 	lb_put(&rb->lb, c + DI(nblocks), 1, 8);
 	lb_put(&rb->lb, c + DI(nextents), 1, 4);
+	lb_put(&rb->lb, c + DI(dmevmask), 0x00012345, 4);
+	lb_put(&rb->lb, c + DI(dmstate), 0x6789, 2);
 	lb_put(&rb->lb, c + DI(gen), 0xfeedf00d, 4);
 	lb_put(&rb->lb, c + DI(next_unlinked), 0x666, 4);
 	lb_put(&rb->lb, c + DI(changecount), 9, 8);
@@ -111,6 +113,8 @@ static void check_applied(struct rb *rb, const struct inode_item *item, uint64_t
 	assert_int_equal(xr_be32(raw + DI(atime)), 0x11121314);
 	assert_int_equal(xr_be32(raw + DI(atime) + 4), 0x01222324);
 	assert_int_equal(xr_be64(raw + DI(size)), 1000);
+	assert_int_equal(xr_be32(raw + DI(dmevmask)), 0x00012345); /* DMAPI's */
+	assert_int_equal(xr_be16(raw + DI(dmstate)), 0x6789);
 	assert_int_equal(xr_be32(raw + DI(gen)), 0xfeedf00d);
 	assert_int_equal(xr_be64(raw + DI(changecount)), 9);
 	assert_int_equal(xr_be64(raw + DI(ino)), ino);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, PASS2_ONLY, OFFSET, UNDO, APPLY_UNDO, JSON, STATS };
+enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, PASS2_ONLY, OFFSET, UNDO, APPLY_UNDO, STOP_AT, UNTIL_BAD, JSON, STATS };
 
 static const struct option longs[] = {
 	{"output", required_argument, NULL, OUTPUT},
@@ -20,6 +20,8 @@ static const struct option longs[] = {
 	{"offset", required_argument, NULL, OFFSET},
 	{"undo", required_argument, NULL, UNDO},
 	{"apply-undo", required_argument, NULL, APPLY_UNDO},
+	{"stop-at", required_argument, NULL, STOP_AT},
+	{"until-bad", no_argument, NULL, UNTIL_BAD},
 	{"json", no_argument, NULL, JSON},
 	{"stats", no_argument, NULL, STATS},
 	{"help", no_argument, NULL, 'h'},
@@ -40,6 +42,8 @@ static const char help[] =
 	"  --extract PATH DIR\n"
 	"                 copy what is at PATH, as it will be, into the new or empty directory DIR; does not change IMAGE\n"
 	"  --pass2-only   replay, but leave operations that were interrupted to a kernel, and the log dirty for it\n"
+	"  --until-bad    salvage: replay a damaged log up to the damage, list what is lost, and end the log there\n"
+	"  --stop-at LSN  the same up to the record of this LSN (CYCLE:BLOCK), wherever the damage is\n"
 	"  --undo FILE    keep what is overwritten in the new FILE\n"
 	"  --apply-undo FILE\n"
 	"                 put back what FILE kept: IMAGE, and LOGDEV, are as they were\n"
@@ -53,7 +57,8 @@ static const char help[] =
 	"  -h, --help     this text\n"
 	"  -V, --version  the version\n"
 	"\n"
-	"Exit status: 0 the log is clean now, 1 error or corruption, 2 a dirty log remains, 4 replayed and clean (with -e).\n";
+	"Exit status: 0 the log is clean now, 1 error or corruption, 2 a dirty log remains, 4 replayed and clean (with -e),\n"
+	"8 salvaged: the log is clean and a part of it is lost.\n";
 
 static int wrong(const char *what)
 {
@@ -70,6 +75,8 @@ static int check(struct options *o)
 			"--undo keeps what is overwritten in IMAGE: -n, --output and what only looks overwrite nothing of it");
 	if (o->apply_undo && (o->undo || o->dry_run || o->look || o->output || o->rtdev))
 		return wrong("--apply-undo goes with -l and --offset only");
+	if ((o->stop_at || o->until_bad) && (o->pass2_only || o->apply_undo))
+		return wrong("--stop-at and --until-bad end the log themselves: give no --pass2-only or --apply-undo");
 	if (o->json && o->look == LOOK_CAT)
 		return wrong("--cat writes the file's bytes to standard output: give no --json");
 	if (o->look)
@@ -106,6 +113,17 @@ bool options_bytes(const char *text, uint64_t *bytes)
 		return false;
 	*bytes = n << suffixes[i].shift;
 	return *bytes % 512 == 0;
+}
+
+static bool parse_lsn(const char *text, uint64_t *lsn)
+{
+	unsigned cycle, block;
+	int used = 0;
+
+	if (sscanf(text, "%9u:%9u%n", &cycle, &block, &used) != 2 || text[used] || !cycle)
+		return false;
+	*lsn = (uint64_t)cycle << 32 | block;
+	return true;
 }
 
 bool options_stdout_taken(const struct options *o)
@@ -169,6 +187,13 @@ int options_parse(struct options *o, int argc, char **argv)
 			break;
 		case APPLY_UNDO:
 			o->apply_undo = optarg;
+			break;
+		case STOP_AT:
+			if (!parse_lsn(optarg, &o->stop_at))
+				return wrong("--stop-at needs an LSN as messages have it, CYCLE:BLOCK");
+			break;
+		case UNTIL_BAD:
+			o->until_bad = true;
 			break;
 		case JSON:
 			o->json = true;

@@ -18,6 +18,8 @@ struct options {
 	enum look look;
 	const char *path, *to; /* what to look at, from LOOK_LS on; where to extract it to */
 	bool pass2_only; /* leave intents, unlinked inodes and copy-on-write leftovers to a kernel */
+	uint64_t stop_at; /* salvage: replay ends before the record of this LSN; 0: none */
+	bool until_bad; /* salvage: replay ends before what is damaged */
 	bool verbose, json, stats;
 	bool tell_replayed; /* -e */
 };

@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "inuse.h"
+#include "salvage.h"
 
 /* --- opening --- */
 
@@ -135,6 +136,8 @@ static int open_all(struct run *run)
 	if (ret)
 		return xr_fail(run->msg, ret, "no memory for the page pool: %s", strerror(-ret));
 	ret = xr_log_open(&run->log, &run->sb, &run->data, o->logdev ? &run->logdev : NULL, run->process, run->msg);
+	run->log.until_bad = o->until_bad;
+	run->log.stop_at = o->stop_at;
 	return ret ? ret : xr_cache_create(&run->cache, &run->data, run->process, !o->dry_run, run->msg);
 }
 
@@ -243,9 +246,9 @@ int run_replay(struct run *run)
 	if (ret)
 		return ret;
 	xr_replay_init(r, &run->log, run->cache, run->msg);
+	ret = salvage_check(run);
 	r->progress = show_pass2;
 	r->progress_arg = &run->report->progress;
-	ret = xr_replay_check(r, &run->head);
 	if (!ret && r->stats.fragments && run->options->pass2_only)
 		ret = refuse_fragments(run);
 	if (!ret)
@@ -254,7 +257,8 @@ int run_replay(struct run *run)
 		return ret;
 	report_replay(run->report, r);
 	report_pending(run->report, r);
-	return xr_summary_read(&run->summary, &fs);
+	ret = salvage_report(run);
+	return ret ? ret : xr_summary_read(&run->summary, &fs);
 }
 
 /* --- completing --- */
@@ -288,7 +292,7 @@ int run_complete(struct run *run)
 	struct xr_fs fs = {&run->replay.sb, run->cache, run->msg};
 	int ret = 0;
 
-	if (!run_finished(run) && !run->options->pass2_only) {
+	if (!run_finished(run) && !run->options->pass2_only && !run->head.cut) {
 		ret = complete(run);
 		if (!ret)
 			ret = xr_summary_read(&run->summary, &fs);

@@ -11,12 +11,12 @@
 #include "look.h"
 
 /* Exit statuses, as xfs_repair(8) has them. */
-enum { CLEAN = 0, FAILED = 1, DIRTY = 2, REPLAYED = 4 };
+enum { CLEAN = 0, FAILED = 1, DIRTY = 2, REPLAYED = 4, SALVAGED = 8 };
 
 /* Write the blocks, and after them the clean log; or leave it dirty where a kernel has to finish. */
 static int write_back(struct run *run)
 {
-	bool clean = run_finished(run);
+	bool clean = run_finished(run) || run->head.cut;
 	int ret = 0;
 
 	if (clean)
@@ -72,6 +72,13 @@ static int recover(struct run *run)
 		ret = finish_output(run);
 	if (ret)
 		return ret;
+	if (run->head.cut) {
+		xr_say(run->msg, XR_WARN,
+		       "%s: salvaged: the log is clean now and a part of it is lost; what was interrupted was not completed: run "
+		       "xfs_repair",
+		       target);
+		return SALVAGED;
+	}
 	if (!run_finished(run)) {
 		if (run->replay.stats.fragments)
 			xr_say(run->msg, XR_WARN,

@@ -432,6 +432,13 @@ static int trim(const struct xr_log *log, struct xr_head *head, struct xr_record
 	return clean_test(log, head, rec);
 }
 
+/* Salvage: the record at block, and all behind it, are left out. */
+static void cut(struct xr_head *head, uint32_t block)
+{
+	head->cut = true;
+	head->end = block;
+}
+
 /* Section 5.4: a bad record at block: skip it if the torn writes can have reached it, else that is the end. */
 static int skip_overwritten(const struct xr_log *log, struct xr_head *head, const struct xr_record *rec, uint32_t *block,
 			    int error)
@@ -445,11 +452,17 @@ static int skip_overwritten(const struct xr_log *log, struct xr_head *head, cons
 		if (failed)
 			return failed;
 	}
+	if (next == NONE && log->until_bad) {
+		xr_say(log->msg, XR_WARN, "log record at block %u (LSN %u:%u): %s: nothing from here on is replayed", *block,
+		       xr_lsn_cycle(rec->lsn), xr_lsn_block(rec->lsn), fault ? fault : "runs past the head of the log");
+		cut(head, *block);
+		return 0;
+	}
 	if (next == NONE)
 		return xr_fail(
 			log->msg, error,
 			"log record at block %u (LSN %u:%u): %s: damage, no torn write (head is block %u): nothing was replayed; "
-			"xfs_repair -L would discard the whole log",
+			"--until-bad replays what comes before it, xfs_repair -L would discard the whole log",
 			*block, xr_lsn_cycle(rec->lsn), xr_lsn_block(rec->lsn), fault ? fault : "runs past the head of the log",
 			head->head);
 	xr_say(log->msg, XR_WARN, "log record at block %u: overwritten by writes that were torn: the log begins at block %u",
@@ -457,6 +470,11 @@ static int skip_overwritten(const struct xr_log *log, struct xr_head *head, cons
 	*block = head->tail = next;
 	head->records = 0;
 	return 0;
+}
+
+static bool stops_at(const struct xr_log *log, const struct xr_record *rec)
+{
+	return log->stop_at && rec->lsn >= log->stop_at;
 }
 
 static int verify_tail(const struct xr_log *log, struct xr_head *head)
@@ -476,13 +494,17 @@ static int verify_tail(const struct xr_log *log, struct xr_head *head)
 		struct xr_record rec = {0};
 
 		error = verify_record(log, block, left, &rec);
+		if ((!error || error == -EBADMSG) && stops_at(log, &rec)) {
+			cut(head, block);
+			return 0;
+		}
 		if (!error) {
 			block = xr_log_add(log, block, rec.header_bbs + rec.data_bbs);
 			head->records++;
 		} else if (is_bad(error)) {
 			error = skip_overwritten(log, head, &rec, &block, error);
 		}
-		if (error)
+		if (error || head->cut)
 			return error;
 	}
 	return 0;

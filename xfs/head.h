@@ -18,6 +18,8 @@ struct xr_head {
 	uint32_t torn; /* records dropped from the end as torn writes */
 	uint32_t torn_block; /* where the first of them begins */
 	uint32_t records; /* records from tail to head */
+	bool cut; /* salvage: the replay ends before the head, at block end */
+	uint32_t end;
 	bool cleared; /* nothing stale lies behind the head any more: see xr_append_begin() */
 };
 
@@ -27,5 +29,11 @@ struct xr_head {
  * filesystem's log, unknown h_fmt), -EIO; said, with the block.
  */
 int xr_head_find(struct xr_log *log, struct xr_head *head);
+
+/* The first block that is not replayed. */
+static inline uint32_t xr_head_end(const struct xr_head *head)
+{
+	return head->cut ? head->end : head->head;
+}
 
 #endif

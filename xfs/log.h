@@ -23,6 +23,9 @@ struct xr_log {
 	uint32_t sector_bbs; /* log sector size in BBs */
 	struct xr_order order;
 	struct xr_ring *ring;
+	/* Salvage, only where the user asked for it: replay ends before a damaged record, or before the one of this LSN (0: none). */
+	bool until_bad;
+	uint64_t stop_at;
 	const struct xr_msg *msg;
 };
 

@@ -153,7 +153,7 @@ static int check_trans(void *arg, const struct xr_trans *trans)
 
 int xr_replay_check(struct xr_replay *replay, const struct xr_head *head)
 {
-	return xr_trans_walk(replay->log, head, check_trans, replay, NULL, NULL, NULL);
+	return xr_trans_walk(replay->log, head, check_trans, replay, &replay->stats.log, NULL, NULL);
 }
 
 /* --- LSN groups --- */

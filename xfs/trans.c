@@ -359,6 +359,7 @@ static int do_record(void *arg, const struct xr_record *rec, const uint8_t *data
 	uint32_t left = rec->len, tail = as->head->tail;
 	int error = 0;
 
+	as->stats.reached = rec->block;
 	for (uint32_t i = 0; !error && i < rec->num_ops; i++) {
 		struct op op = {.rec = rec, .number = i};
 
@@ -375,12 +376,14 @@ static int do_record(void *arg, const struct xr_record *rec, const uint8_t *data
 		data += OP_BYTES + op.len;
 		left -= (uint32_t)OP_BYTES + op.len;
 	}
+	if (!error)
+		as->stats.reached = xr_log_add(as->log, rec->block, rec->header_bbs + rec->data_bbs);
 	as->stats.records++;
 	as->stats.operations += rec->num_ops;
 	as->stats.bytes += rec->len;
 	if (!error && as->progress)
 		as->progress(as->progress_arg, xr_log_distance(as->log, tail, rec->block) + rec->header_bbs + rec->data_bbs,
-			     xr_log_distance(as->log, tail, as->head->head));
+			     xr_log_distance(as->log, tail, xr_head_end(as->head)));
 	return error;
 }
 
@@ -389,7 +392,10 @@ int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, xr_
 {
 	struct assembly as = {
 		.log = log, .head = head, .keep = keep, .fn = fn, .arg = arg, .progress = progress, .progress_arg = progress_arg};
-	int error = xr_record_walk(log, head->tail, head->head, do_record, &as);
+	int error;
+
+	as.stats.reached = head->tail;
+	error = xr_record_walk(log, head->tail, xr_head_end(head), do_record, &as);
 
 	as.stats.unfinished = as.nopen;
 	for (uint32_t i = 0; i < BUCKETS; i++) {

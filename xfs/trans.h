@@ -37,6 +37,7 @@ typedef int xr_commit_fn(void *arg, const struct xr_trans *trans);
 struct xr_trans_stats {
 	uint64_t records, operations, committed, unfinished; /* unfinished: transactions without a COMMIT, discarded */
 	uint64_t bytes; /* of record data */
+	uint32_t reached; /* the block of the record that the walk ended in, by an error; else the first behind the last */
 	uint64_t peak; /* the most bytes that transactions under assembly took at once */
 };
 

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Salvage: what --stop-at and --until-bad leave out
+ *
+ * The log is cut where the damage begins, and pass 1 repeated on what is left, until it finds nothing wrong: each cut is before the one
+ * before it, so that ends. Half transactions are none, so what is replayed ends with the last one that was committed before the cut.
+ */
+#include "salvage.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "lost.h"
+#include "tree.h"
+
+static bool is_damage(int error)
+{
+	return error == -EUCLEAN || error == -EBADMSG || error == -EOPNOTSUPP;
+}
+
+int salvage_check(struct run *run)
+{
+	struct xr_replay *r = &run->replay;
+	int ret = xr_replay_check(r, &run->head);
+
+	while (is_damage(ret) && run->options->until_bad) {
+		uint32_t reached = r->stats.log.reached, tail = run->head.tail;
+
+		if (xr_log_distance(&run->log, tail, reached) >= xr_log_distance(&run->log, tail, xr_head_end(&run->head)))
+			break;
+		run->head.cut = true;
+		run->head.end = reached;
+		xr_say(run->msg, XR_WARN, "%s: nothing from log block %u on is replayed", run->options->image, reached);
+		xr_replay_destroy(r);
+		xr_replay_init(r, &run->log, run->cache, run->msg);
+		ret = xr_replay_check(r, &run->head);
+	}
+	return ret;
+}
+
+/* --- what is lost --- */
+
+struct listing {
+	struct run *run;
+	struct xr_lost lost;
+	json_t *array;
+};
+
+static void say_lost(struct listing *l, uint64_t ino, const char *path)
+{
+	if (path)
+		xr_say(l->run->msg, XR_WARN, "lost: later changes of inode %" PRIu64 ", %s", ino, path);
+	else
+		xr_say(l->run->msg, XR_WARN, "lost: later changes of inode %" PRIu64 ", which has no name yet or any more", ino);
+	if (l->array)
+		json_array_append_new(l->array, path ? json_pack("{s:I, s:s}", "ino", (json_int_t)ino, "path", path)
+						     : json_pack("{s:I}", "ino", (json_int_t)ino));
+}
+
+static int match(void *arg, const struct xr_tree_entry *entry)
+{
+	struct listing *l = arg;
+	struct xr_entry *lost = xr_table_find(&l->lost.inodes, entry->inode->ino, 0);
+	char *path;
+
+	if (!lost)
+		return 0;
+	path = malloc(4 * entry->path_size + 1);
+	if (!path)
+		return -ENOMEM;
+	lost->value = true; /* it has a name */
+	say_lost(l, lost->a, xr_escape(path, 4 * entry->path_size + 1, entry->path, entry->path_size));
+	free(path);
+	return 0;
+}
+
+int salvage_report(struct run *run)
+{
+	struct listing l = {.run = run, .array = run->report->json ? json_array() : NULL};
+	struct xr_fs fs = {&run->replay.sb, run->cache, run->msg};
+	struct xr_tree_result result;
+	int ret;
+
+	if (!run->head.cut)
+		return 0;
+	ret = xr_lost_find(&run->log, &run->head, &l.lost);
+	if (!ret)
+		xr_say(run->msg, XR_WARN,
+		       "%s: the replay ended at log block %u: %" PRIu64 " later records, and %" PRIu64
+		       " damaged blocks, are left out; %zu inodes lose changes",
+		       run->options->image, run->head.end, l.lost.records, l.lost.damaged, l.lost.inodes.count);
+	if (!ret)
+		ret = xr_tree_walk(&fs, match, &l, &result);
+	for (const struct xr_entry *e = l.lost.inodes.first; e && !ret; e = e->next)
+		if (!e->value)
+			say_lost(&l, e->a, NULL);
+	xr_lost_clear(&l.lost);
+	if (run->report->json)
+		json_object_set_new(run->report->json, "lost", l.array);
+	return ret;
+}

@@ -117,11 +117,8 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_transfer),
-		cmocka_unit_test(test_shrunk),
-		cmocka_unit_test(test_window),
-		cmocka_unit_test(test_read_only),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_transfer),  cmocka_unit_test(test_shrunk),  cmocka_unit_test(test_window),
+		cmocka_unit_test(test_read_only), cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

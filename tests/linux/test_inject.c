@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each system call and each allocation of a life of the host fails: once, and from there on for good. Whatever the operations make of it,
+ * nothing is left behind: no page, no mapping, no descriptor, and what did succeed shows the right bytes. The linker puts our functions
+ * (--wrap) between the library and the system.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <vmap/cache.h>
+
+static size_t calls, fail_at; /* counted from 1; 0: never */
+static bool for_good;
+
+static bool fails(void)
+{
+	calls++;
+	return fail_at && (calls == fail_at || (for_good && calls > fail_at));
+}
+
+/* WRAP(result, name, error number, failure, parameters, arguments) */
+#define WRAP(type, name, number, failure, parameters, arguments)                                                                 \
+	type __real_##name parameters;                                                                                           \
+	type __wrap_##name parameters;                                                                                           \
+	type __wrap_##name parameters                                                                                            \
+	{                                                                                                                        \
+		if (!fails())                                                                                                    \
+			return __real_##name arguments;                                                                          \
+		errno = number;                                                                                                  \
+		return failure;                                                                                                  \
+	}
+
+WRAP(void *, malloc, ENOMEM, NULL, (size_t size), (size))
+WRAP(void *, calloc, ENOMEM, NULL, (size_t n, size_t size), (n, size))
+WRAP(void *, realloc, ENOMEM, NULL, (void *mem, size_t size), (mem, size))
+WRAP(void *, mmap, ENOMEM, MAP_FAILED, (void *at, size_t size, int prot, int flags, int fd, off_t offset),
+     (at, size, prot, flags, fd, offset))
+WRAP(int, fallocate, ENOSPC, -1, (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size))
+WRAP(int, memfd_create, EMFILE, -1, (const char *name, unsigned flags), (name, flags))
+WRAP(int, madvise, EAGAIN, -1, (void *at, size_t size, int advice), (at, size, advice))
+
+static size_t page_size;
+
+static void check(const uint8_t *at, struct vmap_process *process, struct vmap_page *const *pages, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_memory_equal(at + i * page_size, vmap_page_address(process, pages[i]), page_size);
+}
+
+static void use_cache(struct vmap_process *process, struct vmap_page *const *pages)
+{
+	struct vmap_cached cached;
+	struct vmap_cache *cache;
+
+	if (vmap_cache_create(process, NULL, &cache))
+		return;
+	for (size_t i = 0; i < 3; i++) {
+		if (vmap_cache_get(cache, pages + i, 2, &cached))
+			continue;
+		check(cached.addr, process, pages + i, 2);
+		assert_int_equal(vmap_cache_put(cache, &cached), 0);
+	}
+	assert_int_equal(vmap_cache_destroy(cache), 0);
+}
+
+static void use_views(struct vmap_process *process, struct vmap_page *const *pages)
+{
+	struct vmap_page *some[] = {pages[4], pages[1], pages[7]};
+	const struct iovec iov[] = {{vmap_page_address(process, pages[5]), page_size},
+				    {vmap_page_address(process, pages[2]), 100}};
+	struct vmap_view view;
+
+	if (!vmap_view(process, some, 3, NULL, &view)) {
+		check(view.addr, process, some, 3);
+		if (!vmap_replace(vmap_process_space(process), view.addr, 1, pages[6]))
+			some[1] = pages[6];
+		check(view.addr, process, some, 3);
+		assert_int_equal(vmap_view_end(process, &view), 0);
+	}
+	if (!vmap_mirror(process, some, 3, NULL, &view))
+		assert_int_equal(vmap_view_end(process, &view), 0);
+	if (!vmap_iov(process, iov, 2, NULL, VMAP_IOV_COPY, &view)) {
+		assert_memory_equal(view.addr, iov[0].iov_base, page_size);
+		assert_int_equal(vmap_view_end(process, &view), 0);
+	}
+}
+
+static void life(void)
+{
+	struct vmap_process *process;
+	struct vmap_page *pages[8];
+	struct vmap_process_stats stats;
+
+	if (vmap_process_create(NULL, &process))
+		return;
+	if (!vmap_page_alloc(process, 0, 8, pages)) {
+		for (size_t i = 0; i < 8; i++)
+			memset(vmap_page_address(process, pages[i]), (int)i + 1, page_size);
+		use_views(process, pages);
+		use_cache(process, pages);
+		for (size_t i = 0; i < 8; i++)
+			assert_int_equal(pages[i]->refs, 1);
+		vmap_page_put(process, pages, 8);
+	}
+	vmap_process_trim(process, 0);
+	vmap_process_stats(process, &stats);
+	assert_int_equal(stats.mappings, 0);
+	assert_int_equal(stats.pool_pages, 0);
+	assert_int_equal(vmap_process_destroy(process), 0);
+}
+
+static int next_descriptor(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+static void fail_each(bool always)
+{
+	const int fd = next_descriptor();
+	size_t all, mappings;
+
+	fail_at = 0;
+	life();
+	calls = 0;
+	life();
+	all = calls;
+	assert_true(all > 30);
+	mappings = count_mappings();
+	for (size_t at = 1; at <= all; at++) {
+		calls = 0;
+		for_good = always;
+		fail_at = at;
+		life();
+		fail_at = 0;
+		assert_int_equal(next_descriptor(), fd);
+	}
+	life();
+	/* A sanitizer's own mappings may grow a little. */
+	assert_in_range(count_mappings(), 1, mappings + 8);
+}
+
+static void test_once(void **state)
+{
+	(void)state;
+	fail_each(false);
+}
+
+static void test_for_good(void **state)
+{
+	(void)state;
+	fail_each(true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_once), cmocka_unit_test(test_for_good)};
+
+	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -96,6 +96,20 @@ VMAP_API struct vmap_space *vmap_process_space(struct vmap_process *process);
 VMAP_API void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats *stats);
 
 /*
+ * A new descriptor of the pool's memory, for another process (over a UNIX socket, SCM_RIGHTS). With prot VMAP_READ it can only be read
+ * there (which guards against mistakes, not malice: who has it may open the file behind it anew through /proc); with
+ * VMAP_READ | VMAP_WRITE also written. It is the caller's to close, close-on-exec, and cannot be made shorter. Where a page lies in it
+ * vmap_page_offset() says. The other process maps it and hands it to vmap_region_adopt(); that this process keeps the pages allocated as
+ * long as the other uses them is for both to agree on.
+ *
+ * Negative: -VMAP_EINVAL: another prot. -VMAP_EIO: none could be had (/proc is not mounted, too many are open).
+ */
+VMAP_API int vmap_process_descriptor(struct vmap_process *process, unsigned prot);
+
+/* Where this page begins in the pool's memory. */
+VMAP_API uint64_t vmap_page_offset(struct vmap_process *process, const struct vmap_page *page);
+
+/*
  * Allocate n pages of one order, one reference each, all or nothing; neighbours in the pool where there is room. The contents
  * are undefined: zeros, or what this process last kept there.
  * -VMAP_EINVAL: n = 0 or an order above VMAP_MAX_ORDER (but VMAP_ORDER_DEFAULT). -VMAP_ENOMEM: the pool is at its limit, or the system out of memory.

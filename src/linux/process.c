@@ -8,6 +8,7 @@
  * Locks: the space's mutex and the pool's; neither is ever taken with the other held, because the core calls no page hook
  * under its lock.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -267,4 +268,24 @@ void vmap_page_put(struct vmap_process *process, struct vmap_page *const *pages,
 void *vmap_page_address(struct vmap_process *process, const struct vmap_page *page)
 {
 	return process->pool.memory + (page->frame << process->pool.page_shift);
+}
+
+uint64_t vmap_page_offset(struct vmap_process *process, const struct vmap_page *page)
+{
+	return page->frame << process->pool.page_shift;
+}
+
+int vmap_process_descriptor(struct vmap_process *process, unsigned prot)
+{
+	const bool write = prot & VMAP_WRITE;
+	int fd;
+
+	if (!(prot & VMAP_READ) || prot & ~(VMAP_READ | VMAP_WRITE))
+		return -VMAP_EINVAL;
+	/* Without /proc there is only the pool's own, which can be written. */
+	fd = vmap_region_fd(&process->memory, 0, write);
+	if (fd == process->pool.fd && !write)
+		return -VMAP_EIO;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -VMAP_EIO : fd;
 }

@@ -295,8 +295,16 @@ static size_t pages_of_order(size_t base_pages, unsigned order, unsigned k)
 	return k == order ? base_pages >> order : base_pages >> k & 1;
 }
 
-static int alloc_pages(const struct vmap_host *host, struct vmap_page_array *array, size_t base_pages, unsigned order,
-		       bool nowait)
+size_t vmap_pages_count(size_t base_pages, unsigned order)
+{
+	size_t n = 0;
+
+	for (unsigned k = 0; k <= order; k++)
+		n += pages_of_order(base_pages, order, k);
+	return n;
+}
+
+int vmap_pages_alloc(const struct vmap_host *host, struct vmap_page **pages, size_t base_pages, unsigned order, bool nowait)
 {
 	int (*page_alloc)(void *ctx, unsigned order, size_t n, struct vmap_page **pages) = host->page_alloc;
 	size_t done = 0, n;
@@ -307,12 +315,12 @@ static int alloc_pages(const struct vmap_host *host, struct vmap_page_array *arr
 	for (unsigned k = order + 1; k-- > 0 && !err;) {
 		n = pages_of_order(base_pages, order, k);
 		if (n)
-			err = page_alloc(host->ctx, k, n, array->pages + done);
+			err = page_alloc(host->ctx, k, n, pages + done);
 		if (!err)
 			done += n;
 	}
 	if (err && done)
-		host->page_put(host->ctx, array->pages, done);
+		host->page_put(host->ctx, pages, done);
 	return err;
 }
 
@@ -333,14 +341,14 @@ static int alloc_area(struct vmap_space *space, size_t base_pages, unsigned orde
 	const struct vmap_host *host = space->host;
 	struct vmap_page_array *array = model->pages;
 	bool nowait = options->flags & VMAP_NOWAIT;
-	int err = alloc_pages(host, array, base_pages, order, nowait);
+	int err = vmap_pages_alloc(host, array->pages, base_pages, order, nowait);
 
 	/* Unmapped areas hold pages until their flush. */
 	if (err == -VMAP_ENOMEM && nowait) {
 		err = has_lazy(space) ? -VMAP_EAGAIN : err;
 	} else if (err == -VMAP_ENOMEM) {
 		vmap_purge(space);
-		err = alloc_pages(host, array, base_pages, order, false);
+		err = vmap_pages_alloc(host, array->pages, base_pages, order, false);
 	}
 	if (err)
 		return err;
@@ -354,7 +362,7 @@ static int alloc_area(struct vmap_space *space, size_t base_pages, unsigned orde
 int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const struct vmap_options *options, void **addr)
 {
 	struct vmap_area model = {.allocated = true};
-	size_t base_pages, n = 0;
+	size_t base_pages, n;
 	struct vmap_options o;
 	int err;
 
@@ -368,8 +376,7 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 	err = vmap_size_of(space, base_pages, o.guard, &model.size);
 	if (err)
 		return err;
-	for (unsigned k = 0; k <= order; k++)
-		n += pages_of_order(base_pages, order, k);
+	n = vmap_pages_count(base_pages, order);
 	model.pages = vmap_page_array_make(space->host, n, n > base_pages >> order && n > 1, o.flags & VMAP_NOWAIT);
 	if (!model.pages)
 		return -VMAP_ENOMEM;

@@ -21,4 +21,8 @@ int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *optio
 		      struct vmap_area **area);
 void vmap_area_unreserve(struct vmap_space *space, struct vmap_area *area);
 
+/* How many pages of 1 << order base pages, and of smaller ones for the rest, make so many base pages; and make them. */
+size_t vmap_pages_count(size_t base_pages, unsigned order);
+int vmap_pages_alloc(const struct vmap_host *host, struct vmap_page **pages, size_t base_pages, unsigned order, bool nowait);
+
 #endif

@@ -2,6 +2,7 @@
 #ifndef VMAP_HOST_H
 #define VMAP_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <vmap/page.h>
@@ -154,6 +155,12 @@ struct vmap_host {
 	 * the areas alive.
 	 */
 	int (*copy)(void *ctx, void *to, uintptr_t addr, size_t size);
+
+	/*
+	 * unmap may be called for some of the pages that one map call showed, or for those of several at once. false: vmap_realloc()
+	 * returns -VMAP_EINVAL.
+	 */
+	bool parts;
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

@@ -125,6 +125,18 @@ VMAP_API int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, c
 /* End a mapping made by vmap_alloc() and give its pages back after the flush. Errors as vmap_unmap(), -VMAP_EINVAL reversed. */
 VMAP_API int vmap_free(struct vmap_space *space, const void *addr);
 
+/*
+ * Let the area at addr, made by vmap_alloc(), become size bytes long, rounded up to base pages, where it stands; what stays keeps its
+ * contents. Longer: new pages of 1 << order base pages follow, with the area's protection, if the addresses behind its guard
+ * are free (where the area's options wanted it is not asked again). Shorter: the pages behind the new end are unmapped, flushed and given back;
+ * one that only ends behind it stays as a whole. May sleep.
+ *
+ * -VMAP_ENOSPC: those addresses are not free, even after everything that was unmapped has been flushed. -VMAP_ENOMEM: no pages, or
+ * descriptor memory. -VMAP_ENOENT, -VMAP_EINVAL, -VMAP_EBUSY as vmap_free(); -VMAP_EINVAL also for size 0,
+ * and for a host that cannot unmap parts of a mapping. Nothing has changed then.
+ */
+VMAP_API int vmap_realloc(struct vmap_space *space, const void *addr, size_t size, unsigned order);
+
 /* The same from any context, as vmap_unmap_nowait(). */
 VMAP_API int vmap_free_nowait(struct vmap_space *space, const void *addr);
 

@@ -22,7 +22,7 @@ extern "C" {
  *
  *	vmap_pgtable_x86_64(&format, &(struct vmap_x86_64_config){.levels = 4, .no_execute = true});
  *	vmap_pgtable_init(&my->pgtable, &config);
- *	vmap_pgtable_plug(&my->pgtable, &my->host);	(fills in ctx, page_shift, map, map_pfn, unmap, protect and flush)
+ *	vmap_pgtable_plug(&my->pgtable, &my->host);	(fills in ctx, page_shift, map, map_pfn, unmap, protect, flush and parts)
  *
  * All other hooks of struct vmap_host then get the address of the struct vmap_pgtable as ctx. The frame of a struct vmap_page is
  * the physical frame number.
@@ -196,7 +196,7 @@ VMAP_API int vmap_pgtable_prefill(struct vmap_pgtable *pgtable);
 VMAP_API void vmap_pgtable_fini(struct vmap_pgtable *pgtable);
 
 /*
- * Fill in host's ctx, page_shift, map, map_pfn, unmap, protect and flush. They sleep only where frame_alloc does; if it does, VMAP_NOWAIT
+ * Fill in host's ctx, page_shift, map, map_pfn, unmap, protect, flush and parts. The hooks sleep only where frame_alloc does; if it does, VMAP_NOWAIT
  * needs twins of map and map_pfn.
  */
 VMAP_API void vmap_pgtable_plug(struct vmap_pgtable *pgtable, struct vmap_host *host);

@@ -455,6 +455,7 @@ void vmap_pgtable_plug(struct vmap_pgtable *pgt, struct vmap_host *host)
 	host->flush = host_flush;
 	host->protect = host_protect;
 	host->map_pfn = host_map_pfn;
+	host->parts = true;
 }
 
 /* Begin */

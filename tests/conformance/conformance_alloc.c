@@ -139,8 +139,122 @@ static void bad_allocations_are_refused(void **state)
 	bed_end(bed);
 }
 
+/* Not every host can unmap parts of a mapping; one that cannot says so. */
+static bool resizes(struct conformance_bed *bed)
+{
+	void *mem;
+	int err;
+
+	assert_int_equal(vmap_alloc(bed->space, 1, 0, NULL, &mem), 0);
+	err = vmap_realloc(bed->space, mem, 1, 0);
+	assert_true(!err || err == -VMAP_EINVAL);
+	assert_int_equal(vmap_free(bed->space, mem), 0);
+	vmap_purge(bed->space);
+	return !err;
+}
+
+static void stamp(struct conformance_bed *bed, uintptr_t addr, size_t first, size_t end)
+{
+	for (; first < end; first++)
+		assert_true(bed->host->write(bed, addr + first * bed->page_size, (unsigned char)(first + 3)));
+}
+
+/* So many pages hold their stamps, and behind them is the guard. */
+static void check_length(struct conformance_bed *bed, uintptr_t addr, size_t pages)
+{
+	struct vmap_area_info info;
+	unsigned char value;
+
+	for (size_t i = 0; i < pages; i++) {
+		assert_true(bed->host->read(bed, addr + i * bed->page_size, &value));
+		assert_int_equal(value, (unsigned char)(i + 3));
+	}
+	bed_check_faults(bed, addr + pages * bed->page_size, bed->page_size);
+	assert_int_equal(vmap_area_at(bed->space, bed_ptr(addr), &info), 0);
+	assert_int_equal(info.size, pages * bed->page_size);
+	assert_int_equal(info.guard, bed->page_size);
+	assert_int_equal(bed->host->pages_used(bed), bed_stats(bed).mapped);
+}
+
+static void an_area_grows_and_shrinks(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, (size_t)4 << 20, SIZE_MAX);
+	static const size_t lengths[] = {5, 21, 22, 22, 100, 37, 38, 4, 70, 1, 64};
+	size_t now = 5, next;
+	uintptr_t addr;
+	void *mem;
+
+	if (!resizes(bed)) {
+		bed_end(bed);
+		return;
+	}
+	assert_int_equal(vmap_alloc(bed->space, now * bed->page_size, 0, NULL, &mem), 0);
+	addr = (uintptr_t)mem;
+	stamp(bed, addr, 0, now);
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		next = lengths[i];
+		assert_int_equal(vmap_realloc(bed->space, mem, next * bed->page_size - 9, i % 2 ? 0 : 3), 0);
+		/* A page of a higher order stays whole. */
+		if (next < now)
+			next = bed_stats(bed).mapped / bed->page_size;
+		assert_true(next >= lengths[i] && next < lengths[i] + 8);
+		if (next > now)
+			stamp(bed, addr, now, next);
+		check_length(bed, addr, next);
+		now = next;
+	}
+	assert_int_equal(vmap_free(bed->space, mem), 0);
+	vmap_purge(bed->space);
+	bed_check_faults(bed, addr, 101 * bed->page_size);
+	assert_int_equal(bed_stats(bed).free, bed->size);
+	bed_end(bed);
+}
+
+static void growing_needs_room(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, (size_t)4 << 20, SIZE_MAX);
+	struct vmap_options placed = {.min = bed->base + 8 * bed->page_size};
+	struct vmap_page *page;
+	void *mem, *behind;
+	uintptr_t view;
+
+	if (!resizes(bed)) {
+		bed_end(bed);
+		return;
+	}
+	assert_int_equal(vmap_alloc(bed->space, 3 * bed->page_size, 0, &placed, &mem), 0);
+	placed.min = (uintptr_t)mem;
+	assert_int_equal(vmap_alloc(bed->space, bed->page_size, 0, &placed, &behind), 0);
+	stamp(bed, (uintptr_t)mem, 0, 3);
+	assert_int_equal((uintptr_t)behind, (uintptr_t)mem + 4 * bed->page_size);
+	assert_int_equal(vmap_realloc(bed->space, mem, 4 * bed->page_size, 0), -VMAP_ENOSPC);
+	assert_int_equal(vmap_free(bed->space, behind), 0);
+	/* What waits for a flush is taken back for it. */
+	assert_int_equal(vmap_realloc(bed->space, mem, 4 * bed->page_size, 0), 0);
+	stamp(bed, (uintptr_t)mem, 3, 4);
+	check_length(bed, (uintptr_t)mem, 4);
+	assert_int_equal(vmap_realloc(bed->space, mem, bed->size, 0), -VMAP_ENOSPC);
+	assert_int_equal(vmap_realloc(bed->space, mem, SIZE_MAX / 2, 0), -VMAP_ENOSPC);
+	assert_int_equal(vmap_realloc(bed->space, mem, 0, 0), -VMAP_EINVAL);
+	assert_int_equal(vmap_realloc(bed->space, (char *)mem + bed->page_size, bed->page_size, 0), -VMAP_ENOENT);
+	check_length(bed, (uintptr_t)mem, 4);
+	bed_pages(bed, 0, 1, &page);
+	view = bed_map(bed, &page, 1, NULL);
+	assert_int_equal(vmap_realloc(bed->space, bed_ptr(view), 2 * bed->page_size, 0), -VMAP_EINVAL);
+	bed_unmap(bed, view);
+	bed_put(bed, &page, 1);
+	assert_int_equal(vmap_free(bed->space, mem), 0);
+	assert_int_equal(vmap_realloc(bed->space, mem, bed->page_size, 0), -VMAP_ENOENT);
+	bed_end(bed);
+}
+
 const struct CMUnitTest conformance_alloc_tests[] = {
-	cmocka_unit_test(alloc_wastes_less_than_a_base_page), cmocka_unit_test(pages_live_until_the_flush),
-	cmocka_unit_test(unmap_refuses_an_allocation),        cmocka_unit_test(alloc_takes_options),
-	cmocka_unit_test(bad_allocations_are_refused),        CONFORMANCE_END,
+	cmocka_unit_test(alloc_wastes_less_than_a_base_page),
+	cmocka_unit_test(pages_live_until_the_flush),
+	cmocka_unit_test(unmap_refuses_an_allocation),
+	cmocka_unit_test(alloc_takes_options),
+	cmocka_unit_test(bad_allocations_are_refused),
+	cmocka_unit_test(an_area_grows_and_shrinks),
+	cmocka_unit_test(growing_needs_room),
+	CONFORMANCE_END,
 };

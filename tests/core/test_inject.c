@@ -312,6 +312,42 @@ static void making_a_space_may_fail(void **state)
 	assert_int_equal(softmmu_destroy(mmu), 0);
 }
 
+/* Growing and shrinking may fail at each hook; the area is as it was, and the same call then succeeds. */
+static void resizing_may_fail(void **state)
+{
+	static const struct operation none = {.name = "none"};
+	unsigned failed = 0;
+	struct vmap_stats before, after;
+	void *addr;
+	int err;
+
+	(void)state;
+	for (unsigned k = 1; k < 12; k++) {
+		begin(&none);
+		assert_int_equal(vmap_alloc(space, 5 * PAGE, 1, NULL, &addr), 0);
+		for (unsigned shorter = 0; shorter < 2; shorter++) {
+			vmap_space_stats(space, &before);
+			softmmu_inject(mmu, SOFTMMU_ANY, k, false);
+			err = vmap_realloc(space, addr, (shorter ? 2 : 20) * PAGE, 2);
+			softmmu_inject(mmu, 0, 0, false);
+			if (err) {
+				failed++;
+				assert_int_equal(err, -VMAP_ENOMEM);
+				vmap_space_stats(space, &after);
+				assert_int_equal(after.mapped, before.mapped);
+				assert_int_equal(after.pages_held, before.pages_held);
+				assert_null(check_space(space));
+				assert_int_equal(vmap_realloc(space, addr, (shorter ? 2 : 20) * PAGE, 2), 0);
+			}
+			assert_null(check_space(space));
+			assert_true(softmmu_write(mmu, 1, (uintptr_t)addr + (shorter ? 1 : 19) * PAGE, 1));
+		}
+		release(addr);
+		end();
+	}
+	assert_true(failed >= 4);
+}
+
 /* Of what a failed protect has changed nobody keeps the old translation, and the same call then succeeds. */
 static void protecting_may_fail(void **state)
 {
@@ -361,9 +397,8 @@ static void giving_back_needs_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_hook_call_may_fail),
-		cmocka_unit_test(making_a_space_may_fail),
-		cmocka_unit_test(protecting_may_fail),
+		cmocka_unit_test(every_hook_call_may_fail),    cmocka_unit_test(making_a_space_may_fail),
+		cmocka_unit_test(protecting_may_fail),         cmocka_unit_test(resizing_may_fail),
 		cmocka_unit_test(giving_back_needs_no_memory),
 	};
 

@@ -706,6 +706,7 @@ struct softmmu *softmmu_create(uintptr_t base, size_t size, size_t frames)
 		.flush = flush,
 		.protect = protect,
 		.copy = copy,
+		.parts = true,
 		.map_pfn = map_pfn,
 		.meta_alloc_nowait = meta_alloc_nowait,
 		.page_alloc_nowait = page_alloc_nowait,

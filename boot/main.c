@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Theory: the kernel boots into kernel_main() on CPU 0, runs the tests, prints TAP and powers off. A thread is a CPU: pthread_create() of
- * shim/ starts one at cpu_main(), which runs the function and stops the CPU.
+ * Theory: the kernel boots into kernel_main() on CPU 0: tests.c, which prints TAP and powers off, or bench.c. A thread is a CPU:
+ * pthread_create() of shim/ starts one at cpu_main(), which runs the function and stops the CPU.
  */
-#include <cmocka.h>
-#include "../tests/conformance/conformance.h"
 #include "kernel.h"
-#include "shim/shim.h"
 
 struct cpu cpus[CPUS];
-
-extern const struct CMUnitTest boot_fault_tests[], boot_cpu_tests[];
 
 _Noreturn void panic(const char *format, ...)
 {
@@ -52,17 +47,4 @@ void cpu_main(struct cpu *cpu)
 	__atomic_store_n(&cpu->active, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&cpu->done, 1, __ATOMIC_RELEASE);
 	arch_cpu_stop();
-}
-
-void kernel_main(void)
-{
-	static const struct CMUnitTest *const tables[] = {boot_fault_tests, boot_cpu_tests};
-	int failed = 0;
-
-	print("\n# libvmap in a kernel\n");
-	for (unsigned i = 0; i < 2; i++)
-		failed += shim_run(tables[i]);
-	failed += conformance_run(&boot_host);
-	shim_plan();
-	arch_power_off(!failed);
 }

@@ -111,32 +111,50 @@ void *memmove(void *to, const void *from, size_t n);
 void *memset(void *mem, int value, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 
-void *memcpy(void *restrict to, const void *restrict from, size_t n)
-{
-	return memmove(to, from, n);
-}
-
+/* volatile: the compiler shall not find a call of these functions in them. */
 void *memmove(void *to, const void *from, size_t n)
 {
 	const volatile unsigned char *source = from;
 	volatile unsigned char *target = to;
+	size_t i = 0;
 
-	if ((uintptr_t)to < (uintptr_t)from)
-		for (size_t i = 0; i < n; i++)
-			target[i] = source[i];
-	else
+	if ((uintptr_t)to > (uintptr_t)from) {
 		while (n--)
 			target[n] = source[n];
+		return to;
+	}
+	if (!(((uintptr_t)to | (uintptr_t)from) & 7))
+		for (; i + 8 <= n; i += 8)
+			*(volatile uint64_t *)(target + i) = *(const volatile uint64_t *)(source + i);
+	for (; i < n; i++)
+		target[i] = source[i];
 	return to;
 }
 
 void *memset(void *mem, int value, size_t n)
 {
 	volatile unsigned char *bytes = mem;
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++)
+	if (!((uintptr_t)mem & 7))
+		for (; i + 8 <= n; i += 8)
+			*(volatile uint64_t *)(bytes + i) = (unsigned char)value * 0x0101010101010101u;
+	for (; i < n; i++)
 		bytes[i] = (unsigned char)value;
 	return mem;
+}
+
+/* The pieces do not overlap: forwards is as good. */
+void *memcpy(void *restrict to, const void *restrict from, size_t n)
+{
+	volatile uint64_t *target = to;
+	const volatile uint64_t *source = from;
+
+	if (((uintptr_t)to | (uintptr_t)from | n) & 7)
+		return memmove(to, from, n);
+	for (size_t i = 0; i < n / 8; i++)
+		target[i] = source[i];
+	return to;
 }
 
 int memcmp(const void *a, const void *b, size_t n)

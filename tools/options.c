@@ -6,8 +6,25 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { OUTPUT = 256, TREE, TREE_BEFORE, LS, CAT, EXTRACT, PASS2_ONLY, OFFSET, UNDO, APPLY_UNDO, STOP_AT, UNTIL_BAD, JSON, STATS };
+enum {
+	OUTPUT = 256,
+	TREE,
+	TREE_BEFORE,
+	LS,
+	CAT,
+	EXTRACT,
+	PASS2_ONLY,
+	OFFSET,
+	UNDO,
+	APPLY_UNDO,
+	STOP_AT,
+	UNTIL_BAD,
+	LOG,
+	JSON,
+	STATS
+};
 
 static const struct option longs[] = {
 	{"output", required_argument, NULL, OUTPUT},
@@ -20,6 +37,7 @@ static const struct option longs[] = {
 	{"offset", required_argument, NULL, OFFSET},
 	{"undo", required_argument, NULL, UNDO},
 	{"apply-undo", required_argument, NULL, APPLY_UNDO},
+	{"log", optional_argument, NULL, LOG},
 	{"stop-at", required_argument, NULL, STOP_AT},
 	{"until-bad", no_argument, NULL, UNTIL_BAD},
 	{"json", no_argument, NULL, JSON},
@@ -41,6 +59,7 @@ static const char help[] =
 	"  --cat PATH     write the content of one file, as it will be, to standard output; changes nothing\n"
 	"  --extract PATH DIR\n"
 	"                 copy what is at PATH, as it will be, into the new or empty directory DIR; does not change IMAGE\n"
+	"  --log[=html]   list the log's records, transactions and items, also older ones that can still be read; or as a page\n"
 	"  --pass2-only   replay, but leave operations that were interrupted to a kernel, and the log dirty for it\n"
 	"  --until-bad    salvage: replay a damaged log up to the damage, list what is lost, and end the log there\n"
 	"  --stop-at LSN  the same up to the record of this LSN (CYCLE:BLOCK), wherever the damage is\n"
@@ -77,6 +96,8 @@ static int check(struct options *o)
 		return wrong("--apply-undo goes with -l and --offset only");
 	if ((o->stop_at || o->until_bad) && (o->pass2_only || o->apply_undo))
 		return wrong("--stop-at and --until-bad end the log themselves: give no --pass2-only or --apply-undo");
+	if (o->json && o->log_html)
+		return wrong("--log=html writes a page to standard output: give no --json");
 	if (o->json && o->look == LOOK_CAT)
 		return wrong("--cat writes the file's bytes to standard output: give no --json");
 	if (o->look)
@@ -87,7 +108,7 @@ static int check(struct options *o)
 static int set_look(struct options *o, enum look look, const char *path)
 {
 	if (o->look)
-		return wrong("--tree, --tree-before, --ls, --cat, --extract: ask for one of them, once");
+		return wrong("--tree, --tree-before, --ls, --cat, --extract, --log: ask for one of them, once");
 	o->look = look;
 	o->path = path;
 	return 0;
@@ -187,6 +208,12 @@ int options_parse(struct options *o, int argc, char **argv)
 			break;
 		case APPLY_UNDO:
 			o->apply_undo = optarg;
+			break;
+		case LOG:
+			ret = set_look(o, LOOK_LOG, NULL);
+			o->log_html = optarg && !strcmp(optarg, "html");
+			if (optarg && !o->log_html)
+				return wrong("--log shows text, --log=html a page");
 			break;
 		case STOP_AT:
 			if (!parse_lsn(optarg, &o->stop_at))

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* What is to be shown of the filesystem: all of these write nothing to it. */
-enum look { LOOK_NOT, LOOK_TREE, LOOK_TREE_BEFORE, LOOK_LS, LOOK_CAT, LOOK_EXTRACT };
+enum look { LOOK_NOT, LOOK_TREE, LOOK_TREE_BEFORE, LOOK_LS, LOOK_CAT, LOOK_EXTRACT, LOOK_LOG };
 
 /* What the user asked for. The strings are those of the command line. */
 struct options {
@@ -17,6 +17,7 @@ struct options {
 	bool dry_run; /* -n, and whatever only looks */
 	enum look look;
 	const char *path, *to; /* what to look at, from LOOK_LS on; where to extract it to */
+	bool log_html; /* LOOK_LOG as a page */
 	bool pass2_only; /* leave intents, unlinked inodes and copy-on-write leftovers to a kernel */
 	uint64_t stop_at; /* salvage: replay ends before the record of this LSN; 0: none */
 	bool until_bad; /* salvage: replay ends before what is damaged */

@@ -136,7 +136,7 @@ static int open_all(struct run *run)
 	if (ret)
 		return xr_fail(run->msg, ret, "no memory for the page pool: %s", strerror(-ret));
 	ret = xr_log_open(&run->log, &run->sb, &run->data, o->logdev ? &run->logdev : NULL, run->process, run->msg);
-	run->log.until_bad = o->until_bad;
+	run->log.until_bad = o->until_bad || o->look == LOOK_LOG; /* damage is shown, too */
 	run->log.stop_at = o->stop_at;
 	return ret ? ret : xr_cache_create(&run->cache, &run->data, run->process, !o->dry_run, run->msg);
 }

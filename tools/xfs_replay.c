@@ -9,6 +9,7 @@
  */
 #include "finish/finish.h"
 #include "look.h"
+#include "showlog.h"
 
 /* Exit statuses, as xfs_repair(8) has them. */
 enum { CLEAN = 0, FAILED = 1, DIRTY = 2, REPLAYED = 4, SALVAGED = 8 };
@@ -50,6 +51,10 @@ static int recover(struct run *run)
 		return ret;
 	report_log(run->report, &run->log, &run->head);
 	clean = run->head.clean || run->head.empty;
+	if (o->look == LOOK_LOG) {
+		ret = showlog(run);
+		return ret ? ret : clean ? CLEAN : DIRTY;
+	}
 	if (o->look == LOOK_TREE_BEFORE) {
 		ret = look(run, &run->sb);
 	} else if (clean) {

@@ -221,7 +221,10 @@ static int symlink_extent(const struct xr_fs *fs, const struct xr_inode *inode, 
 	const uint32_t header = fs->sb->v5 ? (uint32_t)sizeof(struct xfs_dsymlink_hdr) : 0;
 	uint32_t left = (uint32_t)(inode->size - at), bytes;
 	bool good;
-	int error = xr_buf_read(fs->cache, daddr, m->count * (fs->sb->blocksize / XR_BB), &buf);
+	int error;
+
+	*got = 0;
+	error = xr_buf_read(fs->cache, daddr, m->count * (fs->sb->blocksize / XR_BB), &buf);
 
 	if (error)
 		return error;

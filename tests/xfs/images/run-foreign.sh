@@ -38,6 +38,16 @@ zstd -q -d --sparse --long=29 --patch-from="$work/img" "$shipped/$name.answer.zs
 diff -u "$work/answer.tree" "$work/img.tree" | head -40 >&2
 cmp "$work/answer.tree" "$work/img.tree" || fail "the trees differ"
 
+# The log itself: text, JSON and page have what a replay finds.
+"$replay" -n "$work/img" >"$work/said" 2>&1 || [ $? = 2 ] || fail "-n: $(cat "$work/said")"
+replayed=$(awk '/ items: / { n += $2 } END { print n }' "$work/said")
+"$replay" --log "$work/img" >"$work/log" 2>"$work/err" || [ $? = 2 ] || fail "--log: $(cat "$work/err")"
+[ "$(grep -c '^    0x' "$work/log")" = "$replayed" ] || fail "--log lists not $replayed items"
+"$replay" --log --json "$work/img" >"$work/json" || [ $? = 2 ] || fail "--log --json"
+[ "$(grep -c '"type": "' "$work/json")" = "$replayed" ] || fail "--log --json lists not $replayed items"
+"$replay" --log=html "$work/img" >"$work/page" 2>"$work/err" || [ $? = 2 ] || fail "--log=html: $(cat "$work/err")"
+[ "$(grep -c 'class="active" d="M' "$work/page")" = "$(grep -c '^record.* active' "$work/log")" ] || fail "the page draws other records"
+
 # Extracted from both, the files are the same, and none is lost; attributes of version 4 are only here.
 for what in img answer; do
   rc=0

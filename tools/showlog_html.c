@@ -64,15 +64,19 @@ static void mark(FILE *out, const struct run *run, uint32_t block, const char *n
 	point(out, 175, a);
 	fputs("L", out);
 	point(out, 275, a);
-	fprintf(out, "\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s %u</text>\n", CENTRE + 296 * sin(a),
-		CENTRE - 296 * cos(a) + 4, name, block);
+	fprintf(out, "\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s %u</text>\n", CENTRE + 284 * sin(a),
+		CENTRE - 284 * cos(a) + 4,
+		sin(a) > 0.3    ? "start"
+		: sin(a) < -0.3 ? "end"
+				: "middle",
+		name, block);
 }
 
 static void ring(FILE *out, const struct run *run, const struct xr_logview *view)
 {
 	char title[128];
 
-	fputs("<svg viewBox=\"0 0 640 640\" role=\"img\" aria-label=\"The log as a ring\">\n"
+	fputs("<svg viewBox=\"-60 0 760 640\" role=\"img\" aria-label=\"The log as a ring\">\n"
 	      "<circle class=\"free\" cx=\"320\" cy=\"320\" r=\"245\"/><circle class=\"thin\" cx=\"320\" cy=\"320\" "
 	      "r=\"198\"/>\n",
 	      out);

@@ -22,6 +22,7 @@ static void emit(void *arg, enum xr_level level, const char *text)
 	static const char *const names[] = {"error", "warning", "info", "detail"};
 	struct report *report = arg;
 
+	pthread_mutex_lock(&report->lock);
 	xr_progress_clear(&report->progress);
 	if (report->json)
 		json_array_append_new(json_object_get(report->json, "messages"),
@@ -30,11 +31,22 @@ static void emit(void *arg, enum xr_level level, const char *text)
 		fprintf(stderr, "%s: %s%s\n", report->options->program, level == XR_WARN ? "warning: " : "", text);
 	else if (!report->json)
 		fprintf(lines(report), "%s\n", text);
+	pthread_mutex_unlock(&report->lock);
+}
+
+void report_progress(void *arg, uint32_t done, uint32_t all)
+{
+	struct report *report = arg;
+
+	pthread_mutex_lock(&report->lock);
+	xr_progress_show(&report->progress, "replaying the log", done, all);
+	pthread_mutex_unlock(&report->lock);
 }
 
 void report_init(struct report *report, const struct options *options)
 {
 	*report = (struct report){.options = options};
+	pthread_mutex_init(&report->lock, NULL);
 	report->msg = (struct xr_msg){emit, report, options->verbose ? XR_DETAIL : XR_INFO};
 	xr_progress_init(&report->progress, stderr, true);
 	if (options->json)

@@ -3,6 +3,7 @@
 #define XR_REPORT_H
 
 #include <jansson.h>
+#include <pthread.h>
 
 #include <vmap/linux.h>
 #include "finish/complete.h"
@@ -18,11 +19,15 @@
 struct report {
 	const struct options *options;
 	struct xr_msg msg; /* hand this to everything that has something to say */
+	pthread_mutex_t lock; /* of what follows: replay has something to say from two threads */
 	struct xr_progress progress;
 	json_t *json; /* NULL without --json */
 };
 
 void report_init(struct report *report, const struct options *options);
+
+/* How much of the log was replayed: xr_replay.progress, with the report as its argument. */
+void report_progress(void *report, uint32_t done, uint32_t all);
 
 /* The filesystem and the log that was found. */
 void report_log(struct report *report, const struct xr_log *log, const struct xr_head *head);

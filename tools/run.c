@@ -219,11 +219,6 @@ void run_close(struct run *run)
 
 /* --- replaying --- */
 
-static void show_pass2(void *arg, uint32_t done, uint32_t all)
-{
-	xr_progress_show(arg, "replaying the log", done, all);
-}
-
 /* Whoever mounts an image whose log holds these loses the machine. */
 static int refuse_fragments(struct run *run)
 {
@@ -247,8 +242,8 @@ int run_replay(struct run *run)
 		return ret;
 	xr_replay_init(r, &run->log, run->cache, run->msg);
 	ret = salvage_check(run);
-	r->progress = show_pass2;
-	r->progress_arg = &run->report->progress;
+	r->progress = report_progress;
+	r->progress_arg = run->report;
 	if (!ret && r->stats.fragments && run->options->pass2_only)
 		ret = refuse_fragments(run);
 	if (!ret)

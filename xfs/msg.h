@@ -16,7 +16,10 @@
 enum xr_level { XR_ERROR, XR_WARN, XR_INFO, XR_DETAIL };
 
 struct xr_msg {
-	/* Called with every line. text is one line; names in it that came from the disk are escaped already. */
+	/*
+	 * Called with every line. text is one line; names in it that came from the disk are escaped already. May be called from several
+	 * threads at a time while a log is replayed (slices.h).
+	 */
 	void (*emit)(void *arg, enum xr_level level, const char *text);
 	void *arg;
 	enum xr_level verbosity; /* lines above this level are dropped before they are formatted */

@@ -11,7 +11,7 @@
  * What does not keep to its slice (a change of the filesystem's size, extent btrees that change hands) is found in pass 1, and then
  * there is one slice (xr_replay.whole).
  *
- * Locks. One mutex guards the next slice's number, the first error, what is summed up, and the caller's messages and progress.
+ * Locks. One mutex guards the next slice's number, the first error, what is summed up, and calls of progress.
  */
 #include "slices.h"
 
@@ -30,17 +30,7 @@ struct slices {
 	size_t n, next, done;
 	int error;
 	pthread_mutex_t lock;
-	struct xr_msg msg; /* the caller's, under the lock */
 };
-
-static void emit_locked(void *arg, enum xr_level level, const char *text)
-{
-	struct slices *s = arg;
-
-	pthread_mutex_lock(&s->lock);
-	s->whole->msg->emit(s->whole->msg->arg, level, text);
-	pthread_mutex_unlock(&s->lock);
-}
 
 /* The cancels of the slice's own buffers. */
 static int copy_cancels(struct xr_replay *slice, const struct xr_replay *whole)
@@ -101,7 +91,7 @@ static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
 	struct xr_replay slice;
 	int ret;
 
-	xr_replay_init(&slice, log, NULL, &s->msg);
+	xr_replay_init(&slice, log, NULL, s->whole->msg);
 	slice.from = s->bounds[i];
 	slice.to = s->bounds[i + 1];
 	slice.quotaoff = s->whole->quotaoff;
@@ -143,7 +133,6 @@ static void *work(void *arg)
 	struct xr_log log = *s->whole->log;
 	int ret;
 
-	log.msg = &s->msg;
 	ret = xr_ring_create(&log.ring, &log, xr_cache_process(s->whole->cache));
 	for (size_t i = next_slice(s, ret); i < s->n; i = next_slice(s, ret))
 		ret = run_slice(s, &log, i);
@@ -157,7 +146,6 @@ int xr_slices_apply(struct xr_replay *replay, const struct xr_head *head)
 	pthread_t threads[THREADS];
 	unsigned n = 0;
 
-	s.msg = (struct xr_msg){emit_locked, &s, replay->msg->verbosity};
 	if (xr_targets_cut(&replay->targets, replay->slice_bytes / (XR_UNIT_BBS * XR_BB), &s.bounds, &s.n))
 		return xr_fail(replay->msg, -ENOMEM, "no memory to plan the replay");
 	while (n < THREADS && !pthread_create(&threads[n], NULL, work, &s))

@@ -17,6 +17,7 @@
 
 #define CHUNK 128u /* bytes that one bit of the map stands for */
 #define MAP_WORDS 17u /* 64 KiB / CHUNK / 32 + 1: the largest buffer */
+#define BBS_MAX (MAP_WORDS * 32 * CHUNK / XR_BB) /* what a map can name; only a cancel, which has none, may be longer */
 #define MAP_AT offsetof(struct xfs_buf_log_format, blf_data_map)
 
 /* The format region, decoded. */
@@ -165,7 +166,6 @@ static bool is_resize(const struct xr_replay *replay, const struct xr_item *item
 
 int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
-	uint64_t end = xr_cache_bbs(replay->cache);
 	struct buf_format f;
 	struct xr_entry *entry;
 	int ret;
@@ -176,9 +176,9 @@ int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, co
 	if (f.words > MAP_WORDS || MAP_AT + 4 * f.words > item->regions[0].size)
 		return xr_item_bad(replay, trans, item, "a map of %u words does not fit its %u bytes", f.words,
 				   item->regions[0].size);
-	if (!f.bbs || f.daddr >= end || f.bbs > end - f.daddr)
+	if (!xr_on_device(replay, f.daddr, f.bbs))
 		return xr_item_bad(replay, trans, item, "blocks %llu+%u lie outside the device (%llu blocks)",
-				   (unsigned long long)f.daddr, f.bbs, (unsigned long long)end);
+				   (unsigned long long)f.daddr, f.bbs, (unsigned long long)xr_cache_bbs(replay->cache));
 	if (f.daddr)
 		replay->trivial = false;
 	if (f.flags & XFS_BLF_CANCEL) {
@@ -188,6 +188,9 @@ int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, co
 		entry->value++;
 		return 0;
 	}
+	if (f.bbs > BBS_MAX)
+		return xr_item_bad(replay, trans, item, "block %llu: a buffer of %u blocks is larger than any XFS has",
+				   (unsigned long long)f.daddr, f.bbs);
 	ret = check_stretches(replay, trans, item, &f);
 	if (ret)
 		return ret;

@@ -61,6 +61,9 @@ int xr_dquot_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 	if (!decode(replay, item, &f))
 		return xr_item_bad(replay, trans, item, "id %u: byte %u of block %llu cannot hold a dquot", f.id, f.offset,
 				   (unsigned long long)f.daddr);
+	if (!xr_on_device(replay, f.daddr, f.bbs))
+		return xr_item_bad(replay, trans, item, "id %u: block %llu lies outside the device (%llu blocks)", f.id,
+				   (unsigned long long)f.daddr, (unsigned long long)xr_cache_bbs(replay->cache));
 	fault = dquot_fault(item->regions[1].data, f.id);
 	return fault ? xr_item_bad(replay, trans, item, "id %u: %s", f.id, fault) : 0;
 }

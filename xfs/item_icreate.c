@@ -28,10 +28,21 @@ static void decode(const struct xr_item *item, struct icreate *ic)
 	ic->gen = xr_be32(p + offsetof(struct xfs_icreate_log, icl_gen));
 }
 
+void xr_icreate_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
+{
+	const struct xr_sb *sb = &replay->sb;
+	struct icreate ic;
+
+	decode(item, &ic);
+	target->daddr = ((uint64_t)ic.agno * sb->agblocks + ic.agbno) << (sb->blocklog - XR_BB_SHIFT);
+	target->bbs = ic.length << (sb->blocklog - XR_BB_SHIFT);
+}
+
 int xr_icreate_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	const struct xr_sb *sb = &replay->sb;
 	uint32_t chunk = sb->chunk_inodes >> sb->inopblog;
+	struct xr_extent target;
 	struct icreate ic;
 
 	replay->trivial = false;
@@ -47,17 +58,12 @@ int xr_icreate_item_check(struct xr_replay *replay, const struct xr_trans *trans
 	if ((ic.length != chunk && (!sb->spino_align || ic.length != sb->spino_align)) || !ic.count ||
 	    ic.count >> sb->inopblog != ic.length)
 		return xr_item_bad(replay, trans, item, "%u inodes in %u blocks are no chunk", ic.count, ic.length);
+	/* How many groups there are only pass 2 knows, but never more than the device has room for. */
+	xr_icreate_item_target(replay, item, &target);
+	if (!xr_on_device(replay, target.daddr, target.bbs))
+		return xr_item_bad(replay, trans, item, "blocks %u+%u of allocation group %u lie outside the device", ic.agbno,
+				   ic.length, ic.agno);
 	return 0;
-}
-
-void xr_icreate_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
-{
-	const struct xr_sb *sb = &replay->sb;
-	struct icreate ic;
-
-	decode(item, &ic);
-	target->daddr = ((uint64_t)ic.agno * sb->agblocks + ic.agbno) << (sb->blocklog - XR_BB_SHIFT);
-	target->bbs = ic.length << (sb->blocklog - XR_BB_SHIFT);
 }
 
 /* An inode that was never used, in disk form. */

@@ -20,6 +20,7 @@
 #define CORE_LOGGED_V2 96u
 #define BTREE_HEADER_V5 72u /* the in-memory root has a long-form block header */
 #define BTREE_HEADER_V4 24u
+#define CLUSTER_MAX_BBS 128u /* 64 KiB: 32 of the largest inodes, or the largest block */
 #define ROOT_HEADER 4u /* on the disk: level, numrecs */
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 
@@ -236,7 +237,6 @@ static void apply_fork(const struct xr_sb *sb, uint8_t *inode, const struct fork
 int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	const struct xr_sb *sb = &replay->sb;
-	uint64_t end = xr_cache_bbs(replay->cache);
 	uint8_t disk[XR_CORE_V3];
 	struct inode_format f;
 	struct fork forks[2];
@@ -248,7 +248,7 @@ int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 	if (item->count < 2 || item->regions[1].size != (sb->v5 ? CORE_LOGGED : CORE_LOGGED_V2))
 		return xr_item_bad(replay, trans, item, "inode %llu: the logged core has %u bytes", (unsigned long long)f.ino,
 				   item->count < 2 ? 0 : item->regions[1].size);
-	if (!f.bbs || f.daddr >= end || f.bbs > end - f.daddr || f.offset % sb->inodesize ||
+	if (!xr_on_device(replay, f.daddr, f.bbs) || f.bbs > CLUSTER_MAX_BBS || f.offset % sb->inodesize ||
 	    (uint64_t)f.offset + sb->inodesize > (uint64_t)f.bbs << XR_BB_SHIFT)
 		return xr_item_bad(replay, trans, item, "inode %llu: it cannot lie at byte %u of blocks %llu+%u",
 				   (unsigned long long)f.ino, f.offset, (unsigned long long)f.daddr, f.bbs);

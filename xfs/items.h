@@ -53,6 +53,14 @@ static inline bool xr_cancelled(const struct xr_replay *replay, uint64_t daddr, 
 	return xr_table_find(&replay->cancel, daddr, bbs);
 }
 
+/* Whether an item's buffer lies on the device, of whatever size the filesystem is there. */
+static inline bool xr_on_device(const struct xr_replay *replay, uint64_t daddr, uint32_t bbs)
+{
+	uint64_t end = xr_cache_bbs(replay->cache);
+
+	return bbs && daddr < end && bbs <= end - daddr;
+}
+
 /*
  * The buffer was changed and gets this group's LSN and its CRC when the group ends. Not for what carries its own: inodes, dquots.
  */

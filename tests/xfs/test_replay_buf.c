@@ -281,6 +281,7 @@ static void test_malformed(void **state)
 		{"lie outside the device", UINT64_MAX, 2, 1, 1, 128, 2},
 		{"lie outside the device", SB_BUILD_BYTES / XR_BB - 1, 2, 1, 1, 128, 2},
 		{"lie outside the device", RB_FREE_DADDR, 0, 1, 1, 128, 2},
+		{"larger than any", RB_FREE_DADDR, 137, 1, 1, 128, 2},
 		{"does not fit its", RB_FREE_DADDR, 2, 2, 1, 128, 2},
 		{"does not fit its", RB_FREE_DADDR, 2, UINT32_MAX / 4, 1, 128, 2},
 		{"the map names chunk", RB_FREE_DADDR, 2, 1, 0x100, 128, 2},

@@ -349,6 +349,9 @@ static void test_malformed_format(void **state)
 	item.bbs = UINT32_MAX;
 	refuse(rb, &item, "cannot lie at byte");
 	valid_item(rb, &item);
+	item.bbs = 129; /* more than any inode buffer has */
+	refuse(rb, &item, "cannot lie at byte");
+	valid_item(rb, &item);
 	item.fields |= XFS_ILOG_AEXT;
 	refuse(rb, &item, "regions for fields");
 	valid_item(rb, &item);

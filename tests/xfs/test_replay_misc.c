@@ -83,6 +83,7 @@ static void test_icreate_malformed(void **state)
 	} cases[] = {
 		{"allocation group 4", 4, 1024, 64, RB_INODE, CHUNK_BLOCKS},
 		{"allocation group 4294967295", UINT32_MAX, 1024, 64, RB_INODE, CHUNK_BLOCKS},
+		{"allocation group 4294967295 lie outside the device", UINT32_MAX, 1024, 64, RB_INODE, CHUNK_BLOCKS},
 		{"lie outside", 1, 0, 64, RB_INODE, CHUNK_BLOCKS},
 		{"lie outside", 1, SB_BUILD_AGBLOCKS, 64, RB_INODE, CHUNK_BLOCKS},
 		{"lie outside", 1, SB_BUILD_AGBLOCKS - 1, 64, RB_INODE, CHUNK_BLOCKS},
@@ -118,7 +119,7 @@ static void build_dquot(uint8_t *raw, uint8_t type, uint64_t blocks)
 	xr_put_be64(raw + offsetof(struct xfs_disk_dquot, d_bcount), blocks);
 }
 
-static uint64_t log_dquot(struct rb *rb, const uint8_t *raw, uint32_t id, uint32_t offset)
+static uint64_t log_dquot_at(struct rb *rb, const uint8_t *raw, uint32_t id, uint64_t daddr, uint32_t offset)
 {
 	uint8_t format[24] = {0};
 	const void *regions[] = {format, raw};
@@ -127,13 +128,18 @@ static uint64_t log_dquot(struct rb *rb, const uint8_t *raw, uint32_t id, uint32
 	lb_put(&rb->lb, format, XFS_LI_DQUOT, 2);
 	lb_put(&rb->lb, format + 2, 2, 2);
 	lb_put(&rb->lb, format + 4, id, 4);
-	lb_put(&rb->lb, format + 8, RB_FREE_DADDR, 8);
+	lb_put(&rb->lb, format + 8, daddr, 8);
 	lb_put(&rb->lb, format + 16, 1, 4);
 	lb_put(&rb->lb, format + 20, offset, 4);
 	rb_start(rb, 1);
 	rb_item(rb, 1, 2, regions, sizes);
 	rb_commit(rb, 1);
 	return rb_flush(rb);
+}
+
+static uint64_t log_dquot(struct rb *rb, const uint8_t *raw, uint32_t id, uint32_t offset)
+{
+	return log_dquot_at(rb, raw, id, RB_FREE_DADDR, offset);
 }
 
 static void put_dquot(struct rb *rb, uint64_t lsn)
@@ -226,6 +232,13 @@ static void test_dquot_malformed(void **state)
 	log_dquot(rb, raw, DQ_ID, 1024 - 100);
 	assert_int_equal(rb_run(rb), -EUCLEAN);
 	assert_said(&rb->lb.said, "cannot hold a dquot");
+	/* No place on this device: pass 1 refuses it, before anything can have been written. */
+	for (int i = 0; i < 2; i++) {
+		lb_begin(&rb->lb, 3, 200);
+		log_dquot_at(rb, raw, DQ_ID, i ? UINT64_MAX : SB_BUILD_BYTES / XR_BB - 1, 0);
+		assert_int_equal(rb_run(rb), -EUCLEAN);
+		assert_said(&rb->lb.said, i ? "block 18446744073709551615 lies outside" : "lies outside the device");
+	}
 	/* Nothing there to replace. */
 	lb_begin(&rb->lb, 3, 200);
 	log_dquot(rb, raw, DQ_ID, 0);

@@ -133,7 +133,10 @@ static void *work(void *arg)
 	struct xr_log log = *s->whole->log;
 	int ret;
 
+	log.ring = NULL; /* the copied one is the caller's */
 	ret = xr_ring_create(&log.ring, &log, xr_cache_process(s->whole->cache));
+	if (ret)
+		xr_fail(log.msg, ret, "no memory for a second window on the log");
 	for (size_t i = next_slice(s, ret); i < s->n; i = next_slice(s, ret))
 		ret = run_slice(s, &log, i);
 	xr_ring_destroy(log.ring);

@@ -17,6 +17,8 @@
  * records behind the last flush, whose units are as they were: reading ends at the first that is not whole. To tell that from damage,
  * what follows is searched for a record of the same file (the id makes sure of that) that says that the torn one had been flushed.
  *
+ * Once the file cannot be written or flushed nothing is appended any more, by no thread: what came behind a gap would not be found.
+ *
  * Cost: one read and one append for each run of units; a flush only where something was kept since the last. Who writes much keeps
  * everything first (xr_cache_flush()), so that this is one flush.
  */
@@ -59,6 +61,7 @@ struct xr_undo {
 	uint8_t id[ID_SIZE];
 	uint64_t records, flushed, bytes; /* flushed: of the records */
 	bool unsynced;
+	int failed; /* the file could not be written or flushed, which was said: nothing is overwritten any more */
 	const struct xr_msg *msg;
 	uint8_t record[BLOCK + CONTENT_MAX];
 };
@@ -76,7 +79,8 @@ static int append(struct xr_undo *undo, const void *p, size_t size)
 	int error;
 
 	undo->file.size += size;
-	error = xr_dev_write(&undo->file, p, size, at);
+	error = undo->failed ? undo->failed : xr_dev_write(&undo->file, p, size, at);
+	undo->failed = error;
 	if (!error)
 		undo->unsynced = true;
 	return error;
@@ -187,9 +191,10 @@ int xr_undo_keep(struct xr_undo *undo, const struct xr_dev *dev, uint64_t offset
 {
 	enum xr_role role = role_of(undo, dev);
 	uint64_t unit = offset / UNIT, end = (offset + size + UNIT - 1) / UNIT;
-	int error = 0;
+	int error;
 
 	pthread_mutex_lock(&undo->lock);
+	error = undo->failed;
 	while (unit < end && !error) {
 		size_t n = 0;
 
@@ -207,7 +212,9 @@ int xr_undo_sync(struct xr_undo *undo)
 	int error;
 
 	pthread_mutex_lock(&undo->lock);
-	error = undo->unsynced ? xr_dev_flush(&undo->file) : 0;
+	/* A flush that failed says so once: the next one may succeed without what the first did not bring to the disk. */
+	error = undo->failed ? undo->failed : undo->unsynced ? xr_dev_flush(&undo->file) : 0;
+	undo->failed = error;
 	if (!error) {
 		undo->unsynced = false;
 		undo->flushed = undo->records;

@@ -22,7 +22,10 @@ struct xr_undo;
 int xr_undo_create(struct xr_undo **undo, const char *name, const uint8_t uuid[16], struct xr_dev *const devs[XR_ROLES],
 		   const struct xr_msg *msg);
 
-/* Keep what the range of dev, one of those attached, holds now, as far as it was not kept already. Not yet on stable storage: -EIO and others, said. */
+/*
+ * Keep what the range of dev, one of those attached, holds now, as far as it was not kept already. Not yet on stable storage: -EIO and others, said.
+ * Where the file could not be written or flushed everything that follows fails too, so that nothing more is overwritten.
+ */
 int xr_undo_keep(struct xr_undo *undo, const struct xr_dev *dev, uint64_t offset, size_t size);
 
 /* Everything that was kept is on stable storage when this returns 0. */

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include "bytes.h"
@@ -27,7 +29,7 @@ static off_t flushed; /* length of the undo file when it was flushed last */
 
 /* Stands before libc's: notes which file was flushed, and sees that the devices are never ahead of the undo file. */
 static int undo_fd = -1;
-static bool undo_unflushed;
+static bool undo_unflushed, fail_flush;
 
 static bool is_undo_file(int fd)
 {
@@ -55,6 +57,11 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 
 int fdatasync(int fd)
 {
+	if (fd == undo_fd && fail_flush) {
+		fail_flush = false;
+		errno = EIO;
+		return -1;
+	}
 	if (fd == undo_fd) {
 		undo_unflushed = false;
 		flushed = lseek(fd, 0, SEEK_END);
@@ -316,6 +323,43 @@ static void test_cannot_keep(void **state)
 	assert_int_equal(lseek(data.fd, 0, SEEK_END), 100000);
 }
 
+static void refuses_everything(void)
+{
+	assert_true(xr_dev_write(&data, "x", 1, 250000) < 0);
+	assert_true(xr_dev_write(&log_dev, "x", 1, 5000) < 0);
+	assert_true(xr_undo_end(undo) < 0);
+	end_undo();
+	assert_int_equal(apply(), 0);
+	is_as_before();
+}
+
+/* Its disk is full, and then has room again: nothing may be kept behind the gap. */
+static void test_file_full(void **state)
+{
+	struct rlimit old, limit;
+
+	(void)state;
+	overwrite(&data, 4096, 10000);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = (struct rlimit){.rlim_cur = (rlim_t)flushed + 1000, .rlim_max = old.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_true(xr_dev_write(&data, "x", 1, 20000) < 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_said(&t, "File too large");
+	refuses_everything();
+}
+
+/* A flush that failed is not repaired by the next one. */
+static void test_flush_fails(void **state)
+{
+	(void)state;
+	overwrite(&data, 4096, 10000);
+	fail_flush = true;
+	assert_true(xr_dev_write(&data, "x", 1, 20000) < 0);
+	refuses_everything();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +371,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_image, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cannot_keep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_file_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flush_fails, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

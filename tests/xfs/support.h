@@ -3,6 +3,7 @@
 #define TEST_SUPPORT_H
 
 /* What the tests of xfs/ share: cmocka in the order it wants, messages kept for a look, a file in memory as device. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,11 +26,14 @@ struct test_msg {
 
 static inline void test_emit(void *arg, enum xr_level level, const char *text)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct test_msg *t = arg;
 
 	(void)level;
+	pthread_mutex_lock(&lock);
 	if (t->used < sizeof(t->text))
 		t->used += (size_t)snprintf(t->text + t->used, sizeof(t->text) - t->used, "%s\n", text);
+	pthread_mutex_unlock(&lock);
 }
 
 static inline void test_msg_init(struct test_msg *t)

@@ -88,7 +88,7 @@ static int dev_failed(const struct xr_dev *dev, const char *what, uint64_t offse
 	if (n == 0)
 		return xr_fail(dev->msg, -EIO, "%s: %s at byte %" PRIu64 ": nothing transferred: has it become shorter?",
 			       dev->name, what, offset);
-	return xr_fail(dev->msg, -error, "%s: %s at byte %" PRIu64 ": %s", dev->name, what, offset, strerror(error));
+	return xr_fail(dev->msg, -EIO, "%s: %s at byte %" PRIu64 ": %s", dev->name, what, offset, strerror(error));
 }
 
 /* Cut the done bytes off the front of the n pieces; returns how many pieces are used up. */

@@ -37,7 +37,10 @@ void xr_dev_close(struct xr_dev *dev);
 /* See only size bytes from start on, or everything up to the end where size is 0. -EINVAL: no multiple of 512, or beyond its end (said). */
 int xr_dev_window(struct xr_dev *dev, uint64_t start, uint64_t size);
 
-/* Read or write exactly size bytes at byte offset. -EIO (said, with the first byte that failed) or another errno. */
+/*
+ * Read or write exactly size bytes at byte offset. -EIO, said with the first byte that failed and why: also where the host's disk is full under a
+ * sparse image, for -ENOSPC is the filesystem's.
+ */
 int xr_dev_read(const struct xr_dev *dev, void *to, size_t size, uint64_t offset);
 int xr_dev_write(const struct xr_dev *dev, const void *from, size_t size, uint64_t offset);
 

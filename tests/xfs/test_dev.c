@@ -96,7 +96,8 @@ static void test_read_only(void **state)
 	(void)state;
 	test_msg_init(&t);
 	assert_int_equal(xr_dev_open(&dev, path, false, &t.msg), 0);
-	assert_int_equal(xr_dev_write(&dev, "x", 1, 0), -EBADF);
+	assert_int_equal(xr_dev_write(&dev, "x", 1, 0), -EIO);
+	assert_said(&t, "Bad file descriptor");
 	xr_dev_close(&dev);
 }
 

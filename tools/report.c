@@ -7,6 +7,7 @@
  */
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -226,14 +227,19 @@ void report_stats(struct report *report, struct vmap_process *process, const str
 					      (json_int_t)peak, "pool_peak_bytes", (json_int_t)p.pool_peak));
 }
 
-void report_end(struct report *report, int status)
+int report_end(struct report *report, int status)
 {
+	bool wanted = report->json || options_stdout_taken(report->options);
+
 	xr_progress_clear(&report->progress);
-	if (!report->json)
-		return;
-	json_object_set_new(report->json, "exit_status", json_integer(status));
-	json_dumpf(report->json, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(report->json);
-	report->json = NULL;
+	if (report->json) {
+		json_object_set_new(report->json, "exit_status", json_integer(status));
+		json_dumpf(report->json, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(report->json);
+		report->json = NULL;
+	}
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	return wanted ? xr_fail(&report->msg, -EIO, "standard output cannot be written: what it holds is not all") : 0;
 }

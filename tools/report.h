@@ -47,7 +47,10 @@ void report_summary(struct report *report, const struct xr_replay *replay, const
 /* --stats: what seeing the disk through views cost. cache may be NULL. */
 void report_stats(struct report *report, struct vmap_process *process, const struct xr_cache *cache);
 
-/* The end: the exit status, and in JSON everything at once. Frees what the report holds. */
-void report_end(struct report *report, int status);
+/*
+ * The end: the exit status, and in JSON everything at once. Frees what the report holds. -EIO, said: what standard output was to get, the object
+ * or what was looked at, is not all there.
+ */
+int report_end(struct report *report, int status);
 
 #endif

@@ -130,7 +130,8 @@ int main(int argc, char **argv)
 	status = ret < 0 ? FAILED : ret;
 	if (run.process)
 		report_stats(&report, run.process, run.cache);
-	report_end(&report, status);
+	if (report_end(&report, status))
+		status = FAILED;
 	run_close(&run);
 	return status;
 }

@@ -131,6 +131,8 @@ check_look() {
   tool 1 --ls /none img
   tool 2 --ls / --json img
   grep -q '"path": "/kiln"' out
+  "$replay" --ls / --json img >/dev/full 2>said && fail "a report that cannot be written is none"
+  [ $? = 1 ] && grep -q 'standard output' said || fail "standard output was full: $(cat said)"
   tool 2 --ls /kiln/ img
   [ "$(grep -c ' /kiln/' out)" = "$(wc -l <out)" ] || fail "--ls /kiln/ shows more than the directory"
   tool 1 --ls / --cat /README img

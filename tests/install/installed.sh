@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# installed.sh BUILD SOURCE PREFIX LIBDIR SBINDIR MANDIR CC CXX: install into an empty tree, then use it as a stranger would: every
-# header alone in C and C++, a C and a C++ program, shared and static, with nothing but what pkg-config says; the tool and its page.
+# installed.sh BUILD SOURCE PREFIX LIBDIR DATADIR SBINDIR MANDIR CC CXX: install into an empty tree, then use it as a stranger
+# would: every header alone in C and C++, a C and a C++ program, shared and static, with nothing but what pkg-config says; the
+# core's sources, as a kernel compiles them; the tool and its page.
 set -eu
-build=$1 source=$2 prefix=$3 libdir=$4 sbindir=$5 mandir=$6 cc=$7 cxx=$8
+build=$1 source=$2 prefix=$3 libdir=$4 datadir=$5 sbindir=$6 mandir=$7 cc=$8 cxx=$9
 here=$source/tests/install
 warnings='-Wall -Wextra -Werror -pedantic'
 
@@ -57,8 +58,35 @@ use() {
 use c "$cc -std=gnu11" "$source/examples/view.c" 'across |the border'
 use cxx "$cxx -std=c++17" "$here/consumer.cc" 'backwards and forwards'
 
+# The core as source: found by pkg-config alone, compiled without a libc; the smallest host runs over it.
+core() {
+	pkg-config --define-variable=prefix="$tree$prefix" --variable="$1" libvmap-core
+}
+export PKG_CONFIG_LIBDIR="$tree$prefix/$datadir/pkgconfig"
+unset PKG_CONFIG_SYSROOT_DIR
+pkg-config --exists --print-errors libvmap-core
+sourcedir=$(core sourcedir) headerdir=$(core headerdir)
+case $(uname -m) in
+x86_64) kernel='-mgeneral-regs-only -mno-red-zone' ;;
+aarch64) kernel='-mgeneral-regs-only -mno-outline-atomics' ;;
+*) kernel='' ;;
+esac
+mkdir "$tree/core"
+for file in "$sourcedir"/*.c "$sourcedir"/pgtable/*.c; do
+	name=${file#"$sourcedir"/}
+	cmp "$file" "$source/src/$name" || fail "$name is not the one of the source tree"
+	# shellcheck disable=SC2086
+	$cc -std=c11 $warnings -O2 -ffreestanding -fno-stack-protector $kernel -nostdinc -isystem "$($cc -print-file-name=include)" \
+		-I"$headerdir" -c "$file" -o "$tree/core/$(echo "$name" | tr / _).o" || fail "$name does not compile freestanding"
+done
+$cc -nostdlib -r "$tree/core"/*.o -o "$tree/core.o"
+"$source/tests/core/symbols.sh" nm "$tree/core.o"
+# shellcheck disable=SC2086
+$cc -std=c11 $warnings -I"$headerdir" "$source/examples/host.c" "$tree/core.o" -o "$tree/host"
+"$tree/host" >"$tree/said" || fail "a host over the installed sources says: $(cat "$tree/said")"
+
 # The tool and its manual page.
-version=$(pkg-config --modversion libvmap)
+version=$(pkg-config --modversion libvmap-core)
 "$tree$prefix/$sbindir/xfs_replay" -V | grep -qF "$version" || fail "xfs_replay does not say that it is of version $version"
 [ -s "$tree$prefix/$mandir/man8/xfs_replay.8" ] || fail 'xfs_replay has no manual page'
 if [ -e "$tree$prefix/$sbindir/xfs_view" ]; then

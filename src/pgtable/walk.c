@@ -320,7 +320,8 @@ static int map_source(struct vmap_pgtable *pgt, uintptr_t addr, struct source *s
 		__atomic_store_n(&pgt->large, 1, __ATOMIC_RELAXED);
 	vmap_tables_enter(pgt);
 	for (; refill(source) && !err; done += size, size = 0)
-		err = (prot & VMAP_LARGE ? map_leaf : map_base)(pgt, addr + done, source, prot, &size);
+		err = prot & VMAP_LARGE ? map_leaf(pgt, addr + done, source, prot, &size)
+					: map_base(pgt, addr + done, source, prot, &size);
 	if (err)
 		clear(pgt, addr, done);
 	vmap_tables_leave(pgt);

@@ -76,13 +76,14 @@ static int match(void *arg, const struct xr_tree_entry *entry)
 
 int salvage_report(struct run *run)
 {
-	struct listing l = {.run = run, .array = run->report->json ? json_array() : NULL};
+	struct listing l = {.run = run};
 	struct xr_fs fs = {&run->replay.sb, run->cache, run->msg};
 	struct xr_tree_result result;
 	int ret;
 
 	if (!run->head.cut)
 		return 0;
+	l.array = run->report->json ? json_array() : NULL;
 	ret = xr_lost_find(&run->log, &run->head, &l.lost);
 	if (!ret)
 		xr_say(run->msg, XR_WARN,

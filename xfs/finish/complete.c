@@ -123,9 +123,10 @@ int xr_complete(struct xr_replay *replay, const struct xr_log *log, struct xr_he
 
 	*stats = (struct xr_complete_stats){0};
 	if (!replay->sb.lazy_count)
-		return xr_fail(replay->msg, -EOPNOTSUPP,
-			       "a filesystem without lazy counters: what the log left cannot be completed here, because every step "
-			       "would have to be counted in the superblock");
+		return xr_fail(
+			replay->msg, -EOPNOTSUPP,
+			"a filesystem without lazy counters: what the log left cannot be completed here, because every step "
+			"would have to be counted in the superblock");
 	ret = xr_tx_begin(&work.tx, &replay->sb, replay->cache, log, head, replay->msg);
 	if (!ret)
 		ret = xr_work_intents(&work);

@@ -11,11 +11,11 @@
  *   mapped   several pages, joined by vmap_pages(): the disk order is kept, so any contiguous range maps, aligned or not, and so do
  *            scattered extents whose inner borders are page borders
  *   copied   scattered extents with an inner border in the middle of a page: gathered into memory of its own
- * A view pins its pages. Mapped views of one extent are kept when their buffer is given back, in a second hash, because log items
- * come back to the same inode cluster again and again; the ones unused the longest go first.
+ * A view pins its pages. Views of one extent of several pages are kept when their buffer is given back, in a second hash, because log
+ * items come back to the same inode cluster again and again; the ones unused the longest go first.
  *
- * Cost. A hit is a hash look-up; a first view of n pages is one vmap_pages() call, in which neighbours in the pool become one mmap().
- * Pages are allocated n at a time, so that they are neighbours. Changed pages remember the range of bytes that changed; a flush sorts
+ * Cost. A hit is a hash look-up. Pages are allocated n at a time, so that they are neighbours, and a first view of them is direct; of
+ * others it is one vmap_pages() call, in which neighbours in the pool become one mmap(). Changed pages remember the range of bytes that changed; a flush sorts
  * them and writes neighbours with one pwritev().
  */
 #include "cache.h"
@@ -31,7 +31,7 @@
 
 #define HASH_BITS 14
 #define HASH_SIZE (1u << HASH_BITS)
-#define IDLE_VIEWS 4096u /* mapped views kept though no buffer uses them */
+#define IDLE_VIEWS 4096u /* views kept though no buffer uses them */
 #define CLEAN_BYTES (96u << 20) /* pages kept though nothing needs them */
 #define WRITE_PAGES 256u /* pages in one pwritev() */
 #define VIEW_PAGES_MAX 4096u /* no buffer that XFS knows comes near 16 MiB */

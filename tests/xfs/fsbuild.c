@@ -23,6 +23,9 @@ static void write_proto(const char *name, const char *proto)
 	assert_int_equal(fclose(file), 0);
 }
 
+/* Always the same: a byte that a test writes over it as a wrong one must not happen to be the right one. */
+#define TEST_FS_UUID "76616d70-f00d-4eed-8bad-c0ffee1dea5e"
+
 void test_fs_make(struct test_fs *fs, const char *options, const char *proto)
 {
 	char directory[] = "/tmp/test_fs.XXXXXX", image[64], proto_name[64], command[512];
@@ -34,9 +37,9 @@ void test_fs_make(struct test_fs *fs, const char *options, const char *proto)
 	snprintf(proto_name, sizeof(proto_name), "%s/proto", directory);
 	write_proto(proto_name, proto);
 	snprintf(command, sizeof(command),
-		 "PATH=$PATH:/usr/sbin:/sbin; truncate -s 320M %s && mkfs.xfs -q %s -p %s %s > %s/said 2>&1 || { cat %s/said "
-		 ">&2; false; }",
-		 image, options, proto_name, image, directory, directory);
+		 "PATH=$PATH:/usr/sbin:/sbin; truncate -s 320M %s && mkfs.xfs -q -m uuid=%s %s -p %s %s > %s/said 2>&1 || { cat "
+		 "%s/said >&2; false; }",
+		 image, TEST_FS_UUID, options, proto_name, image, directory, directory);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(xr_dev_open(&fs->dev, image, true, &fs->t.msg), 0);
 	snprintf(command, sizeof(command), "rm -r %s", directory);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Theory: the host that a kernel writes, and the conformance suite's view of it. Pages are 64 MiB of memory in a piece; a page's frames are
- * looked for from a place that moves on in large steps, so that pages lie scattered.
+ * Theory: the host that a kernel writes, and the conformance suite's view of it.
  *
  * One space exists at a time, at an address with all index bits in use. An access that may fault is made between context_save() and the
  * end of its probe; the fault handler goes on behind it.
@@ -10,18 +9,14 @@
 #include "kernel.h"
 
 #define PAGE ((size_t)4096)
-#define FRAMES ((size_t)16384)
-#define POOL (ARCH_RAM + ((uintptr_t)256 << 20))
 #define KEEP 4
 
 struct rig {
 	struct vmap_pgtable pgtable; /* first: it is the ctx of the hooks */
 	struct vmap_pgtable_format format;
 	struct vmap_host host;
-	uint32_t lock, pages_lock;
-	struct vmap_page pages[FRAMES]; /* by the page's first frame */
-	bool used[FRAMES];
-	size_t frames_used, next, descriptors;
+	uint32_t lock;
+	size_t descriptors;
 };
 
 static struct rig rig;
@@ -121,75 +116,22 @@ static void unlock(void *ctx, unsigned long saved)
 	arch_relax();
 }
 
-static bool frames_are_free(size_t first, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (rig.used[first + i])
-			return false;
-	return true;
-}
-
-static void set_used(size_t first, size_t n, bool used)
-{
-	for (size_t i = 0; i < n; i++)
-		rig.used[first + i] = used;
-	rig.frames_used += used ? n : 0 - n;
-}
-
-static struct vmap_page *page_new(unsigned order)
-{
-	size_t n = (size_t)1 << order, slots = FRAMES >> order, first;
-
-	rig.next += FRAMES / 3 | 1;
-	for (size_t slot = 0; slot < slots; slot++) {
-		first = ((rig.next >> order) + slot) % slots << order;
-		if (!frames_are_free(first, n))
-			continue;
-		set_used(first, n, true);
-		rig.pages[first] = (struct vmap_page){.frame = POOL / PAGE + first, .refs = 1, .order = (uint8_t)order};
-		return &rig.pages[first];
-	}
-	return NULL;
-}
-
-static void page_free(const struct vmap_page *page)
-{
-	set_used(page->frame - POOL / PAGE, (size_t)1 << page->order, false);
-}
-
 static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
 {
-	size_t done = 0;
-
 	(void)ctx;
-	spin_lock(&rig.pages_lock);
-	while (done < n && (pages[done] = page_new(order)))
-		done++;
-	for (size_t i = 0; done < n && i < done; i++) {
-		pages[i]->refs = 0;
-		page_free(pages[i]);
-	}
-	spin_unlock(&rig.pages_lock);
-	return done < n ? -VMAP_ENOMEM : 0;
+	return pages_alloc(order, n, pages);
 }
 
 static void page_get(void *ctx, struct vmap_page *const *pages, size_t n)
 {
 	(void)ctx;
-	for (size_t i = 0; i < n; i++)
-		__atomic_fetch_add(&pages[i]->refs, 1, __ATOMIC_RELAXED);
+	pages_get(pages, n);
 }
 
 static void page_put(void *ctx, struct vmap_page *const *pages, size_t n)
 {
 	(void)ctx;
-	for (size_t i = 0; i < n; i++) {
-		if (__atomic_fetch_sub(&pages[i]->refs, 1, __ATOMIC_ACQ_REL) != 1)
-			continue;
-		spin_lock(&rig.pages_lock);
-		page_free(pages[i]);
-		spin_unlock(&rig.pages_lock);
-	}
+	pages_put(pages, n);
 }
 
 /* Probes */
@@ -283,9 +225,9 @@ static int teardown(struct conformance_bed *bed)
 
 	watched_space = NULL;
 	vmap_pgtable_fini(&rig.pgtable);
-	if (!err && !rig.frames_used && !rig.descriptors && !tables_used())
+	if (!err && !pages_in_use() && !rig.descriptors && !tables_used())
 		return 0;
-	print("# destroy %d; left behind: %zu frames, %zu descriptors, %zu tables\n", err, rig.frames_used, rig.descriptors,
+	print("# destroy %d; left behind: %zu frames, %zu descriptors, %zu tables\n", err, pages_in_use(), rig.descriptors,
 	      tables_used());
 	return -1;
 }
@@ -320,7 +262,7 @@ static unsigned char *page_bytes(struct conformance_bed *bed, const struct vmap_
 static size_t pages_used(struct conformance_bed *bed)
 {
 	(void)bed;
-	return rig.frames_used * PAGE;
+	return pages_in_use() * PAGE;
 }
 
 static bool bed_read(struct conformance_bed *bed, uintptr_t addr, unsigned char *value)
@@ -335,12 +277,12 @@ static bool bed_write(struct conformance_bed *bed, uintptr_t addr, unsigned char
 	return probe_write(addr, value);
 }
 
-/* Memory behind the pool stands for a device's. */
+/* Memory behind the pages' stands for a device's. */
 static void device_frames(struct conformance_bed *bed, uint64_t *frames, size_t n)
 {
 	(void)bed;
 	for (size_t i = 0; i < n; i++)
-		frames[i] = POOL / PAGE + FRAMES + i;
+		frames[i] = pages_end() + i;
 }
 
 static unsigned char *frame_bytes(struct conformance_bed *bed, uint64_t frame)

@@ -94,6 +94,16 @@ size_t tables_used(void);
 
 void spin_lock(uint32_t *lock);
 void spin_unlock(uint32_t *lock);
+/* How often a lock was taken that had to be waited for, ever. */
+unsigned long spin_contended(void);
+
+/* pages.c: as the hooks of struct vmap_host */
+int pages_alloc(unsigned order, size_t n, struct vmap_page **pages);
+void pages_get(struct vmap_page *const *pages, size_t n);
+void pages_put(struct vmap_page *const *pages, size_t n);
+/* Base pages in use; the first frame behind the memory of pages. */
+size_t pages_in_use(void);
+uint64_t pages_end(void);
 
 /* host.c */
 extern const struct conformance_host boot_host;

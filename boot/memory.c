@@ -26,11 +26,22 @@ static struct {
 	size_t tables_used;
 } memory;
 
+static unsigned long contended;
+
 void spin_lock(uint32_t *lock)
 {
-	while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
+	if (!__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
+		return;
+	__atomic_fetch_add(&contended, 1, __ATOMIC_RELAXED);
+	do
 		while (__atomic_load_n(lock, __ATOMIC_RELAXED))
 			arch_relax();
+	while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE));
+}
+
+unsigned long spin_contended(void)
+{
+	return __atomic_load_n(&contended, __ATOMIC_RELAXED);
 }
 
 void spin_unlock(uint32_t *lock)

@@ -32,6 +32,12 @@ struct xr_entry *xr_table_add(struct xr_table *table, uint64_t a, uint64_t b);
 /* Take an entry of this table out and free it. */
 void xr_table_remove(struct xr_table *table, struct xr_entry *entry);
 
+/*
+ * 32 bits that follow from two numbers, another way in each run: to find things by numbers that a hostile image chose. The only
+ * guarantee is against collisions, so nothing that is shown or written may depend on it.
+ */
+uint32_t xr_hash(uint64_t a, uint64_t b);
+
 /* Back to an empty table; every entry and all memory is freed. */
 void xr_table_clear(struct xr_table *table);
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "format.h"
+#include "table.h"
 
 #define BUCKETS 256u
 #define MAX_OPEN 4096u /* transactions at a time; kernels have one or two, old ones one for each running thread */
@@ -130,7 +131,7 @@ static void *grow(struct assembly *as, struct open *open, void *array, size_t ha
 
 static struct open **bucket_of(struct assembly *as, uint32_t tid)
 {
-	return &as->buckets[(tid * 0x9e3779b1u) >> 24];
+	return &as->buckets[xr_hash(tid, 0) % BUCKETS];
 }
 
 /* The link that leads to the transaction, or to NULL. What is found moves to the front: the next operation is likely its own. */

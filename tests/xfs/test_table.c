@@ -41,9 +41,45 @@ static void test_order(void **state)
 	xr_table_clear(&table);
 }
 
+static uint32_t longest_chain(const struct xr_table *table)
+{
+	uint32_t longest = 0;
+
+	for (size_t i = 0; i < table->nslots; i++) {
+		uint32_t n = 0;
+
+		for (const struct xr_entry *e = table->slots[i]; e; e = e->hash_next)
+			n++;
+		longest = n > longest ? n : longest;
+	}
+	return longest;
+}
+
+/* Keys chosen to meet: multiples of powers of two, pairs whose sum or difference is the same, and what met under a hash of ours once. */
+static void test_chosen_keys(void **state)
+{
+	const uint64_t inverse = UINT64_C(0xf1de83e19937733d); /* of 0x9e3779b97f4a7c15 modulo 2^64 */
+
+	(void)state;
+	assert_int_equal(inverse * UINT64_C(0x9e3779b97f4a7c15), 1);
+	for (int kind = 0; kind < 5; kind++) {
+		struct xr_table table = {0};
+
+		for (uint64_t i = 0; i < N; i++) {
+			uint64_t a = kind == 0 ? i << 40 : kind == 1 ? i : kind == 2 ? N - i : (i << 32 | i) * inverse;
+			uint64_t b = kind == 1 || kind == 2 ? i : kind == 4 ? i << 50 : 0;
+
+			assert_non_null(xr_table_add(&table, a, b));
+		}
+		/* By chance alone the longest of 1000 in 1024 is about 6, and 40 would not be seen in 10^40 runs. */
+		assert_true(longest_chain(&table) < 40);
+		xr_table_clear(&table);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_order)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_chosen_keys)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static bool next_stretch(const struct buf_format *f, const struct xr_item *item,
 	return s->count > 0;
 }
 
-static int check_stretches(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
+static int check_stretches(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 			   const struct buf_format *f)
 {
 	struct stretch s = {0};
@@ -164,11 +164,9 @@ static bool is_resize(const struct xr_replay *replay, const struct xr_item *item
 	       xr_be32(data + offsetof(struct xfs_dsb, sb_agcount)) != replay->sb.agcount;
 }
 
-int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+int xr_buf_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	struct buf_format f;
-	struct xr_entry *entry;
-	int ret;
 
 	if (item->regions[0].size < MAP_AT)
 		return xr_item_bad(replay, trans, item, "its format is cut short at %u bytes", item->regions[0].size);
@@ -179,6 +177,20 @@ int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, co
 	if (!xr_on_device(replay, f.daddr, f.bbs))
 		return xr_item_bad(replay, trans, item, "blocks %llu+%u lie outside the device (%llu blocks)",
 				   (unsigned long long)f.daddr, f.bbs, (unsigned long long)xr_cache_bbs(replay->cache));
+	if (f.flags & XFS_BLF_CANCEL)
+		return 0;
+	if (f.bbs > BBS_MAX)
+		return xr_item_bad(replay, trans, item, "block %llu: a buffer of %u blocks is larger than any XFS has",
+				   (unsigned long long)f.daddr, f.bbs);
+	return check_stretches(replay, trans, item, &f);
+}
+
+int xr_buf_item_note(struct xr_replay *replay, const struct xr_item *item)
+{
+	struct buf_format f;
+	struct xr_entry *entry;
+
+	decode(replay, item, &f);
 	if (f.daddr)
 		replay->trivial = false;
 	if (f.flags & XFS_BLF_CANCEL) {
@@ -188,12 +200,6 @@ int xr_buf_item_check(struct xr_replay *replay, const struct xr_trans *trans, co
 		entry->value++;
 		return 0;
 	}
-	if (f.bbs > BBS_MAX)
-		return xr_item_bad(replay, trans, item, "block %llu: a buffer of %u blocks is larger than any XFS has",
-				   (unsigned long long)f.daddr, f.bbs);
-	ret = check_stretches(replay, trans, item, &f);
-	if (ret)
-		return ret;
 	count_piece(replay, item, &f);
 	replay->whole |= is_resize(replay, item, &f);
 	return 0;
@@ -203,6 +209,9 @@ void xr_buf_item_target(const struct xr_replay *replay, const struct xr_item *it
 {
 	struct buf_format f;
 
+	*target = (struct xr_extent){0};
+	if (item->regions[0].size < MAP_AT)
+		return;
 	decode(replay, item, &f);
 	*target = (struct xr_extent){f.daddr, f.bbs};
 }

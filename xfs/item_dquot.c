@@ -48,12 +48,11 @@ static const char *dquot_fault(const uint8_t *raw, uint32_t id)
 	return NULL;
 }
 
-int xr_dquot_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+int xr_dquot_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	struct dquot_format f;
 	const char *fault;
 
-	replay->trivial = false;
 	if (item->regions[0].size != sizeof(struct xfs_dq_logformat) || item->count != 2 ||
 	    item->regions[1].size < sizeof(struct xfs_disk_dquot) || item->regions[1].size > sizeof(struct xfs_dqblk))
 		return xr_item_bad(replay, trans, item, "%u regions, the first of %u bytes, are no dquot", item->count,
@@ -72,6 +71,9 @@ void xr_dquot_item_target(const struct xr_replay *replay, const struct xr_item *
 {
 	struct dquot_format f;
 
+	*target = (struct xr_extent){0};
+	if (item->regions[0].size != sizeof(struct xfs_dq_logformat))
+		return;
 	decode(replay, item, &f);
 	*target = (struct xr_extent){f.daddr, f.bbs};
 }
@@ -121,15 +123,18 @@ int xr_dquot_item_replay(struct xr_replay *replay, const struct xr_trans *trans,
 	return ret;
 }
 
-/* Pass 1 remembers; there is nothing left to do in pass 2. */
-int xr_quotaoff_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+int xr_quotaoff_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
-	uint32_t flags;
-
-	replay->trivial = false;
 	if (item->regions[0].size < offsetof(struct xfs_qoff_logformat, qf_pad))
 		return xr_item_bad(replay, trans, item, "it is cut short at %u bytes", item->regions[0].size);
-	flags = xr_get32(replay->log->order, item->regions[0].data + offsetof(struct xfs_qoff_logformat, qf_flags));
+	return 0;
+}
+
+/* Pass 1 remembers; there is nothing left to do in pass 2. */
+int xr_quotaoff_item_note(struct xr_replay *replay, const struct xr_item *item)
+{
+	uint32_t flags = xr_get32(replay->log->order, item->regions[0].data + offsetof(struct xfs_qoff_logformat, qf_flags));
+
 	replay->quotaoff |= (flags & XFS_UQUOTA_ACCT ? XFS_DQTYPE_USER : 0) | (flags & XFS_PQUOTA_ACCT ? XFS_DQTYPE_PROJ : 0) |
 			    (flags & XFS_GQUOTA_ACCT ? XFS_DQTYPE_GROUP : 0);
 	return 0;

@@ -33,19 +33,21 @@ void xr_icreate_item_target(const struct xr_replay *replay, const struct xr_item
 	const struct xr_sb *sb = &replay->sb;
 	struct icreate ic;
 
+	*target = (struct xr_extent){0};
+	if (item->regions[0].size < sizeof(struct xfs_icreate_log))
+		return;
 	decode(item, &ic);
 	target->daddr = ((uint64_t)ic.agno * sb->agblocks + ic.agbno) << (sb->blocklog - XR_BB_SHIFT);
 	target->bbs = ic.length << (sb->blocklog - XR_BB_SHIFT);
 }
 
-int xr_icreate_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+int xr_icreate_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	const struct xr_sb *sb = &replay->sb;
 	uint32_t chunk = sb->chunk_inodes >> sb->inopblog;
 	struct xr_extent target;
 	struct icreate ic;
 
-	replay->trivial = false;
 	if (item->count != 1 || item->regions[0].size != sizeof(struct xfs_icreate_log))
 		return xr_item_bad(replay, trans, item, "%u regions, the first of %u bytes, instead of one of 28", item->count,
 				   item->regions[0].size);

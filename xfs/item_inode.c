@@ -234,7 +234,7 @@ static void apply_fork(const struct xr_sb *sb, uint8_t *inode, const struct fork
 
 /* --- pass 1 --- */
 
-int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+int xr_inode_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	const struct xr_sb *sb = &replay->sb;
 	uint8_t disk[XR_CORE_V3];
@@ -242,7 +242,6 @@ int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 	struct fork forks[2];
 	const char *fault;
 
-	replay->trivial = false;
 	if (!decode(replay->log->order, &item->regions[0], &f))
 		return xr_item_bad(replay, trans, item, "its format has %u bytes: neither 56 nor 52", item->regions[0].size);
 	if (item->count < 2 || item->regions[1].size != (sb->v5 ? CORE_LOGGED : CORE_LOGGED_V2))
@@ -252,7 +251,6 @@ int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 	    (uint64_t)f.offset + sb->inodesize > (uint64_t)f.bbs << XR_BB_SHIFT)
 		return xr_item_bad(replay, trans, item, "inode %llu: it cannot lie at byte %u of blocks %llu+%u",
 				   (unsigned long long)f.ino, f.offset, (unsigned long long)f.daddr, f.bbs);
-	replay->whole |= (f.fields & (XFS_ILOG_DOWNER | XFS_ILOG_AOWNER)) != 0;
 	core_to_disk(replay->log->order, item->regions[1].data, item->regions[1].size, disk);
 	fault = xr_core_fault(sb, disk);
 	if (fault)
@@ -267,6 +265,14 @@ int xr_inode_item_check(struct xr_replay *replay, const struct xr_trans *trans, 
 		if (!fork_fits(sb, disk, &forks[i], i))
 			return xr_item_bad(replay, trans, item, "inode %llu: the logged %s fork does not fit into the inode",
 					   (unsigned long long)f.ino, i ? "attribute" : "data");
+	return 0;
+}
+
+int xr_inode_item_note(struct xr_replay *replay, const struct xr_item *item)
+{
+	struct inode_format f;
+
+	replay->whole |= decode(replay->log->order, &item->regions[0], &f) && f.fields & (XFS_ILOG_DOWNER | XFS_ILOG_AOWNER);
 	return 0;
 }
 

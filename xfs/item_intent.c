@@ -54,11 +54,10 @@ static bool size_ok(const struct xr_replay *replay, const struct layout *layout,
 	return region->size == layout->header + count * layout->entry || region->size == layout->header + count * layout->entry32;
 }
 
-int xr_intent_item_check(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+int xr_intent_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	const struct layout *layout = layout_of(item->type);
 
-	replay->trivial = false;
 	if (!size_ok(replay, layout, item) || (item->count > 1 && item->type != XFS_LI_ATTRI))
 		return xr_item_bad(replay, trans, item, "%u regions, the first of %u bytes, are none such", item->count,
 				   item->regions[0].size);

@@ -7,18 +7,25 @@
 /*
  * Log items: one file a type
  *
- * check is called in pass 1 and must refuse everything that replay could trip over, as far as the item alone tells; replay is
- * called in pass 2 and still checks whatever the target or the (growing) filesystem decides.
+ * check is called in both passes before anything else sees the item: a log that changes between them (another writer, a dying medium) may
+ * be refused late, but nothing that was not checked is used. It must refuse everything that the others could trip over, as far as the item
+ * alone tells, and changes nothing. note is called in pass 1, replay in pass 2; replay still checks whatever the target or the
+ * (growing) filesystem decides.
  */
 enum xr_outcome { XR_REPLAYED, XR_STALE, XR_CANCELLED, XR_NOTED };
 
 struct xr_item_type {
 	uint16_t type; /* XFS_LI_... */
 	const char *name;
-	int (*check)(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item);
+	int (*check)(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item);
+	/* Pass 1: remember what pass 2 has to know of the whole log beforehand. NULL: nothing. 0, or -ENOMEM, said. */
+	int (*note)(struct xr_replay *replay, const struct xr_item *item);
 	int (*replay)(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 		      enum xr_outcome *outcome);
-	/* The blocks that an item which passed check is for. NULL: none, it only needs to be seen once. */
+	/*
+	 * The blocks that an item is for, which may not have passed check: none where its first region is too short to say so. NULL: no
+	 * blocks, it only needs to be seen once.
+	 */
 	void (*target)(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
 };
 
@@ -27,18 +34,22 @@ void xr_inode_item_target(const struct xr_replay *replay, const struct xr_item *
 void xr_icreate_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
 void xr_dquot_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
 
-int xr_buf_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
+int xr_buf_item_check(const struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_buf_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);
-int xr_inode_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
+int xr_inode_item_check(const struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_inode_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);
-int xr_icreate_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
+int xr_icreate_item_check(const struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_icreate_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);
-int xr_dquot_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
+int xr_dquot_item_check(const struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_dquot_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);
-int xr_quotaoff_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
+int xr_quotaoff_item_check(const struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_quotaoff_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);
-int xr_intent_item_check(struct xr_replay *, const struct xr_trans *, const struct xr_item *);
+int xr_intent_item_check(const struct xr_replay *, const struct xr_trans *, const struct xr_item *);
 int xr_intent_item_replay(struct xr_replay *, const struct xr_trans *, const struct xr_item *, enum xr_outcome *);
+
+int xr_buf_item_note(struct xr_replay *, const struct xr_item *);
+int xr_inode_item_note(struct xr_replay *, const struct xr_item *);
+int xr_quotaoff_item_note(struct xr_replay *, const struct xr_item *);
 
 /* The type of the item that ends an intent of this type; 0: it is no intent. */
 uint16_t xr_intent_done_type(uint16_t type);

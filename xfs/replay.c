@@ -9,6 +9,9 @@
  * up to date to the next item of the same LSN, which would then be lost. Therefore changed buffers are only noted, and get LSN and
  * CRC when the first transaction of another LSN commits (section 8.1). A group that failed is never stamped and never written.
  *
+ * Checks. Each item is checked in both passes, in pass 2 when the transaction is at hand: what lies between two readings of a medium is
+ * nobody's promise.
+ *
  * Writing. The cache holds what was changed until the end. Where that would be too much, pass 2 is done slice by slice (slices.c), or, if it
  * cannot be cut, written between groups when more than DIRTY_BYTES have come together. Pass 2 is idempotent, so an interrupted write is
  * repaired by the next run or by a kernel.
@@ -29,29 +32,29 @@
 #define DIRTY_BYTES (96u << 20)
 
 static const struct xr_item_type types[] = {
-	{XFS_LI_BUF, "buffer", xr_buf_item_check, xr_buf_item_replay, xr_buf_item_target},
-	{XFS_LI_INODE, "inode", xr_inode_item_check, xr_inode_item_replay, xr_inode_item_target},
-	{XFS_LI_ICREATE, "icreate", xr_icreate_item_check, xr_icreate_item_replay, xr_icreate_item_target},
-	{XFS_LI_DQUOT, "dquot", xr_dquot_item_check, xr_dquot_item_replay, xr_dquot_item_target},
-	{XFS_LI_QUOTAOFF, "quotaoff", xr_quotaoff_item_check, xr_quotaoff_item_replay, NULL},
-	{XFS_LI_EFI, "EFI", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_EFD, "EFD", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_RUI, "RUI", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_RUD, "RUD", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_CUI, "CUI", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_CUD, "CUD", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_BUI, "BUI", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_BUD, "BUD", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_ATTRI, "ATTRI", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_ATTRD, "ATTRD", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_XMI, "XMI", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_XMD, "XMD", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_EFI_RT, "EFI_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_EFD_RT, "EFD_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_RUI_RT, "RUI_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_RUD_RT, "RUD_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_CUI_RT, "CUI_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
-	{XFS_LI_CUD_RT, "CUD_RT", xr_intent_item_check, xr_intent_item_replay, NULL},
+	{XFS_LI_BUF, "buffer", xr_buf_item_check, xr_buf_item_note, xr_buf_item_replay, xr_buf_item_target},
+	{XFS_LI_INODE, "inode", xr_inode_item_check, xr_inode_item_note, xr_inode_item_replay, xr_inode_item_target},
+	{XFS_LI_ICREATE, "icreate", xr_icreate_item_check, NULL, xr_icreate_item_replay, xr_icreate_item_target},
+	{XFS_LI_DQUOT, "dquot", xr_dquot_item_check, NULL, xr_dquot_item_replay, xr_dquot_item_target},
+	{XFS_LI_QUOTAOFF, "quotaoff", xr_quotaoff_item_check, xr_quotaoff_item_note, xr_quotaoff_item_replay, NULL},
+	{XFS_LI_EFI, "EFI", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_EFD, "EFD", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_RUI, "RUI", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_RUD, "RUD", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_CUI, "CUI", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_CUD, "CUD", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_BUI, "BUI", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_BUD, "BUD", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_ATTRI, "ATTRI", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_ATTRD, "ATTRD", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_XMI, "XMI", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_XMD, "XMD", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_EFI_RT, "EFI_RT", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_EFD_RT, "EFD_RT", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_RUI_RT, "RUI_RT", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_RUD_RT, "RUD_RT", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_CUI_RT, "CUI_RT", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
+	{XFS_LI_CUD_RT, "CUD_RT", xr_intent_item_check, NULL, xr_intent_item_replay, NULL},
 };
 #define NTYPES (sizeof(types) / sizeof(types[0]))
 _Static_assert(NTYPES <= XR_ITEM_TYPES, "every item type has its counters");
@@ -116,6 +119,15 @@ const char *xr_item_type_name(uint16_t type)
 	return t ? t->name : "unknown";
 }
 
+/* Both passes: behind this the item's own type, sizes and counts can be relied on. */
+static int check_item(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+{
+	const struct xr_item_type *type = type_of(item->type);
+
+	return type ? type->check(replay, trans, item)
+		    : xr_item_bad(replay, trans, item, "type %#x is none that this program knows", item->type);
+}
+
 /* --- pass 1 --- */
 
 static int note_target(struct xr_replay *replay, const struct xr_item_type *type, const struct xr_item *item)
@@ -130,21 +142,25 @@ static int note_target(struct xr_replay *replay, const struct xr_item_type *type
 	return xr_fail(replay->msg, -ENOMEM, "no memory to note what the log changes");
 }
 
-static int check_trans(void *arg, const struct xr_trans *trans)
+static int note_item(struct xr_replay *replay, const struct xr_item *item)
+{
+	const struct xr_item_type *type = type_of(item->type);
+	int ret = type->note ? type->note(replay, item) : 0;
+
+	if (item->type != XFS_LI_BUF) /* those know better */
+		replay->trivial = false;
+	return ret ? ret : note_target(replay, type, item);
+}
+
+static int note_trans(void *arg, const struct xr_trans *trans)
 {
 	struct xr_replay *replay = arg;
 
 	for (size_t i = 0; i < trans->nitems; i++) {
-		const struct xr_item *item = &trans->items[i];
-		const struct xr_item_type *type = type_of(item->type);
-		int ret;
+		int ret = check_item(replay, trans, &trans->items[i]);
 
-		if (!type)
-			return xr_item_bad(replay, trans, item, "type %#x is none that XFS has; nothing was replayed",
-					   item->type);
-		ret = type->check(replay, trans, item);
 		if (!ret)
-			ret = note_target(replay, type, item);
+			ret = note_item(replay, &trans->items[i]);
 		if (ret)
 			return ret;
 	}
@@ -153,7 +169,10 @@ static int check_trans(void *arg, const struct xr_trans *trans)
 
 int xr_replay_check(struct xr_replay *replay, const struct xr_head *head)
 {
-	return xr_trans_walk(replay->log, head, check_trans, replay, &replay->stats.log, NULL, NULL);
+	int ret = xr_trans_walk(replay->log, head, note_trans, replay, &replay->stats.log, NULL, NULL);
+
+	replay->digest = replay->stats.log.digest;
+	return ret;
 }
 
 /* --- LSN groups --- */
@@ -199,14 +218,14 @@ static int finish_group(struct xr_replay *replay)
 
 /* --- pass 2 --- */
 
-/* Whether an item is one of this slice's. Those for no block are the first slice's. */
+/* Whether an item, not checked yet, is one of this slice's. Those for no block are the first slice's. */
 static bool in_slice(const void *arg, const struct xr_item *item)
 {
 	const struct xr_replay *replay = arg;
 	const struct xr_item_type *type = type_of(item->type);
 	struct xr_extent target = {0};
 
-	if (type->target)
+	if (type && type->target)
 		type->target(replay, item, &target);
 	return target.daddr >= replay->from && target.daddr < replay->to;
 }
@@ -248,6 +267,8 @@ static int replay_trans(void *arg, const struct xr_trans *trans)
 		ret = finish_group(replay);
 		replay->group_lsn = trans->lsn;
 	}
+	for (size_t i = 0; i < trans->nitems && !ret; i++)
+		ret = check_item(replay, trans, &trans->items[i]);
 	for (enum list list = BUFFERS; list <= CANCELS && !ret; list++)
 		for (size_t i = 0; i < trans->nitems && !ret; i++) {
 			/* The two later lists are worked through in reverse. */
@@ -267,10 +288,9 @@ int xr_replay_slice(struct xr_replay *replay, const struct xr_head *head)
 
 	if (!ret)
 		ret = finish_group(replay);
-	if (!ret && replay->cancel.count)
+	if (!ret && (replay->cancel.count || replay->stats.log.digest != replay->digest))
 		ret = xr_fail(replay->msg, -EUCLEAN,
-			      "the log changed while it was read: %zu cancelled buffers were not met again",
-			      replay->cancel.count);
+			      "the log changed while it was read: does anything else write to it, or is the medium failing?");
 	return ret ? ret : xr_scatter_finish(replay);
 }
 

@@ -51,6 +51,7 @@ struct xr_replay {
 	bool whole; /* some item reaches beyond its own buffer: pass 2 cannot be done in slices */
 	uint64_t slice_bytes; /* how much of the device may be in memory at once: XR_SLICE_BYTES, but for tests */
 	uint64_t from, to; /* pass 2 applies the items for buffers in [from, to) only; all, unless it is done in slices */
+	uint64_t digest; /* of the log as pass 1 read it (xr_trans_stats): pass 2 must have read the same */
 	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */
 	struct xr_table group; /* (daddr, BBs) of the buffers that the current LSN changed */
 	uint64_t group_lsn;

@@ -382,6 +382,7 @@ static int do_record(void *arg, const struct xr_record *rec, const uint8_t *data
 	as->stats.records++;
 	as->stats.operations += rec->num_ops;
 	as->stats.bytes += rec->len;
+	as->stats.digest = (as->stats.digest + rec->crc + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	if (!error && as->progress)
 		as->progress(as->progress_arg, xr_log_distance(as->log, tail, rec->block) + rec->header_bbs + rec->data_bbs,
 			     xr_log_distance(as->log, tail, xr_head_end(as->head)));

@@ -38,6 +38,7 @@ struct xr_trans_stats {
 	uint64_t records, operations, committed, unfinished; /* unfinished: transactions without a COMMIT, discarded */
 	uint64_t bytes; /* of record data */
 	uint32_t reached; /* the block of the record that the walk ended in, by an error; else the first behind the last */
+	uint64_t digest; /* follows from the records' checksums, in order: two walks that read the same have the same */
 	uint64_t peak; /* the most bytes that transactions under assembly took at once */
 };
 

@@ -24,7 +24,9 @@ enum softmmu_hook {
 	SOFTMMU_PAGE_ALLOC = 0x2,
 	SOFTMMU_MAP = 0x4, /* of pages or frames */
 	SOFTMMU_PROTECT = 0x8,
-	SOFTMMU_ANY = 0xf,
+	SOFTMMU_REPLACE = 0x10,
+	SOFTMMU_COPY = 0x20, /* as if the page had been unmapped meanwhile */
+	SOFTMMU_ANY = 0x3f,
 };
 
 /* Frames behind the last that are no memory: they can only be mapped by number. */
@@ -66,9 +68,16 @@ unsigned softmmu_prot(struct softmmu *mmu, uintptr_t addr);
 /* From here on this thread may not sleep, or may again: hooks that may are violations meanwhile. */
 void softmmu_atomic(bool atomic);
 
-/* Before a space is made: give the host a worker, which does nothing when it is woken; and how often it was. */
+/* This thread goes on on that CPU (0 to SOFTMMU_CPUS - 1; any other number is a name only). Until it says so, threads are dealt to the CPUs in turn. */
+void softmmu_run_on(unsigned cpu);
+
+/* Before a space is made: give the host the purge_wake hook; and how often it was called. */
 void softmmu_worker(struct softmmu *mmu);
 unsigned softmmu_wakes(struct softmmu *mmu);
+
+/* Of a thread that is the worker: sleep until the hook was called since the last time. false: softmmu_worker_end() was called. */
+bool softmmu_worker_sleep(struct softmmu *mmu);
+void softmmu_worker_end(struct softmmu *mmu);
 
 /* What the tables say about addr, whatever the TLBs hold: whether it is mapped, and to which frame. */
 bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame);
@@ -78,6 +87,9 @@ unsigned char *softmmu_page_bytes(struct softmmu *mmu, const struct vmap_page *p
 unsigned softmmu_page_refs(struct softmmu *mmu, const struct vmap_page *page);
 size_t softmmu_frames_used(struct softmmu *mmu);
 size_t softmmu_descriptors(struct softmmu *mmu);
+
+/* Base pages that are mapped. */
+size_t softmmu_translations(struct softmmu *mmu);
 
 /* Calls of the flush hook until now, and what the last one was asked for: up to VMAP_FLUSH_RANGES ranges; n = 0: everything. */
 unsigned softmmu_flushes(struct softmmu *mmu, struct vmap_range *ranges, size_t *n);

@@ -46,7 +46,11 @@ struct vmap_process;
 #define VMAP_ORDER_DEFAULT (~0u)
 
 struct vmap_process_config {
-	size_t pool_max; /* bytes that the pool may grow to; 0: a quarter of the address space limit, at most 64 GiB */
+	/*
+	 * Bytes that the pool may grow to; 0: a quarter of the address space limit, at most 64 GiB, and less (down to 1 GiB) where there is
+	 * not so much address space. Beyond it there are no pages: -VMAP_ENOMEM.
+	 */
+	size_t pool_max;
 	size_t space_size; /* bytes of address space for views; 0: as many */
 	size_t lazy_max; /* see struct vmap_space_config */
 	size_t mappings_max; /* mappings that views may take; 0: vm.max_map_count, less what the process has, less headroom */

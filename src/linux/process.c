@@ -19,6 +19,7 @@
 
 #define PAGE_SHIFT_DEFAULT 16
 #define LINUX_DEFAULT_MAX ((uint64_t)64 << 30)
+#define LINUX_DEFAULT_MIN ((uint64_t)1 << 30) /* no default is cut below this */
 
 static void *linux_meta_alloc(void *ctx, size_t size)
 {
@@ -65,7 +66,7 @@ static void linux_page_put(void *ctx, struct vmap_page *const *pages, size_t n)
 }
 
 /* A quarter of what may be addressed, at most LINUX_DEFAULT_MAX: see struct vmap_process_config. */
-static size_t linux_default_size(size_t page_size)
+static size_t linux_default_size(void)
 {
 	struct rlimit limit;
 	uint64_t size = SIZE_MAX;
@@ -75,7 +76,7 @@ static size_t linux_default_size(size_t page_size)
 	size /= 4;
 	if (size > LINUX_DEFAULT_MAX)
 		size = LINUX_DEFAULT_MAX;
-	return (size_t)size & ~(page_size - 1);
+	return (size_t)size;
 }
 
 static int linux_space(struct vmap_process *process, size_t lazy_max)
@@ -129,44 +130,29 @@ static int linux_numa(const struct vmap_pool *pool, const struct vmap_process_co
 		       : 0;
 }
 
-int vmap_process_create(const struct vmap_process_config *given, struct vmap_process **out)
+/* Of a configuration that is complete. */
+static int linux_create(const struct vmap_process_config *config, struct vmap_huge huge, unsigned page_shift,
+			struct vmap_process **out)
 {
-	struct vmap_process_config config = given ? *given : (struct vmap_process_config){0};
 	struct vmap_process *process;
-	struct vmap_huge huge;
-	unsigned page_shift;
-	size_t page_size;
 	int err;
-
-	*out = NULL;
-	err = vmap_huge_choose(config.huge, &huge, &page_shift);
-	if (err)
-		return err;
-	page_size = (size_t)1 << page_shift;
-	if (config.page_bytes & (config.page_bytes - 1) || config.numa > VMAP_NUMA_INTERLEAVE || config.pool_max % page_size ||
-	    config.space_size % page_size)
-		return -VMAP_EINVAL;
-	if (!config.pool_max)
-		config.pool_max = linux_default_size(page_size);
-	if (!config.space_size)
-		config.space_size = linux_default_size(page_size);
 
 	process = calloc(1, sizeof(*process));
 	if (!process)
 		return -VMAP_ENOMEM;
-	err = vmap_pool_create(&process->pool, page_shift, config.pool_max >> page_shift, config.name ? config.name : "vmap",
+	err = vmap_pool_create(&process->pool, page_shift, config->pool_max >> page_shift, config->name ? config->name : "vmap",
 			       huge);
 	if (err)
 		goto free_process;
-	process->order = linux_default_order(config.page_bytes, page_shift);
-	err = linux_numa(&process->pool, &config);
+	process->order = linux_default_order(config->page_bytes, page_shift);
+	err = linux_numa(&process->pool, config);
 	if (err)
 		goto destroy_pool;
-	err = vmap_views_create(&process->views, config.space_size, page_shift);
+	err = vmap_views_create(&process->views, config->space_size, page_shift);
 	if (err)
 		goto destroy_pool;
 	process->memory = (struct vmap_region){.memory = process->pool.memory,
-					       .size = config.pool_max,
+					       .size = config->pool_max,
 					       .prot = PROT_READ | PROT_WRITE,
 					       .fd = process->pool.fd,
 					       .writable = true};
@@ -174,10 +160,10 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 	process->regions[0] = &process->memory;
 	pthread_mutex_init(&process->lock, NULL);
 	pthread_mutex_init(&process->regions_lock, NULL);
-	err = linux_space(process, config.lazy_max);
+	err = linux_space(process, config->lazy_max);
 	if (err)
 		goto destroy_views;
-	vmap_budget_init(&process->budget, config.mappings_max, config.headroom);
+	vmap_budget_init(&process->budget, config->mappings_max, config->headroom);
 	*out = process;
 	return 0;
 
@@ -191,6 +177,33 @@ destroy_pool:
 free_process:
 	free(process);
 	return err;
+}
+
+int vmap_process_create(const struct vmap_process_config *given, struct vmap_process **out)
+{
+	const struct vmap_process_config wish = given ? *given : (struct vmap_process_config){0};
+	struct vmap_process_config config = wish;
+	struct vmap_huge huge;
+	unsigned page_shift;
+	size_t page_size, size;
+	int err;
+
+	*out = NULL;
+	err = vmap_huge_choose(wish.huge, &huge, &page_shift);
+	if (err)
+		return err;
+	page_size = (size_t)1 << page_shift;
+	if (wish.page_bytes & (wish.page_bytes - 1) || wish.numa > VMAP_NUMA_INTERLEAVE || wish.pool_max % page_size ||
+	    wish.space_size % page_size)
+		return -VMAP_EINVAL;
+	/* The sizes that the caller left to us are not worth a failure. */
+	for (size = linux_default_size();; size /= 2) {
+		config.pool_max = wish.pool_max ? wish.pool_max : size & ~(page_size - 1);
+		config.space_size = wish.space_size ? wish.space_size : size & ~(page_size - 1);
+		err = linux_create(&config, huge, page_shift, out);
+		if (err != -VMAP_ENOMEM || (wish.pool_max && wish.space_size) || size / 2 < LINUX_DEFAULT_MIN)
+			return err;
+	}
 }
 
 int vmap_process_destroy(struct vmap_process *process)

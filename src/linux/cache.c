@@ -164,9 +164,10 @@ static int by_address(const void *a, const void *b)
 
 static bool is_neighbour(const struct vmap_cache *cache, const struct cache_entry *left, const struct cache_entry *right)
 {
-	uintptr_t end = (uintptr_t)left->view.addr + left->view.size;
+	struct vmap_area_info info;
 
-	return end + ((size_t)1 << cache->process->pool.page_shift) == (uintptr_t)right->view.addr;
+	return !vmap_area_at(cache->process->space, left->view.addr, &info) &&
+	       info.addr + info.size + info.guard == (uintptr_t)right->view.addr;
 }
 
 /* End all of them: each row of neighbours with one system call. Without the lock. How many rows there were. */

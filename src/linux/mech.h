@@ -17,6 +17,9 @@
  */
 struct vmap_mech;
 
+/* What a fault fills of the page tables around its page (fault_around_bytes, if nobody changed it): views that begin at a multiple are cheaper. */
+#define VMAP_WINDOW ((size_t)64 << 10)
+
 struct vmap_mech_ops {
 	/* Mappings of the process that a view of so many runs takes at most, over what there is without the view. */
 	size_t (*cost)(size_t runs);

@@ -34,17 +34,21 @@
 #include "reserve.h"
 
 /*
- * Page tables are filled at once, by one call for the whole view, where that is little (a small view), or no more than the first faults would
- * fill in any case (runs that are short on average). Of long runs in a large view nobody knows yet what will be touched.
+ * Page tables are filled at once where that is little (a small view), or no more than the first faults would fill in any case (runs that
+ * are short on average). Of long runs in a large view nobody knows yet what will be touched.
+ *
+ * A fault fills the window around its page, as far as its run goes. Where windows and runs agree, asking for one page of each window is enough,
+ * and saves the kernel a look at each of the others; but not where it has one entry for 2 MiB, which is the whole of several windows.
  */
 #define POPULATE_VIEW ((size_t)4 << 20)
-#define POPULATE_RUN ((size_t)64 << 10)
+#define POPULATE_RUN VMAP_WINDOW
+#define POPULATE_HUGE ((size_t)2 << 20)
 
 #ifndef MADV_POPULATE_READ /* Linux 5.14; before, faults do it */
 #define MADV_POPULATE_READ 22
 #endif
 
-/* Pages in front of the space: never accessible, ballast, never accessible. */
+/* Pages, but at least windows, in front of the space: never accessible, ballast, never accessible. */
 #define LEAD 3
 
 struct mmap_mech {
@@ -154,19 +158,37 @@ static int mmap_run(struct mmap_mech *m, uintptr_t addr, const struct vmap_run *
 	return 0;
 }
 
+/* runs: how many; aligned: each begins and ends where a window does. */
+static void mmap_populate(const struct mmap_mech *m, uintptr_t addr, size_t size, size_t runs, bool aligned)
+{
+	const size_t average = size / runs;
+
+	if (size > POPULATE_VIEW && average > POPULATE_RUN)
+		return;
+	if (!aligned || average >= POPULATE_HUGE) {
+		madvise((void *)addr, size, MADV_POPULATE_READ);
+		return;
+	}
+	for (uintptr_t at = addr; at < addr + size; at += VMAP_WINDOW)
+		madvise((void *)at, (size_t)1 << m->mech.page_shift, MADV_POPULATE_READ);
+}
+
 static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot)
 {
 	struct mmap_mech *m = mmap_of(mech);
 	size_t colour = mmap_colour(m, mmap_page(m, addr), mmap_page(m, addr + size - 1));
-	uintptr_t at = addr;
+	uintptr_t at = addr, borders = addr;
 	struct vmap_run run;
 	size_t n = 0;
 	int err = 0;
 
-	for (; !err && vmap_runs_next(runs, &run); at += run.size, n++)
+	for (; !err && vmap_runs_next(runs, &run); n++) {
 		err = mmap_run(m, at, &run, colour, prot);
-	if (!err && (size <= POPULATE_VIEW || size / n <= POPULATE_RUN))
-		madvise((void *)addr, size, MADV_POPULATE_READ);
+		at += run.size;
+		borders |= at;
+	}
+	if (!err)
+		mmap_populate(m, addr, size, n, !(borders & (VMAP_WINDOW - 1)));
 	/* All of it: a mmap() that fails may have taken the reservation away before. */
 	if (err)
 		mmap_unmap(mech, addr, size);
@@ -224,13 +246,14 @@ static const struct vmap_mech_ops mmap_ops = {
 
 int vmap_mech_mmap(size_t size, unsigned page_shift, struct vmap_mech **mech)
 {
+	const size_t page = (size_t)1 << page_shift, unit = page > VMAP_WINDOW ? page : VMAP_WINDOW;
 	struct mmap_mech *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return -VMAP_ENOMEM;
-	m->lead = (size_t)LEAD << page_shift;
+	m->lead = LEAD * unit;
 	if (size <= SIZE_MAX - m->lead)
-		m->reservation = vmap_reserve(m->lead + size, (size_t)1 << page_shift, PROT_NONE);
+		m->reservation = vmap_reserve(m->lead + size, unit, PROT_NONE);
 	if (m->reservation)
 		m->edges = vmap_reserve(size >> page_shift, 1, PROT_READ | PROT_WRITE);
 	if (!m->edges) {

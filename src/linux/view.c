@@ -60,18 +60,26 @@ static bool view_direct(struct vmap_process *process, struct vmap_page *const *p
 }
 
 /*
- * A transparent 2 MiB page is mapped with one entry only where address and offset agree modulo 2 MiB (reserved ones always do): a view that
- * is large enough to show one begins where its first page wants it.
+ * Where in an entry, or a window, of the page tables a view begins: where its first page does, so that one maps as much as it can. A
+ * transparent 2 MiB page is mapped with one entry only where address and offset agree modulo 2 MiB (reserved ones always do); a fault fills
+ * one window. Views of windows get a guard of one, too, so that they still lie side by side: mech.h, unmap_all.
  */
 static struct vmap_options view_aligned(const struct vmap_process *process, const struct vmap_page *first, size_t size,
 					const struct vmap_options *given)
 {
 	const size_t huge = (size_t)1 << VMAP_HUGE_SHIFT;
+	const uint64_t offset = first->frame << process->pool.page_shift;
 	struct vmap_options options = given ? *given : (struct vmap_options){0};
 
-	if (process->pool.huge.kind == VMAP_HUGE_TRANSPARENT && size >= huge && !options.align && !options.phase) {
+	if (options.align || options.phase)
+		return options;
+	if (process->pool.huge.kind == VMAP_HUGE_TRANSPARENT && size >= huge) {
 		options.align = huge;
-		options.phase = (size_t)(first->frame << process->pool.page_shift) & (huge - 1);
+		options.phase = (size_t)offset & (huge - 1);
+	} else if (!((offset | size) & (VMAP_WINDOW - 1)) && process->pool.page_shift < VMAP_HUGE_SHIFT) {
+		options.align = VMAP_WINDOW;
+		if (!options.guard && !(options.flags & VMAP_NO_GUARD))
+			options.guard = VMAP_WINDOW;
 	}
 	return options;
 }

@@ -132,7 +132,8 @@ static int open_all(struct run *run)
 		ret = open_undo(run);
 	if (ret)
 		return ret;
-	ret = vmap_process_create(NULL, &run->process);
+	/* Over before 2 MiB pages would pay. */
+	ret = vmap_process_create(&(struct vmap_process_config){.huge = VMAP_HUGE_NO}, &run->process);
 	if (ret)
 		return xr_fail(run->msg, ret, "no memory for the page pool: %s", strerror(-ret));
 	ret = xr_log_open(&run->log, &run->sb, &run->data, o->logdev ? &run->logdev : NULL, run->process, run->msg);

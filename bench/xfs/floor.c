@@ -146,7 +146,8 @@ int main(int argc, char **argv)
 	int ret;
 
 	if (argc != 2 || xr_dev_open(&dev, argv[1], true, &msg) || xr_sb_read(&sb, &dev, &msg) ||
-	    vmap_process_create(NULL, &process) || xr_log_open(&log, &sb, &dev, NULL, process, &msg))
+	    vmap_process_create(&(struct vmap_process_config){.huge = VMAP_HUGE_NO}, &process) ||
+	    xr_log_open(&log, &sb, &dev, NULL, process, &msg))
 		return 1;
 	ret = xr_head_find(&log, &head);
 	targets.order = log.order;

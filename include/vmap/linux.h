@@ -30,10 +30,10 @@ extern "C" {
 struct vmap_process;
 
 /* Pages of 2 MiB: struct vmap_process_config, huge. */
-#define VMAP_HUGE_NO 0
-#define VMAP_HUGE_TRANSPARENT 1 /* made by the kernel from small ones, where it can */
-#define VMAP_HUGE_RESERVED                                                                                                       \
-	2 /* those that the administrator reserved, or -VMAP_ENOMEM; they are the base page of everything then */
+#define VMAP_HUGE_TRANSPARENT 0 /* made by the kernel as the pool grows, where it can: growing takes longer, views far less */
+#define VMAP_HUGE_NO 1 /* for what is over soon, or has little memory */
+/* Those that the administrator reserved, or -VMAP_ENOMEM; they are the base page of everything then. */
+#define VMAP_HUGE_RESERVED 2
 #define VMAP_HUGE_TRY 3 /* reserved ones if there are any, else transparent ones */
 
 /* Where memory comes from: struct vmap_process_config, numa. */

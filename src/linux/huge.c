@@ -5,7 +5,8 @@
  * Theory: there are two kinds. Those reserved by the administrator (hugetlbfs) are certain and make 2 MiB the base page of everything:
  * pool, views, guards. Transparent ones are made from small pages; as whether a memfd gets them is decided by a system-wide switch, each
  * fresh step of the pool is collapsed explicitly, which obeys none but "deny". Where the kernel refuses it the pool has small pages, and
- * says why: nothing that was promised depends on it.
+ * says why: nothing that was promised depends on it. Looking for 2 MiB that lie together can take the kernel a while; after each refusal
+ * the pool grows by twice as much before it asks again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,9 @@
 #ifndef MADV_COLLAPSE /* Linux 6.1 */
 #define MADV_COLLAPSE 25
 #endif
+
+/* Steps of the pool to grow by before asking again, at most: 2 GiB. */
+#define SKIP_SHIFT_MAX 10
 
 /* Pages that are reserved, free, and promised to nobody. */
 static unsigned long huge_reserved(void)
@@ -33,10 +37,10 @@ static unsigned long huge_reserved(void)
 int vmap_huge_choose(unsigned wish, struct vmap_huge *huge, unsigned *page_shift)
 {
 	*page_shift = (unsigned)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
-	*huge = (struct vmap_huge){.why = "no: not asked for"};
+	*huge = (struct vmap_huge){.kind = VMAP_HUGE_NO, .why = "no: not asked for"};
 	if (wish > VMAP_HUGE_TRY)
 		return -VMAP_EINVAL;
-	if (!wish)
+	if (wish == VMAP_HUGE_NO)
 		return 0;
 	if (wish != VMAP_HUGE_TRANSPARENT && huge_reserved()) {
 		*huge = (struct vmap_huge){.kind = VMAP_HUGE_RESERVED, .why = "yes: reserved"};
@@ -51,13 +55,23 @@ int vmap_huge_choose(unsigned wish, struct vmap_huge *huge, unsigned *page_shift
 
 void vmap_huge_collapse(struct vmap_huge *huge, void *memory, size_t size)
 {
-	if (huge->kind != VMAP_HUGE_TRANSPARENT)
+	if (huge->kind != VMAP_HUGE_TRANSPARENT || size < (size_t)1 << VMAP_HUGE_SHIFT)
 		return;
+	if (huge->skip) {
+		huge->skip--;
+		return;
+	}
 	madvise(memory, size, MADV_HUGEPAGE);
-	if (!madvise(memory, size, MADV_COLLAPSE))
+	if (!madvise(memory, size, MADV_COLLAPSE)) {
 		huge->why = "yes: transparent";
-	else if (errno == EINVAL)
+		huge->refused = 0;
+		return;
+	}
+	if (errno == EINVAL)
 		huge->why = "no: the kernel does not collapse pages of a memfd (Linux 6.1, and not \"deny\" in shmem_enabled)";
 	else
 		huge->why = "no: no 2 MiB of memory lie together any more";
+	if (huge->refused < SKIP_SHIFT_MAX)
+		huge->refused++;
+	huge->skip = (1u << huge->refused) - 1;
 }

@@ -97,7 +97,7 @@ static void pool_fence(struct vmap_pool *pool)
 
 int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frames, const char *name, struct vmap_huge huge)
 {
-	unsigned step_shift = huge.kind ? STEP_SHIFT_HUGE : STEP_SHIFT;
+	unsigned step_shift = huge.kind == VMAP_HUGE_NO ? STEP_SHIFT : STEP_SHIFT_HUGE;
 
 	*pool = (struct vmap_pool){.page_shift = page_shift, .frames = pool_frames_allowed(frames, page_shift), .huge = huge};
 	if (!pool->frames)

@@ -12,6 +12,8 @@
 struct vmap_huge {
 	unsigned kind; /* VMAP_HUGE_NO, VMAP_HUGE_TRANSPARENT, VMAP_HUGE_RESERVED */
 	const char *why; /* "yes: ..." or "no: ..." */
+	unsigned refused; /* times in a row that the kernel made none */
+	unsigned skip; /* how many fresh steps not to ask for */
 };
 
 /* Pages over one memfd. Thread-safe; the lock is a leaf, nothing else is taken under it. */

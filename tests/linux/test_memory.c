@@ -41,7 +41,7 @@ static size_t occupied(const char *name)
 
 static void test_trim(void **state)
 {
-	const struct vmap_process_config config = {.name = "test_trim"};
+	const struct vmap_process_config config = {.name = "test_trim", .huge = VMAP_HUGE_NO};
 	struct vmap_process *process;
 	struct vmap_page *pages[6];
 	struct vmap_view view;
@@ -140,7 +140,7 @@ static void use(struct vmap_process *process, size_t n)
 
 static void test_transparent(void **state)
 {
-	struct vmap_process_config config = {.pool_max = 64 * MIB, .huge = VMAP_HUGE_TRANSPARENT};
+	struct vmap_process_config config = {.pool_max = 64 * MIB};
 	struct vmap_process *process;
 
 	(void)state;

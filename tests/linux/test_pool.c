@@ -15,7 +15,7 @@ static struct vmap_page *pages[MANY];
 
 static void make(struct vmap_pool *pool, uint64_t frames)
 {
-	assert_int_equal(vmap_pool_create(pool, SHIFT, frames, "test", (struct vmap_huge){0}), 0);
+	assert_int_equal(vmap_pool_create(pool, SHIFT, frames, "test", (struct vmap_huge){.kind = VMAP_HUGE_NO}), 0);
 }
 
 static size_t used(struct vmap_pool *pool)
@@ -112,7 +112,7 @@ static void test_bad_calls(void **state)
 	(void)state;
 	memset(name, 'x', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
-	assert_int_equal(vmap_pool_create(&pool, SHIFT, FRAMES, name, (struct vmap_huge){0}), -VMAP_EINVAL);
+	assert_int_equal(vmap_pool_create(&pool, SHIFT, FRAMES, name, (struct vmap_huge){.kind = VMAP_HUGE_NO}), -VMAP_EINVAL);
 	make(&pool, FRAMES);
 	assert_int_equal(vmap_pool_alloc(&pool, 0, 0, pages), -VMAP_EINVAL);
 	assert_int_equal(vmap_pool_alloc(&pool, VMAP_MAX_ORDER + 1, 1, pages), -VMAP_EINVAL);
@@ -175,7 +175,7 @@ static void test_file_size_limit(void **state)
 		int err;
 
 		setrlimit(RLIMIT_FSIZE, &limit);
-		if (vmap_pool_create(&pool, SHIFT, FRAMES, "test", (struct vmap_huge){0}))
+		if (vmap_pool_create(&pool, SHIFT, FRAMES, "test", (struct vmap_huge){.kind = VMAP_HUGE_NO}))
 			_exit(1);
 		err = vmap_pool_alloc(&pool, 0, 64, pages);
 		if (err)

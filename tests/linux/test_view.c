@@ -2,6 +2,7 @@
 /* Views of pages: no system call where the pool's mapping is the answer, mirrors, and entries replaced while a view lives. */
 #include "support.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <vmap/view.h>
 
@@ -252,6 +253,52 @@ static void test_replace_under_a_reader(void **state)
 }
 #endif
 
+/* Base pages of [addr, addr + size) that the page tables show already. */
+static size_t present(const void *addr, size_t size)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	size_t n = 0;
+
+	assert_true(fd >= 0);
+	for (size_t at = 0; at < size; at += page_size) {
+		uint64_t entry;
+
+		assert_int_equal(pread(fd, &entry, sizeof(entry), (off_t)(((uintptr_t)addr + at) / page_size * sizeof(entry))),
+				 sizeof(entry));
+		n += entry >> 63;
+	}
+	close(fd);
+	return n;
+}
+
+/* Whether they are asked for window by window or all at once, every page of a small view is there before the first look. */
+static void test_page_tables_are_filled(void **state)
+{
+	const unsigned order = (unsigned)__builtin_ctzl(65536 / page_size);
+	struct vmap_page *chunks[8], *some[4];
+	struct vmap_view view;
+
+	(void)state;
+	assert_int_equal(vmap_page_alloc(process, order, 8, chunks), 0);
+	for (size_t i = 0; i < 8; i++)
+		memset(vmap_page_address(process, chunks[i]), (int)i + 1, 65536);
+	for (size_t i = 0; i < 4; i++)
+		some[i] = chunks[6 - 2 * i];
+	assert_int_equal(vmap_view(process, some, 4, NULL, &view), 0);
+	assert_int_equal((uintptr_t)view.addr % 65536, 0);
+	assert_int_equal(present(view.addr, view.size), view.size / page_size);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(((uint8_t *)view.addr)[i * 65536 + 5], 7 - 2 * i);
+	assert_int_equal(vmap_view_end(process, &view), 0);
+
+	/* Not aligned to windows: a page before them. */
+	some[0] = pages[5];
+	assert_int_equal(vmap_view(process, some, 4, NULL, &view), 0);
+	assert_int_equal(present(view.addr, view.size), view.size / page_size);
+	assert_int_equal(vmap_view_end(process, &view), 0);
+	vmap_page_put(process, chunks, 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +307,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_references_of_direct_views, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replace, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_page_tables_are_filled, setup, teardown),
 #ifndef TEST_SANITIZED
 		cmocka_unit_test_setup_teardown(test_replace_under_a_reader, setup, teardown),
 #endif

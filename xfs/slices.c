@@ -144,13 +144,23 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* How many units a slice gets: no more than fit into memory, and about the same for each, in a number of slices that keeps the threads busy. */
+static uint64_t slice_units(const struct xr_replay *replay)
+{
+	uint64_t max = replay->slice_bytes / (XR_UNIT_BBS * XR_BB), all = replay->targets.units;
+	uint64_t n = (all + max - 1) / max;
+
+	n = (n + THREADS - 1) / THREADS * THREADS;
+	return n ? (all + n - 1) / n : max;
+}
+
 int xr_slices_apply(struct xr_replay *replay, const struct xr_head *head)
 {
 	struct slices s = {.whole = replay, .head = head, .lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t threads[THREADS];
 	unsigned n = 0;
 
-	if (xr_targets_cut(&replay->targets, replay->slice_bytes / (XR_UNIT_BBS * XR_BB), &s.bounds, &s.n))
+	if (xr_targets_cut(&replay->targets, slice_units(replay), &s.bounds, &s.n))
 		return xr_fail(replay->msg, -ENOMEM, "no memory to plan the replay");
 	while (n < THREADS && !pthread_create(&threads[n], NULL, work, &s))
 		n++;

@@ -5,7 +5,7 @@
 #include "replay.h"
 
 /* What one slice may hold in memory: two are worked on at a time. */
-#define XR_SLICE_BYTES (80u << 20)
+#define XR_SLICE_BYTES (88u << 20)
 
 /*
  * Pass 2 in slices of the device (xr_targets_cut()), written as each is done; what xr_replay_apply() does where the log changes more than

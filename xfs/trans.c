@@ -25,6 +25,7 @@
 #define MAX_REGIONS 257u /* of an item: the format, and every second chunk of the largest buffer */
 #define CHUNK_MIN (4u << 10)
 #define CHUNK_MAX (1u << 20)
+#define SPARE_MAX 32u
 #define OP(field) offsetof(struct xlog_op_header, oh_##field)
 #define OP_BYTES sizeof(struct xlog_op_header)
 #define HEADER_BYTES sizeof(struct xfs_trans_header)
@@ -60,6 +61,8 @@ struct assembly {
 	uint64_t memory; /* of all open transactions */
 	uint32_t nopen;
 	struct open *buckets[BUCKETS];
+	struct chunk *spare; /* of CHUNK_MAX bytes, for the next transaction: their pages are there already */
+	uint32_t nspare;
 };
 
 /* One operation, where it stands, for messages, and what it carries. */
@@ -102,7 +105,13 @@ static uint8_t *arena_room(struct assembly *as, struct open *open, size_t keep, 
 		next = CHUNK_MAX;
 	if (next < 2 * (keep + size))
 		next = 2 * (keep + size);
-	chunk = malloc(sizeof(*chunk) + next);
+	if (next == CHUNK_MAX && as->spare) {
+		chunk = as->spare;
+		as->spare = chunk->next;
+		as->nspare--;
+	} else {
+		chunk = malloc(sizeof(*chunk) + next);
+	}
 	if (!chunk)
 		return NULL;
 	*chunk = (struct chunk){.next = old, .size = next, .used = keep};
@@ -161,7 +170,13 @@ static void end(struct assembly *as, struct open **link)
 	while (open->chunks) {
 		struct chunk *chunk = open->chunks;
 		open->chunks = chunk->next;
-		free(chunk);
+		if (chunk->size == CHUNK_MAX && as->nspare < SPARE_MAX) {
+			chunk->next = as->spare;
+			as->spare = chunk;
+			as->nspare++;
+		} else {
+			free(chunk);
+		}
 	}
 	free(open->regions);
 	free(open->trans.items);
@@ -403,6 +418,11 @@ int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, xr_
 	for (uint32_t i = 0; i < BUCKETS; i++) {
 		while (as.buckets[i])
 			end(&as, &as.buckets[i]);
+	}
+	while (as.spare) {
+		struct chunk *chunk = as.spare;
+		as.spare = chunk->next;
+		free(chunk);
 	}
 	if (stats)
 		*stats = as.stats;

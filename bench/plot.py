@@ -1,10 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""plot.py JSON FOLDER: performance.md with its tables, and a plot for each size of view, made of what the bench measured."""
+"""plot.py JSON FOLDER: performance.md with its tables, and a plot for each size of view, made of what the bench measured.
+
+The page's last part, about kernels, is boot/bench/bench.py's, and is kept.
+"""
 import json
 import math
 import os
 import sys
+
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'docs', 'performance.md')
+KERNEL = '# In a kernel'
 
 WAYS = [('vmap', 'vmap_view()', '#c0392b'), ('loop', 'mmap loop', '#2980b9'), ('memcpy_warm', 'memcpy, warm', '#27ae60'),
         ('memcpy_fresh', 'memcpy, fresh', '#8e44ad'), ('iovec', 'iovec-aware', '#7f8c8d')]
@@ -97,8 +103,10 @@ def main():
     threads = data['threads']
     lines += ['', '## Two threads', '', f"64 scattered chunks of 64 KiB each: a view {threads['vmap'] / 1000:.1f} µs, "
               f"memcpy to a warm buffer {threads['memcpy_warm'] / 1000:.1f} µs.", '']
+    with open(DOCS, encoding='utf-8') as file:
+        _, title, kernel = file.read().partition(KERNEL)
     with open(os.path.join(folder, 'performance.md'), 'w', encoding='utf-8') as file:
-        file.write('\n'.join(lines))
+        file.write('\n'.join(lines + ([title + kernel] if title else [])))
 
 
 main()

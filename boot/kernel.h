@@ -78,7 +78,8 @@ _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2
 /* shootdown.c */
 void shootdown(const struct vmap_range *ranges, size_t n);
 void shootdown_answer(void);
-/* How often another CPU was asked to flush, ever. */
+/* How often shootdown() was called, and how often it asked another CPU, ever. */
+unsigned long shootdown_flushes(void);
 unsigned long shootdown_count(void);
 
 /* print.c */

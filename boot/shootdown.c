@@ -10,7 +10,7 @@ static struct {
 	uint32_t lock;
 	const struct vmap_range *ranges;
 	size_t n;
-	unsigned long count;
+	unsigned long flushes, count;
 } request;
 
 void shootdown(const struct vmap_range *ranges, size_t n)
@@ -22,6 +22,7 @@ void shootdown(const struct vmap_range *ranges, size_t n)
 	spin_lock(&request.lock);
 	request.ranges = ranges;
 	request.n = n;
+	request.flushes++;
 	for (struct cpu *cpu = cpus; cpu < cpus + CPUS; cpu++) {
 		if (cpu == self || !__atomic_load_n(&cpu->active, __ATOMIC_SEQ_CST))
 			continue;
@@ -43,6 +44,11 @@ void shootdown_answer(void)
 		return;
 	arch_flush_here(request.ranges, request.n);
 	__atomic_store_n(&self->flush, 0, __ATOMIC_RELEASE);
+}
+
+unsigned long shootdown_flushes(void)
+{
+	return __atomic_load_n(&request.flushes, __ATOMIC_RELAXED);
 }
 
 unsigned long shootdown_count(void)

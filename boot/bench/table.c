@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: what a map and the unmap that follows cost, of scattered order-0 pages, their share of the flushes included: what is unmapped is
+ * paid for when it is flushed, so that the counting begins and ends there. How Linux was measured is said in bench.py.
+ */
+#include "bench.h"
+
+#define PAGES 1024
+#define SPACE ((size_t)1 << 30)
+#define KEEP 64
+
+/* What Linux lets wait for a flush on one CPU, and on two (lazy_max_pages()). */
+#define LAZY(cpus) ((cpus) * ((size_t)32 << 20))
+
+struct row {
+	bool ram, borrowed;
+	unsigned pages;
+};
+
+static struct vmap_page *pages[PAGES];
+static uint64_t seed = 88172645463325252u;
+
+static uint64_t rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+uint64_t bench_ticks(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+void bench_begin(struct conformance_bed *bed, unsigned n)
+{
+	*bed = (struct conformance_bed){.host = &boot_host};
+	if (boot_host.setup(bed, SPACE, LAZY(n)))
+		panic("bench: no memory");
+	((struct vmap_pgtable *)bed->data)->keep = KEEP;
+}
+
+void bench_end(struct conformance_bed *bed)
+{
+	if (boot_host.teardown(bed))
+		panic("bench: something is left behind");
+}
+
+/* Linux's vm_map_ram() has no guards. */
+static unsigned flags(const struct row *row)
+{
+	if (!row->borrowed)
+		return 0;
+	return row->ram ? VMAP_BORROW | VMAP_NO_GUARD : VMAP_BORROW;
+}
+
+static void once(struct vmap_space *space, const struct row *row)
+{
+	struct vmap_page **from = pages + rnd() % (PAGES - row->pages + 1);
+	const struct vmap_options options = {.flags = flags(row)};
+	void *addr;
+	int err;
+
+	if (row->ram) {
+		err = vmap_ram(space, from, row->pages, options.flags, 0, &addr);
+		err = err ? err : vmap_ram_unmap(space, addr);
+	} else {
+		err = vmap_pages(space, from, row->pages, &options, &addr);
+		err = err ? err : vmap_unmap(space, addr);
+	}
+	if (err)
+		panic("bench: error %d", err);
+}
+
+/* At least so many rounds, and then until a flush. */
+static unsigned long run(struct vmap_space *space, const struct row *row, unsigned least)
+{
+	unsigned long rounds = 0, flushes;
+
+	do {
+		flushes = shootdown_flushes();
+		while (shootdown_flushes() == flushes) {
+			once(space, row);
+			rounds++;
+		}
+	} while (rounds < least);
+	return rounds;
+}
+
+static void measure(struct vmap_space *space, const struct row *row, unsigned least)
+{
+	unsigned long flushes, ipis, rounds;
+	uint64_t ticks;
+
+	run(space, row, least);
+	flushes = shootdown_flushes();
+	ipis = shootdown_count();
+	ticks = bench_ticks();
+	rounds = run(space, row, least);
+	ticks = bench_ticks() - ticks;
+	print("table pages %u call %s how %s ticks %llu rounds %lu flushes %lu ipis %lu\n", row->pages, row->ram ? "ram" : "map",
+	      row->borrowed ? "borrowed" : "references", (unsigned long long)ticks, rounds, shootdown_flushes() - flushes,
+	      shootdown_count() - ipis);
+}
+
+void bench_table(struct conformance_bed *bed, unsigned rounds)
+{
+	struct vmap_page *page;
+	size_t other;
+
+	if (boot_host.page_alloc(bed, 0, PAGES, pages))
+		panic("bench: no memory");
+	for (size_t i = PAGES - 1; i > 0; i--) {
+		other = rnd() % (i + 1);
+		page = pages[i];
+		pages[i] = pages[other];
+		pages[other] = page;
+	}
+	for (unsigned how = 0; how < 2; how++)
+		for (unsigned n = 1; n <= 256; n *= 4)
+			for (unsigned ram = 0; ram < 2; ram++)
+				measure(bed->space, &(struct row){.ram = ram, .borrowed = !how, .pages = n}, rounds);
+	vmap_purge(bed->space);
+	boot_host.page_put(bed, pages, PAGES);
+}

@@ -15,6 +15,9 @@ extern "C" {
  * handle. A cache keeps views that nobody uses at the moment, up to its limits, and ends the least recently used ones, several at a time.
  * A kept view holds its references: pages in it are not free before it is ended (vmap_cache_trim()). All functions are
  * thread-safe. A view of a cache must not be given to vmap_unmap() or vmap_replace().
+ *
+ * A child after fork() (<vmap/linux.h>) can find and end views of an inherited cache, but not make any; where other threads may be using
+ * the cache at the moment of the fork() it leaves it alone.
  */
 struct vmap_cache;
 

@@ -9,6 +9,7 @@
  * caller on Linux can hand them to strerror(); they are named here because the core has no <errno.h>. A function's own
  * documentation lists the errors it returns and what each one means there.
  */
+#define VMAP_EPERM 1 /* a child process asks for what is its parent's */
 #define VMAP_ENOENT 2 /* no area at this address (a foreign or never mapped address) */
 #define VMAP_EIO 5 /* the host could not do what was asked */
 #define VMAP_EAGAIN 11 /* would have to purge or sleep, and the caller forbade it */

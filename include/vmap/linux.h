@@ -24,8 +24,22 @@ extern "C" {
  * kernel refuses to make it writable later, to whoever asks: vmap_protect() returns -VMAP_EACCES. Protecting a part of a view can
  * take two mappings more, which the budget does not know of; at the kernel's limit it returns -VMAP_EOVERFLOW.
  *
- * After a fork() pages and views are shared by both processes, descriptors are not:
- * only one of the two may go on calling these functions.
+ * After a fork() the child has what config.fork says.
+ *
+ * VMAP_FORK_INHERIT: pool and views. The memory is one, shared by both processes, and good for the child as long as the parent keeps it;
+ * descriptors and references are the child's own copies. The child may read and write, look (statistics, listings, vmap_explain()) and
+ * end what it has: vmap_unmap(), vmap_free(), vmap_view_end(), vmap_page_put(), vmap_process_destroy(), vmap_cache_destroy(), of
+ * which the parent notices nothing. It cannot make views, change them or take pages, which the parent would hand out a second time:
+ * -VMAP_EPERM; and vmap_process_trim() gives nothing back. For more it makes an object of its own and adopts the parent's memory
+ * (vmap_process_descriptor(), vmap_region_adopt()).
+ *
+ * VMAP_FORK_DONT: neither pool nor views are mapped in the child. An access faults, as long as the child has mapped nothing else in their
+ * place, and the child calls none of these functions: what they could spoil they refuse (-VMAP_EPERM). Each view costs a system
+ * call more. What another thread is just mapping at the moment of the fork() may be seen by the child.
+ *
+ * Where other threads may be inside of these functions the child can call them only if the fork() was made between
+ * vmap_fork_begin() and vmap_fork_end(); views that those threads were just making or ending remain as they were, and the child cannot
+ * destroy the object then. libvmap does not install this itself.
  */
 struct vmap_process;
 
@@ -41,6 +55,10 @@ struct vmap_process;
 #define VMAP_NUMA_PREFER 1 /* these nodes, others when they are full */
 #define VMAP_NUMA_BIND 2 /* these nodes only */
 #define VMAP_NUMA_INTERLEAVE 3 /* these nodes in turn */
+
+/* What a child process has of it: struct vmap_process_config, fork. */
+#define VMAP_FORK_INHERIT 0 /* pool and views, as shared memory */
+#define VMAP_FORK_DONT 1 /* nothing */
 
 /* The order for vmap_page_alloc() that stands for page_bytes. */
 #define VMAP_ORDER_DEFAULT (~0u)
@@ -59,6 +77,7 @@ struct vmap_process_config {
 	unsigned huge; /* VMAP_HUGE_... */
 	unsigned numa; /* VMAP_NUMA_... */
 	uint64_t numa_nodes; /* bit n: node n */
+	unsigned fork; /* VMAP_FORK_... */
 	const char *name; /* shown in /proc/self/maps, at most 249 bytes; NULL: "vmap" */
 };
 
@@ -78,13 +97,24 @@ struct vmap_process_stats {
 /*
  * Make a pool, a reservation and a space over them. config may be NULL (all 0).
  *
- * -VMAP_EINVAL: sizes that are no multiple of the base page, a name that is too long, an unknown wish for huge or numa, or nodes that the
+ * -VMAP_EINVAL: sizes that are no multiple of the base page, a name that is too long, an unknown wish for huge, numa or fork, or nodes that the
  * system does not have. -VMAP_ENOMEM: the system gave no memory, memfd, address space or reserved pages.
  */
 VMAP_API int vmap_process_create(const struct vmap_process_config *config, struct vmap_process **process);
 
-/* End the space, the pool and the reservation. -VMAP_EBUSY: areas are live or pages still referenced; nothing was changed. */
+/*
+ * End the space, the pool and the reservation. -VMAP_EBUSY: areas are live or pages still referenced; nothing was changed. -VMAP_EPERM: a
+ * child of VMAP_FORK_DONT.
+ */
 VMAP_API int vmap_process_destroy(struct vmap_process *process);
+
+/*
+ * Around a fork() of a process in which other threads use the object: no thread holds its locks then, so that the child may call what a
+ * child may. begin takes them, end gives them back, in the parent and in the child; nothing of the object may be called between.
+ * pthread_atfork() can call both for forks that others make. A cache has a lock of its own: see <vmap/cache.h>.
+ */
+VMAP_API void vmap_fork_begin(struct vmap_process *process);
+VMAP_API void vmap_fork_end(struct vmap_process *process);
 
 /*
  * How many mappings of the budget the view at addr, which must be what vmap_pages() or vmap_alloc() gave, has taken; O(log areas).

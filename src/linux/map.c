@@ -13,9 +13,9 @@
 #include "process.h"
 #include "reserve.h"
 
-int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift)
+int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift, bool inherited)
 {
-	int err = vmap_mech_mmap(size, page_shift, &views->mech);
+	int err = vmap_mech_mmap(size, page_shift, inherited, &views->mech);
 
 	if (err)
 		return err;
@@ -70,8 +70,10 @@ int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, si
 	struct vmap_mech *mech = process->views.mech;
 	struct vmap_runs runs = linux_runs(process, pages, n);
 	size_t size, cost;
-	int err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(process, runs, prot, &cost, &size);
+	int err = vmap_process_may_take(process);
 
+	if (!err)
+		err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(process, runs, prot, &cost, &size);
 	if (err)
 		return err;
 	if (cost > UINT32_MAX || !vmap_budget_take(&process->budget, cost))
@@ -89,7 +91,9 @@ void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 	struct vmap_process *process = ctx;
 	uint32_t *cost = vmap_views_cost(&process->views, addr);
 
-	process->views.mech->ops->unmap(process->views.mech, addr, size);
+	/* In a child that has no views other things may lie there by now. */
+	if (process->inherited || *process->owner)
+		process->views.mech->ops->unmap(process->views.mech, addr, size);
 	vmap_budget_give(&process->budget, *cost);
 	*cost = 0;
 }
@@ -101,8 +105,10 @@ int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_pa
 	struct vmap_runs runs = linux_runs(process, &page, 1);
 	size_t cost = mech->ops->cost_replace();
 	struct vmap_run run;
-	int err;
+	int err = vmap_process_may_take(process);
 
+	if (err)
+		return err;
 	vmap_runs_next(&runs, &run);
 	if (prot & VMAP_WRITE && !run.region->writable)
 		return -VMAP_EACCES;
@@ -119,8 +125,9 @@ int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_pa
 int vmap_linux_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
 {
 	struct vmap_process *process = ctx;
+	int err = vmap_process_may_take(process);
 
-	return process->views.mech->ops->protect(process->views.mech, addr, size, linux_prot(prot));
+	return err ? err : process->views.mech->ops->protect(process->views.mech, addr, size, linux_prot(prot));
 }
 
 /* The kernel copies, and says where nothing is mapped instead of raising a signal. */

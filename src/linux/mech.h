@@ -50,6 +50,10 @@ struct vmap_mech_ops {
 	 */
 	void (*unmap_all)(struct vmap_mech *mech, const struct vmap_range *ranges, size_t n);
 
+	/* Take, and give back, the mechanism's lock: around a fork(). */
+	void (*lock)(struct vmap_mech *mech);
+	void (*unlock)(struct vmap_mech *mech);
+
 	void (*destroy)(struct vmap_mech *mech);
 };
 
@@ -58,10 +62,11 @@ struct vmap_mech {
 	uintptr_t base; /* the reservation, accessible to nobody where nothing is mapped */
 	size_t size;
 	unsigned page_shift;
+	bool inherited; /* a child process has the views too */
 	uint64_t calls, runs; /* of the kernel to map, failed ones too, and runs mapped; ever; atomic */
 };
 
 /* mmap() over a reservation of size bytes. 0 or -VMAP_ENOMEM. */
-int vmap_mech_mmap(size_t size, unsigned page_shift, struct vmap_mech **mech);
+int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap_mech **mech);
 
 #endif

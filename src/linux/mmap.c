@@ -173,6 +173,12 @@ static void mmap_populate(const struct mmap_mech *m, uintptr_t addr, size_t size
 		madvise((void *)at, (size_t)1 << m->mech.page_shift, MADV_POPULATE_READ);
 }
 
+/* Let no child have these mappings, if that was asked for. There is nothing to be split, so that it needs no new mapping. */
+static int mmap_shield(const struct mmap_mech *m, uintptr_t addr, size_t size)
+{
+	return m->mech.inherited || !madvise((void *)addr, size, MADV_DONTFORK) ? 0 : -VMAP_EIO;
+}
+
 static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot)
 {
 	struct mmap_mech *m = mmap_of(mech);
@@ -188,6 +194,8 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 		borders |= at;
 	}
 	if (!err)
+		err = mmap_shield(m, addr, size);
+	if (!err)
 		mmap_populate(m, addr, size, n, !(borders & (VMAP_WINDOW - 1)));
 	/* All of it: a mmap() that fails may have taken the reservation away before. */
 	if (err)
@@ -199,8 +207,12 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 static int mmap_replace(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, const struct vmap_run *run, int prot)
 {
 	struct mmap_mech *m = mmap_of(mech);
+	int err;
 
-	return mmap_run(m, addr, run, m->edges[mmap_page(m, view)] - 1u, prot);
+	err = mmap_run(m, addr, run, m->edges[mmap_page(m, view)] - 1u, prot);
+	if (!err)
+		mmap_shield(m, addr, run->size); /* the new page is there, and stays */
+	return err;
 }
 
 static int mmap_protect(struct vmap_mech *mech, uintptr_t addr, size_t size, int prot)
@@ -223,6 +235,16 @@ static size_t mmap_cost_replace(void)
 	return 2;
 }
 
+static void mmap_lock(struct vmap_mech *mech)
+{
+	pthread_mutex_lock(&mmap_of(mech)->lock);
+}
+
+static void mmap_unlock(struct vmap_mech *mech)
+{
+	pthread_mutex_unlock(&mmap_of(mech)->lock);
+}
+
 static void mmap_destroy(struct vmap_mech *mech)
 {
 	struct mmap_mech *m = mmap_of(mech);
@@ -241,10 +263,12 @@ static const struct vmap_mech_ops mmap_ops = {
 	.protect = mmap_protect,
 	.unmap = mmap_unmap,
 	.unmap_all = mmap_unmap_all,
+	.lock = mmap_lock,
+	.unlock = mmap_unlock,
 	.destroy = mmap_destroy,
 };
 
-int vmap_mech_mmap(size_t size, unsigned page_shift, struct vmap_mech **mech)
+int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap_mech **mech)
 {
 	const size_t page = (size_t)1 << page_shift, unit = page > VMAP_WINDOW ? page : VMAP_WINDOW;
 	struct mmap_mech *m = calloc(1, sizeof(*m));
@@ -263,7 +287,12 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, struct vmap_mech **mech)
 		return -VMAP_ENOMEM;
 	}
 	m->mech = (struct vmap_mech){
-		.ops = &mmap_ops, .base = (uintptr_t)m->reservation + m->lead, .size = size, .page_shift = page_shift};
+		.ops = &mmap_ops,
+		.base = (uintptr_t)m->reservation + m->lead,
+		.size = size,
+		.page_shift = page_shift,
+		.inherited = inherited,
+	};
 	pthread_mutex_init(&m->lock, NULL);
 	mmap_ballast(m, true);
 	*mech = &m->mech;

@@ -145,12 +145,16 @@ static int linux_create(const struct vmap_process_config *config, struct vmap_hu
 	if (err)
 		goto free_process;
 	process->order = linux_default_order(config->page_bytes, page_shift);
+	process->inherited = config->fork == VMAP_FORK_INHERIT;
+	err = vmap_fork_init(process);
+	if (err)
+		goto destroy_pool;
 	err = linux_numa(&process->pool, config);
 	if (err)
-		goto destroy_pool;
-	err = vmap_views_create(&process->views, config->space_size, page_shift);
+		goto exit_fork;
+	err = vmap_views_create(&process->views, config->space_size, page_shift, process->inherited);
 	if (err)
-		goto destroy_pool;
+		goto exit_fork;
 	process->memory = (struct vmap_region){.memory = process->pool.memory,
 					       .size = config->pool_max,
 					       .prot = PROT_READ | PROT_WRITE,
@@ -172,6 +176,8 @@ destroy_views:
 	pthread_mutex_destroy(&process->lock);
 	vmap_region_close(&process->memory);
 	vmap_views_destroy(&process->views);
+exit_fork:
+	vmap_fork_exit(process);
 destroy_pool:
 	vmap_pool_destroy(&process->pool);
 free_process:
@@ -193,8 +199,8 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 	if (err)
 		return err;
 	page_size = (size_t)1 << page_shift;
-	if (wish.page_bytes & (wish.page_bytes - 1) || wish.numa > VMAP_NUMA_INTERLEAVE || wish.pool_max % page_size ||
-	    wish.space_size % page_size)
+	if (wish.page_bytes & (wish.page_bytes - 1) || wish.numa > VMAP_NUMA_INTERLEAVE || wish.fork > VMAP_FORK_DONT ||
+	    wish.pool_max % page_size || wish.space_size % page_size)
 		return -VMAP_EINVAL;
 	/* The sizes that the caller left to us are not worth a failure. */
 	for (size = linux_default_size();; size /= 2) {
@@ -212,6 +218,8 @@ int vmap_process_destroy(struct vmap_process *process)
 	struct vmap_stats space;
 	int err;
 
+	if (!process->inherited && vmap_process_may_take(process))
+		return -VMAP_EPERM;
 	vmap_space_stats(process->space, &space);
 	if (space.areas)
 		return -VMAP_EBUSY;
@@ -226,6 +234,7 @@ int vmap_process_destroy(struct vmap_process *process)
 	pthread_mutex_destroy(&process->lock);
 	vmap_region_close(&process->memory);
 	vmap_views_destroy(&process->views);
+	vmap_fork_exit(process);
 	vmap_pool_destroy(&process->pool);
 	free(process);
 	return 0;
@@ -258,13 +267,16 @@ int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *m
 
 int vmap_page_alloc(struct vmap_process *process, unsigned order, size_t n, struct vmap_page **pages)
 {
-	return vmap_pool_alloc(&process->pool, order == VMAP_ORDER_DEFAULT ? process->order : order, n, pages);
+	int err = vmap_process_may_take(process);
+
+	return err ? err : vmap_pool_alloc(&process->pool, order == VMAP_ORDER_DEFAULT ? process->order : order, n, pages);
 }
 
 void vmap_process_trim(struct vmap_process *process, size_t keep)
 {
 	vmap_purge(process->space);
-	vmap_pool_trim(&process->pool, keep);
+	if (!vmap_process_may_take(process))
+		vmap_pool_trim(&process->pool, keep);
 }
 
 void vmap_page_get(struct vmap_process *process, struct vmap_page *const *pages, size_t n)

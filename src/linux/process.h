@@ -28,10 +28,22 @@ struct vmap_process {
 	pthread_mutex_t lock; /* the space's */
 	struct vmap_space *space;
 	unsigned order; /* what VMAP_ORDER_DEFAULT stands for */
+	bool inherited; /* a child process has pool and views too */
+	uint8_t *owner; /* 1; 0 in a child */
 };
 
-/* Reserve size bytes of address space for views. 0 or -VMAP_ENOMEM. */
-int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift);
+/* Tell children of this process from it, and let them have what inherited says. 0 or -VMAP_ENOMEM. */
+int vmap_fork_init(struct vmap_process *process);
+void vmap_fork_exit(struct vmap_process *process);
+
+/* -VMAP_EPERM in a child: pages and views are its parent's to hand out. */
+static inline int vmap_process_may_take(const struct vmap_process *process)
+{
+	return *process->owner ? 0 : -VMAP_EPERM;
+}
+
+/* Reserve size bytes of address space for views, which a child inherits or does not. 0 or -VMAP_ENOMEM. */
+int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift, bool inherited);
 void vmap_views_destroy(struct vmap_views *views);
 
 /* Where it is noted what the view at addr costs. */

@@ -32,14 +32,6 @@ struct list {
 
 /* --- headers --- */
 
-bool xr_ag_changed(const struct xr_tx_buf *buf)
-{
-	for (unsigned i = 0; i < sizeof(buf->map) / sizeof(buf->map[0]); i++)
-		if (buf->map[i])
-			return true;
-	return false;
-}
-
 static int join_sector(struct xr_tx *tx, uint32_t agno, unsigned sector, unsigned type, struct xr_tx_buf **buf)
 {
 	const struct xr_sb *sb = xr_tx_sb(tx);
@@ -53,7 +45,7 @@ static bool sector_ok(const struct xr_sb *sb, const struct xr_tx_buf *buf, size_
 {
 	if (!sb->v5)
 		return true;
-	return memcmp(buf->data + uuid, sb->meta_uuid, 16) == 0 && (xr_ag_changed(buf) || xr_crc_ok(buf->data, buf->size, crc));
+	return memcmp(buf->data + uuid, sb->meta_uuid, 16) == 0 && (xr_tx_changed(buf) || xr_crc_ok(buf->data, buf->size, crc));
 }
 
 int xr_ag_header(struct xr_tx *tx, uint32_t agno, enum xr_ag_header which, struct xr_tx_buf **buf)

@@ -324,7 +324,7 @@ static const char *header_fault(const struct xr_cur *cur, const struct xr_tx_buf
 		return "it belongs to another filesystem";
 	if (owner_of(cur, raw) != (lform ? cur->ino : cur->agno))
 		return "it says that it has another owner";
-	if (!xr_ag_changed(buf) && !xr_crc_ok(raw, buf->size, CRC_AT(lform)))
+	if (!xr_tx_changed(buf) && !xr_crc_ok(raw, buf->size, CRC_AT(lform)))
 		return "its checksum is wrong";
 	return NULL;
 }

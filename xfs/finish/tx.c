@@ -184,6 +184,14 @@ void xr_tx_log(struct xr_tx *tx, struct xr_tx_buf *buf, size_t offset, size_t si
 		buf->map[chunk / 32] |= 1u << chunk % 32;
 }
 
+bool xr_tx_changed(const struct xr_tx_buf *buf)
+{
+	for (unsigned i = 0; i < sizeof(buf->map) / sizeof(buf->map[0]); i++)
+		if (buf->map[i])
+			return true;
+	return false;
+}
+
 /* --- freed blocks --- */
 
 /* The first busy extent that ends behind fsb. */

@@ -68,6 +68,9 @@ int xr_tx_get_new(struct xr_tx *tx, uint64_t daddr, uint32_t bbs, unsigned type,
 /* The bytes [offset, offset + size) were changed. Stamps nothing: LSN and CRC come at commit; an inode's CRC is the caller's. */
 void xr_tx_log(struct xr_tx *tx, struct xr_tx_buf *buf, size_t offset, size_t size);
 
+/* Whether the transaction changed the buffer: its CRC is stale then. */
+bool xr_tx_changed(const struct xr_tx_buf *buf);
+
 /*
  * The metadata block was freed: earlier items for it in the log are void, and later ones of this transaction would be too. So its fs blocks are busy
  * until the commit. Freed blocks of a file need not be: nothing is written to its place before the commit is in the log. -ENOMEM.

@@ -55,6 +55,11 @@
 #define XFS_DIFLAG2_METADATA (1 << 5)
 #endif
 
+/* Parent pointers: attributes of a namespace of their own, and the intents that change them. */
+#define XR_ATTR_PARENT (1u << 3)
+#define XR_PARENT_REC 12u /* value: the directory's inode number and generation */
+enum { XR_ATTRI_SET = 1, XR_ATTRI_REMOVE, XR_ATTRI_REPLACE, XR_ATTRI_PPTR_SET, XR_ATTRI_PPTR_REMOVE, XR_ATTRI_PPTR_REPLACE };
+
 /* Log items. */
 #ifndef XFS_LI_XMI
 #define XFS_LI_XMI 0x1248 /* mapping exchange intent */

@@ -129,6 +129,11 @@ static uint64_t nextents(const uint8_t *raw, bool attr)
 	return attr ? xr_be16(raw + DI(anextents)) : xr_be32(raw + DI(nextents));
 }
 
+uint64_t xr_inode_nextents(const struct xr_tx_inode *inode, bool attr)
+{
+	return nextents(inode->raw, attr);
+}
+
 static uint64_t max_nextents(const uint8_t *raw, bool attr)
 {
 	if (large_counts(raw))
@@ -382,8 +387,11 @@ static int list_to_btree(struct fork *fork, const uint8_t *list, uint32_t n)
 	struct xr_mapping first = unpack(list);
 	struct xr_tx_buf *buf;
 	uint64_t fsb;
-	int ret = xr_alloc_block(fork->tx, fork->inode->ino >> sb->inopblog, fork->inode->ino, bmbt_flags(fork), &fsb);
+	int ret;
 
+	if (fork->size < ROOT_HEADER + 2 * KEY)
+		return damaged(fork->tx, fork->inode->ino, "its fork has no room for the root of a btree");
+	ret = xr_alloc_block(fork->tx, fork->inode->ino >> sb->inopblog, fork->inode->ino, bmbt_flags(fork), &fsb);
 	if (!ret)
 		ret = xr_tx_get_new(fork->tx, xr_fsb_daddr(sb, fsb), sb->blocksize >> XR_BB_SHIFT, XFS_BLFT_BTREE_BUF, &buf);
 	if (ret)

@@ -29,6 +29,9 @@ void xr_tx_inode_log(struct xr_tx *tx, struct xr_tx_inode *inode);
 uint64_t xr_inode_nblocks(const struct xr_tx_inode *inode);
 void xr_inode_add_nblocks(struct xr_tx_inode *inode, uint64_t n);
 
+/* The extents of a fork, as the inode counts them. */
+uint64_t xr_inode_nextents(const struct xr_tx_inode *inode, bool attr);
+
 /* Let the inode count extents in the large form, if it does not yet. */
 void xr_inode_set_nrext64(struct xr_tx_inode *inode);
 

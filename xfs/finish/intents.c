@@ -262,6 +262,8 @@ static int do_intent(struct xr_work *work, const struct xr_intent *intent)
 		return do_bui(work, intent);
 	case XFS_LI_XMI:
 		return xr_work_exchange(work, intent);
+	case XFS_LI_ATTRI:
+		return xr_work_attri(work, intent);
 	default:
 		return xr_fail(work->replay->msg, -EOPNOTSUPP, "%s intent at LSN %u:%u: this kind cannot be completed here",
 			       xr_item_type_name(intent->type), xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));

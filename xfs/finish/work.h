@@ -34,6 +34,7 @@ int xr_work_commit(struct xr_work *work);
 /* The steps, one file each. */
 int xr_work_intents(struct xr_work *work);
 int xr_work_exchange(struct xr_work *work, const struct xr_intent *intent); /* one XMI */
+int xr_work_attri(struct xr_work *work, const struct xr_intent *intent); /* one ATTRI */
 int xr_work_unlinked(struct xr_work *work);
 int xr_work_cow(struct xr_work *work);
 

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# usage: run-attri.sh MKFS-OPTIONS
+#
+# Attribute intents (ATTRI), which no kernel without XFS_DEBUG leaves: written behind a clean log (addintents), over files with attributes in
+# every form. The kernel's recovery of them is the answer: the same names and values. Where in the fork they are may differ.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+tools=${IMAGE_TOOLS:?} replay=${XFS_REPLAY:?}
+need_kernel
+command -v setfattr >/dev/null || skip "setfattr is not installed"
+
+D=$work/dirty
+mkdir "$D"
+truncate -s 320M "$D/img"
+# shellcheck disable=SC2086
+mkfs.xfs -q -f $1 "$D/img"
+mount_image "$D" rw
+dir=$work/mnt
+long=$(printf 'v%.0s' $(seq 200))
+declare -A ino
+for file in none short leaf node values; do
+  : >"$dir/$file"
+  ino[$file]=$(stat -c %i "$dir/$file")
+done
+ln -s "$long" "$dir/link"
+mkdir "$dir/directory"
+ino[link]=$(stat -c %i "$dir/link")
+ino[directory]=$(stat -c %i "$dir/directory")
+setfattr -n user.old -v 1 "$dir/short"
+setfattr -h -n trusted.old -v 1 "$dir/link"
+for i in $(seq 6); do
+  setfattr -n "user.some$i" -v "$long" "$dir/leaf"
+  setfattr -n "user.value$i" -v "$(printf "$long%.0s" $(seq 30))" "$dir/values"
+done
+{
+  echo "# file: node"
+  for i in $(seq 300); do echo "user.many$i=\"$long\""; done
+} | (cd "$dir" && setfattr --restore=-)
+unmount_image
+
+attri() { # OP FILE NAMESPACE NAME SIZE
+  echo "attri $1 ${ino[$2]} $3 $4 $5 $((${#4} + $5))"
+}
+{
+  attri 1 none 0 first 10
+  attri 1 short 0 second 20
+  attri 3 short 0 old 60000
+  attri 1 leaf 4 secure 100
+  attri 1 leaf 2 trusted 0
+  attri 2 leaf 0 some2 0
+  attri 1 leaf 0 large 5000
+  attri 3 node 0 many7 30
+  attri 1 node 0 another 65536
+  for i in 20 21 22 250; do attri 2 node 0 many$i 0; done
+  attri 2 node 0 missing 0
+  for i in $(seq 6); do attri 2 values 0 "value$i" 0; done
+  attri 1 link 2 on-a-link 40
+  attri 1 directory 0 on-a-directory 300
+} | "$tools/addintents" "$D/img"
+
+K=$work/kernel T=$work/tool
+copy_image "$D" "$K"
+copy_image "$D" "$T"
+kernel_mount "$K"
+[ "$verdict" = recovered ] || fail "the kernel found nothing to recover"
+"$replay" "$T/img" || fail "xfs_replay: exit $?"
+for what in "$K" "$T"; do
+  snapshot_image "$what" "$what.txt"
+  grep -E ' xattr |: ino |: content ' "$what.txt" >"$what.names"
+  repair_image "$what" "$what.repair"
+  [ "$(cat "$what.repair.rc")" = 0 ] || fail "xfs_repair -n finds fault: $(cat "$what.repair")"
+done
+diff -u "$K.names" "$T.names" || fail "xfs_replay's recovery is not the kernel's"
+kernel_mount "$T"
+[ "$verdict" = clean ] || fail "the log was not clean after xfs_replay"
+[ "$(super "$T" features_log_incompat)" = "features_log_incompat = 0" ] || fail "the superblock still says that attributes are logged"
+[ "$(grep -c ' xattr ' "$T.names")" -gt 300 ] || fail "the snapshot knows nothing of attributes"
+echo "equal in $(wc -l <"$T.names") lines"

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Attribute intents (ATTRI; specification 9.5 and 11.3)
+ *
+ * One intent says all: which attribute of which inode is to be set, replaced or removed, with name and value. The kernel gets there in many
+ * steps, any of which may have been the last: the old attribute may still be there, or half gone, and the new one half made and marked as
+ * incomplete. None of that matters: what is there under the names is taken out, whole or not, and what the intent sets is put in.
+ *
+ * Parent pointers are attributes whose name and value belong together: a file may have links of one name in two directories.
+ */
+#include "attrlist.h"
+
+#include <errno.h>
+
+#include "bytes.h"
+#include "format.h"
+
+#define DI(field) offsetof(struct xfs_dinode, di_##field)
+#define SPACES (XFS_ATTR_ROOT | XFS_ATTR_SECURE | XR_ATTR_PARENT)
+#define TYPE_MASK 0xffu
+
+struct attri {
+	struct xr_work *work;
+	const struct xr_intent *intent;
+	uint64_t ino;
+	uint32_t op, gen;
+	struct xr_attr_spec old, set; /* namelen 0: none */
+};
+
+static int bad(const struct attri *a, const char *what)
+{
+	return xr_fail(a->work->replay->msg, -EUCLEAN, "ATTRI intent at LSN %u:%u: %s", xr_lsn_cycle(a->intent->lsn),
+		       xr_lsn_block(a->intent->lsn), what);
+}
+
+static bool is_pptr(uint32_t op)
+{
+	return op >= XR_ATTRI_PPTR_SET;
+}
+
+/* The next region holds len bytes, padded. No region stands for none. */
+static const uint8_t *take(const struct attri *a, uint16_t *region, uint32_t len)
+{
+	const struct xr_region *r = &a->intent->regions[*region];
+
+	if (!len || *region >= a->intent->count || r->size < len || r->size > ((len + 3) & ~3u))
+		return NULL;
+	++*region;
+	return r->data;
+}
+
+static int check_feature(const struct attri *a)
+{
+	const struct xr_sb *sb = xr_tx_sb(a->work->tx);
+
+	if (!sb->v5)
+		return bad(a, "a filesystem of version 4 has no such intents");
+	if (is_pptr(a->op) && !(sb->incompat & XFS_SB_FEAT_INCOMPAT_PARENT))
+		return bad(a, "this filesystem has no parent pointers");
+	if (!is_pptr(a->op) && !(sb->log_incompat & XFS_SB_FEAT_INCOMPAT_LOG_XATTRS))
+		return bad(a, "this filesystem does not log attributes");
+	return 0;
+}
+
+static int parse(struct attri *a)
+{
+	struct xr_order order = a->work->replay->log->order;
+	const uint8_t *p = a->intent->regions[0].data;
+	uint32_t filter = xr_get32(order, p + 36), valuelen = xr_get32(order, p + 32), flags = xr_get32(order, p + 24);
+	uint8_t space = filter & SPACES;
+	uint16_t region = 1;
+	int ret;
+
+	a->op = flags & TYPE_MASK;
+	a->gen = xr_get32(order, p + 4);
+	a->ino = xr_get64(order, p + 16);
+	if (flags & ~TYPE_MASK || !a->op || a->op > XR_ATTRI_PPTR_REPLACE)
+		return bad(a, "unknown change of an attribute");
+	ret = check_feature(a);
+	if (ret)
+		return ret;
+	if (filter & ~(uint32_t)(SPACES | XFS_ATTR_INCOMPLETE) || (space & (space - 1)) ||
+	    is_pptr(a->op) != (space == XR_ATTR_PARENT))
+		return bad(a, "an impossible namespace");
+	if (is_pptr(a->op) ? valuelen != XR_PARENT_REC : valuelen > XFS_XATTR_SIZE_MAX || (a->op == XR_ATTRI_REMOVE && valuelen))
+		return bad(a, "an impossible length of the value");
+	a->old = (struct xr_attr_spec){.space = space, .namelen = xr_get32(order, p + 28), .valuelen = valuelen};
+	a->set = a->old;
+	if (a->op == XR_ATTRI_PPTR_REPLACE) {
+		a->old.namelen = xr_get16(order, p + 28);
+		a->set.namelen = xr_get16(order, p + 30);
+	}
+	if (!a->old.namelen || a->old.namelen > 255 || !a->set.namelen || a->set.namelen > 255)
+		return bad(a, "an impossible length of the name");
+	a->old.name = take(a, &region, a->old.namelen);
+	a->set.name = a->op == XR_ATTRI_PPTR_REPLACE ? take(a, &region, a->set.namelen) : a->old.name;
+	a->old.value = take(a, &region, valuelen);
+	a->set.value = a->op == XR_ATTRI_PPTR_REPLACE ? take(a, &region, valuelen) : a->old.value;
+	if (!a->old.name || !a->set.name || (valuelen && (!a->old.value || !a->set.value)) || region != a->intent->count)
+		return bad(a, "its regions are not what it says");
+	return 0;
+}
+
+static int change(struct attri *a, struct xr_attr_list *list)
+{
+	const struct xr_attr_spec *set = &a->set;
+	uint32_t valueblk = 0;
+	int ret = xr_attr_list_remove(list, &a->old);
+
+	if (ret || a->op == XR_ATTRI_REMOVE || a->op == XR_ATTRI_PPTR_REMOVE)
+		return ret;
+	ret = xr_attr_list_remove(list, set);
+	if (!ret && !xr_attr_is_local(xr_tx_sb(a->work->tx), set))
+		ret = xr_attr_value_store(list, set->value, set->valuelen, &valueblk);
+	return ret ? ret : xr_attr_list_add(list, set, valueblk);
+}
+
+static int apply(struct attri *a, struct xr_tx_inode *inode)
+{
+	struct xr_owners owners = xr_inode_owners(inode->raw);
+	uint64_t blocks = xr_inode_nblocks(inode);
+	struct xr_attr_list list;
+	int ret = xr_attr_list_load(&list, a->work, inode);
+
+	if (!ret)
+		ret = change(a, &list);
+	if (!ret)
+		ret = xr_attr_list_store(&list);
+	xr_attr_list_end(&list);
+	return ret ? ret : xr_quota_charge(a->work, owners, xr_inode_nblocks(inode) - blocks, 0);
+}
+
+int xr_work_attri(struct xr_work *work, const struct xr_intent *intent)
+{
+	struct attri a = {.work = work, .intent = intent};
+	struct xr_tx_inode inode;
+	int ret = parse(&a);
+
+	if (!ret)
+		ret = xr_tx_inode(work->tx, a.ino, &inode);
+	if (ret)
+		return ret;
+	if (!xr_be16(inode.raw + DI(mode)) || (is_pptr(a.op) && xr_be32(inode.raw + DI(gen)) != a.gen))
+		return bad(&a, "its inode is free, or another one now");
+	ret = apply(&a, &inode);
+	return ret ? ret : xr_tx_done(work->tx, XFS_LI_ATTRD, intent->id, NULL, 0);
+}

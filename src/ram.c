@@ -408,8 +408,9 @@ int vmap_ram(struct vmap_space *space, struct vmap_page *const *pages, size_t n,
 	};
 	err = map_small(space, pages, &model, flags, addr);
 	/* There is no room for a block; there may be for the map. */
-	return err == -VMAP_ENOSPC ? vmap_pages(space, pages, n, &(struct vmap_options){.flags = flags, .prot = prot}, addr)
-				   : err;
+	if (err == -VMAP_ENOSPC || err == -VMAP_EAGAIN)
+		err = vmap_pages(space, pages, n, &(struct vmap_options){.flags = flags, .prot = prot}, addr);
+	return err;
 }
 
 /* Under the lock: the block that holds addr. */

@@ -77,13 +77,14 @@ bool mmu_injects(struct softmmu *mmu, enum softmmu_hook hook)
 
 bool mmu_holds_lock(const struct softmmu *mmu)
 {
-	return atomic_load(&mmu->owner) == &marker;
+	/* A thread sees what itself has stored last, and asks for no more. */
+	return atomic_load_explicit(&mmu->owner, memory_order_relaxed) == &marker;
 }
 
 /* The space's lock, taken by this thread, or by nobody. */
 void mmu_set_owner(struct softmmu *mmu, bool mine)
 {
-	atomic_store(&mmu->owner, mine ? &marker : NULL);
+	atomic_store_explicit(&mmu->owner, mine ? &marker : NULL, memory_order_relaxed);
 }
 
 void softmmu_atomic(bool on)

@@ -108,48 +108,56 @@ const char *check_ranges(const struct vmap_ranges *ranges)
 	return wrong;
 }
 
-/* Every range of a space, for sorting. */
-struct ranges {
-	struct vmap_range *all;
-	size_t n, max;
+/* Pages of a space that were seen. */
+struct seen {
+	const struct vmap_space *space;
+	uint64_t *bits;
+	size_t pages;
 };
 
-static void add(struct ranges *list, const struct vmap_extent *extent)
+/* See these. false: they are not all in the space, or one was seen before. */
+static bool see(struct seen *seen, const struct vmap_extent *extent)
 {
-	if (list->n == list->max) {
-		list->max = list->max ? 2 * list->max : 64;
-		list->all = realloc(list->all, list->max * sizeof(struct vmap_range));
-		if (!list->all)
-			abort();
+	size_t page = (extent->addr - seen->space->base) >> seen->space->host->page_shift, count;
+	size_t n = extent->size >> seen->space->host->page_shift, all = seen->space->size >> seen->space->host->page_shift;
+	uint64_t mask;
+
+	if (extent->addr < seen->space->base || page >= all || n > all - page)
+		return false;
+	seen->pages += n;
+	for (; n; page += count, n -= count) {
+		count = 64 - page % 64 < n ? 64 - page % 64 : n;
+		mask = ~(uint64_t)0 >> (64 - count) << page % 64;
+		if (seen->bits[page / 64] & mask)
+			return false;
+		seen->bits[page / 64] |= mask;
 	}
-	list->all[list->n++] = (struct vmap_range){extent->addr, extent->size};
+	return true;
 }
 
-static int by_addr(const void *a, const void *b)
+static bool see_tree(struct seen *seen, const struct vmap_tree *tree)
 {
-	uintptr_t left = ((const struct vmap_range *)a)->addr, right = ((const struct vmap_range *)b)->addr;
+	bool fine = true;
 
-	return (left > right) - (left < right);
+	for (struct vmap_tree_node *node = vmap_tree_end(tree, 0); node && fine; node = vmap_tree_step(node, 1))
+		fine = see(seen, extent_of(node));
+	return fine;
 }
 
 static const char *check_tiles(struct vmap_space *space)
 {
-	struct ranges list = {0};
-	uintptr_t at = space->base;
-	size_t i;
+	size_t pages = space->size >> space->host->page_shift;
+	struct seen seen = {.space = space, .bits = calloc(pages / 64 + 1, sizeof(uint64_t))};
+	bool fine;
 
-	for (struct vmap_tree_node *node = vmap_tree_end(&space->ranges.tree, 0); node; node = vmap_tree_step(node, 1))
-		add(&list, extent_of(node));
-	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node; node = vmap_tree_step(node, 1))
-		add(&list, extent_of(node));
+	if (!seen.bits)
+		abort();
+	fine = see_tree(&seen, &space->ranges.tree) && see_tree(&seen, &space->areas);
 	for (size_t index = 0; index < VMAP_POOL_PAGES; index++)
-		for (struct vmap_extent *extent = space->ranges.pool[index]; extent; extent = extent->next)
-			add(&list, extent);
-	qsort(list.all, list.n, sizeof(struct vmap_range), by_addr);
-	for (i = 0; i < list.n && list.all[i].addr == at; i++)
-		at += list.all[i].size;
-	free(list.all);
-	return i == list.n && at == space->base + space->size ? NULL : "ranges do not tile the space";
+		for (struct vmap_extent *extent = space->ranges.pool[index]; extent && fine; extent = extent->next)
+			fine = see(&seen, extent);
+	free(seen.bits);
+	return fine && seen.pages == pages ? NULL : "ranges do not tile the space";
 }
 
 /* What a block of short-lived maps holds. */

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_MODEL_H
+#define CORE_MODEL_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <vmap/vmap.h>
+#include "softmmu.h"
+
+/*
+ * A model of a space over the software MMU: a bitmap of what live areas use, and for each base page what it allows. calls.c makes random
+ * calls and says here what they must have done; model_check() compares, after each of them.
+ */
+
+#define MODEL_BASE ((uintptr_t)0x40000000)
+#define MODEL_PAGE ((size_t)4096)
+#define MODEL_PAGES ((size_t)640)
+#define MODEL_SIZE (MODEL_PAGES * MODEL_PAGE)
+#define MODEL_WORDS (MODEL_PAGES / 64)
+#define MODEL_STOCK 96
+#define MODEL_LIVE 128
+#define MODEL_ARRAY 8
+
+/* One way to run a space. */
+struct model_config {
+	const char *name;
+	size_t lazy_max, quarantine;
+	unsigned guards; /* of 8 areas so many have one */
+	unsigned cpus; /* that the thread moves between */
+	unsigned fails; /* in one call of so many a hook fails; 0: none does */
+	bool worker;
+};
+
+enum model_kind { MODEL_MAPPED, MODEL_ALLOCATED, MODEL_FRAMES, MODEL_RAM };
+
+struct model_area {
+	enum model_kind kind;
+	uintptr_t addr;
+	size_t pages, guard; /* base pages */
+	unsigned flags, prot;
+	unsigned char mark; /* allocated: what its base pages begin with, counted on */
+	size_t n;
+	struct vmap_page *array[MODEL_ARRAY]; /* mapped, ram */
+	uint64_t frames[MODEL_ARRAY]; /* frames */
+};
+
+struct model {
+	const struct model_config *config;
+	struct softmmu *mmu;
+	struct vmap_space *space;
+	uint64_t seed;
+	unsigned cpu;
+	struct vmap_page *stock[MODEL_STOCK];
+	struct model_area live[MODEL_LIVE];
+	size_t n;
+	uint64_t used[MODEL_WORDS]; /* by a live area or its guard */
+	uint64_t lazy[MODEL_WORDS]; /* unmapped since everything was flushed last */
+	unsigned char prot[MODEL_PAGES]; /* what the page allows, with the memory type; 0: it is not mapped */
+	size_t mapped, guards; /* base pages */
+	uint64_t maps, unmaps, refused, failed, purges, wakes; /* how often something was so */
+};
+
+void model_begin(struct model *model, const struct model_config *config, uint64_t seed);
+
+/* Unmap all that is live, and see that nothing is left. */
+void model_end(struct model *model);
+
+uint64_t model_random(struct model *model, uint64_t below);
+
+/* A random call, with what it must do; mood, 0 to 8, says how many of them make areas. */
+void model_call(struct model *model, unsigned mood);
+
+/* Unmap one of the live areas. */
+void model_unmap(struct model *model);
+
+/* Everything against everything. */
+void model_check(struct model *model);
+
+/* Flush all that waits, and count the references. */
+void model_purge(struct model *model);
+
+/* Bits of a bitmap. */
+void model_set(uint64_t *bits, size_t first, size_t n, bool value);
+bool model_any(const uint64_t *bits, size_t first, size_t n);
+
+/* Note an area that was made, with what each page allows; and one that was unmapped. */
+void model_add(struct model *model, const struct model_area *area);
+void model_remove(struct model *model, struct model_area *area);
+
+/* The area grew or shrank where it stands. */
+void model_resize(struct model *model, struct model_area *area, size_t pages);
+
+/* Whether it can be that no range of so many base pages was found: with nowait, while some wait for a flush. */
+bool model_is_full(struct model *model, const struct vmap_options *options, size_t pages, bool nowait);
+
+/* The frame that the model expects k base pages behind the area's beginning. */
+uint64_t model_frame(struct model *model, const struct model_area *area, size_t k);
+
+static inline size_t model_number(uintptr_t addr)
+{
+	return (addr - MODEL_BASE) / MODEL_PAGE;
+}
+
+#endif

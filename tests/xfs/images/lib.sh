@@ -73,7 +73,7 @@ attach() {
 # mount_image IMAGE rw|ro OPTIONS: mounts on $work/mnt, sets $device, and $mark, the line in the kernel log that the mount follows.
 # ro: the loop devices are read-only too, so that nothing can be written, and a log that needs recovery makes the mount fail.
 mount_image() {
-  local options=$2,noatime${3:+,$3}${mount_options:+,$mount_options} read_only=()
+  local options=$2,noatime${mount_options:+,$mount_options}${3:+,$3} read_only=()
   [ "$2" = rw ] || read_only=(--read-only)
   if [ -e "$1/log" ]; then
     attach "$1/log" "${read_only[@]}"
@@ -185,6 +185,7 @@ repair_image() { # IMAGE OUT
 same_state() {
   local what found
   for what in "$1" "$2"; do
+    [ "$what" = "$2" ] || [ ! -e "$what.repair.rc" ] || continue # the answer never changes
     snapshot_image "$what" "$what.txt"
     repair_image "$what" "$what.repair"
   done

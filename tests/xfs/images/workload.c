@@ -279,40 +279,69 @@ static int scatter_directory(int root)
 	return rc;
 }
 
-/* One of those that race: for ever, until the shutdown ends it. */
-static void racer(int root, unsigned n)
+/* A file in 100 pieces, and none again: without reflink the longest chains there are. */
+static int fill_and_empty(int fd)
 {
-	char name[32];
-	int from, to;
+	for (off_t i = 0; i < 100; i++)
+		if (fallocate(fd, 0, i * 131072, 65536))
+			return -1;
+	return ftruncate(fd, 0);
+}
 
-	snprintf(name, sizeof(name), "race source %u", n);
-	from = make_fragmented(root, name, 400);
-	snprintf(name, sizeof(name), "race target %u", n);
+/* One of those that race: for ever, until the shutdown ends it. Says by a byte that it has begun. */
+static void racer(int root, const struct options *o, unsigned n, int begun)
+{
+	char name[64];
+	int from = -1, to;
+
+	snprintf(name, sizeof(name), "race %ju source %u", (uintmax_t)o->seed, n);
+	if (o->reflink)
+		from = make_fragmented(root, name, 400);
+	snprintf(name, sizeof(name), "race %ju target %u", (uintmax_t)o->seed, n);
 	to = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (to < 0 || write(begun, "", 1) != 1)
+		_exit(1);
 	if (n == 0) /* push the others' chains into the log in the middle */
 		while (write(to, "x", 1) == 1 && !fsync(to))
 			;
-	else if (n % 2)
+	else if (n % 2 && o->reflink)
 		while (!ioctl(to, FICLONE, from) && !ftruncate(to, 0))
 			;
-	else
+	else if (o->reflink)
 		while (!fallocate(to, 0, 0, 100 * 16384) && !fallocate(to, FALLOC_FL_COLLAPSE_RANGE, 0, 8192) &&
 		       !ioctl(to, FICLONE, from) && !ftruncate(to, 0))
+			;
+	else
+		while (!fill_and_empty(to))
 			;
 	_exit(0);
 }
 
 /* Children that clone and empty fragmented files: wherever the shutdown hits them, chains of deferred work are under way. */
-static int race(int root, pid_t *children)
+static int race(int root, const struct options *o, pid_t *children)
 {
+	int begun[2];
+	char byte;
+
+	if (pipe(begun))
+		return said(-1, "pipe");
 	for (unsigned i = 0; i < RACERS; i++) {
 		children[i] = fork();
 		if (children[i] < 0)
 			return said(-1, "fork");
-		if (!children[i])
-			racer(root, i);
+		if (!children[i]) {
+			close(begun[0]);
+			racer(root, o, i, begun[1]);
+		}
 	}
-	usleep(500000);
+	close(begun[1]);
+	for (unsigned i = 0; i < RACERS; i++)
+		if (read(begun[0], &byte, 1) != 1) {
+			fputs("workload: one of those that race could not begin\n", stderr);
+			return -EIO;
+		}
+	close(begun[0]);
+	usleep(200000);
 	return 0;
 }
 
@@ -320,6 +349,9 @@ static int shut_down(int root, const char *how)
 {
 	uint32_t flags = strcmp(how, "flush") ? XFS_FSOP_GOING_FLAGS_NOLOGFLUSH : XFS_FSOP_GOING_FLAGS_LOGFLUSH;
 
+	/* A name that must be lost: it is in no record yet, and the shutdown sees to it that it never will be. */
+	if (!strcmp(how, "noflush") && close(openat(root, "never flushed", O_RDWR | O_CREAT | O_EXCL, 0600)))
+		return said(-1, "never flushed");
 	return strcmp(how, "none") ? said(ioctl(root, XFS_IOC_GOINGDOWN, &flags), "shutting down") : 0;
 }
 
@@ -350,7 +382,7 @@ static int run(const char *mnt, const struct options *o)
 	if (!rc && o->scatter)
 		rc = scatter_directory(root);
 	if (!rc && o->race)
-		rc = race(root, children);
+		rc = race(root, o, children);
 	if (!rc)
 		rc = shut_down(root, o->shutdown);
 	for (unsigned i = 0; i < RACERS && children[i] > 0; i++) {

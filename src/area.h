@@ -20,6 +20,8 @@ struct vmap_area {
 	struct vmap_ram_block *ram; /* this is a block of short-lived maps; NULL: it is not */
 	bool allocated; /* made by vmap_alloc() */
 	bool busy; /* a thread is changing it, without the lock: nobody else may, nor unmap it */
+	unsigned
+		replacing; /* threads that replace entries of its array: nobody may change it otherwise meanwhile, nor unmap it */
 };
 
 /* The areas of a space by address; they do not overlap. All O(log n). */

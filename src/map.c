@@ -399,7 +399,7 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, con
 		err = -VMAP_EALREADY;
 	else if (found->allocated != allocated || found->ram)
 		err = -VMAP_EINVAL;
-	else if (found->busy)
+	else if (found->busy || found->replacing)
 		err = -VMAP_EBUSY;
 	if (!err) {
 		found->state = VMAP_STATE_LAZY;

@@ -4,7 +4,8 @@
  * of its page array changes, and the host shows the new page in the old one's place. The reference on the new page is taken before
  * it can be seen, the old page's is given back after the flush: as if a mapping had begun and another ended.
  *
- * The caller keeps the area alive and does not replace the same entry twice at once, so nothing but the array needs the lock.
+ * Entries of one area can be replaced at the same time, which the area counts (replacing), so that it is neither resized nor unmapped meanwhile; the
+ * caller does not replace the same one twice at once. A hook that failed may have shown the new page for a moment: it is flushed, too.
  */
 #include "purge.h"
 
@@ -28,19 +29,28 @@ static int find(struct vmap_space *space, const void *addr, size_t index, const 
 		err = -VMAP_EALREADY;
 	else if (!found->pages || index >= found->pages->n || found->pages->pages[index]->order != page->order)
 		err = -VMAP_EINVAL;
+	else if (found->busy)
+		err = -VMAP_EBUSY;
+	else
+		found->replacing++;
 	vmap_space_unlock(space, saved);
 	*area = found;
 	return err;
 }
 
-static struct vmap_page *exchange(struct vmap_space *space, struct vmap_area *area, size_t index, struct vmap_page *page)
+/* The page that is mapped goes into the array; gives the one that is left over. */
+static struct vmap_page *finish(struct vmap_space *space, struct vmap_area *area, size_t index, struct vmap_page *page,
+				bool replaced)
 {
 	unsigned long saved = vmap_space_lock(space);
 	struct vmap_page *old = area->pages->pages[index];
 
-	area->pages->pages[index] = page;
+	if (replaced)
+		area->pages->pages[index] = page;
+	area->replacing--;
+	space->stats.flushes++;
 	vmap_space_unlock(space, saved);
-	return old;
+	return replaced ? old : page;
 }
 
 int vmap_replace(struct vmap_space *space, const void *addr, size_t index, struct vmap_page *page)
@@ -48,6 +58,7 @@ int vmap_replace(struct vmap_space *space, const void *addr, size_t index, struc
 	const struct vmap_host *host = space->host;
 	struct vmap_range range;
 	struct vmap_area *area;
+	bool held;
 	int err;
 
 	if (!host->replace || !page)
@@ -57,14 +68,13 @@ int vmap_replace(struct vmap_space *space, const void *addr, size_t index, struc
 		return err;
 	range.addr = area->extent.addr + offset_of(space, area->pages, index);
 	range.size = (size_t)1 << (page->order + host->page_shift);
-	if (area->pages->held)
+	held = area->pages->held;
+	if (held)
 		host->page_get(host->ctx, &page, 1);
 	err = host->replace(host->ctx, area->extent.addr, range.addr, page, area->prot);
-	if (!err) {
-		host->flush(host->ctx, &range, 1);
-		page = exchange(space, area, index, page);
-	}
-	if (area->pages->held)
+	host->flush(host->ctx, &range, 1);
+	page = finish(space, area, index, page, !err);
+	if (held)
 		host->page_put(host->ctx, &page, 1);
 	return err;
 }

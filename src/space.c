@@ -79,7 +79,7 @@ int vmap_space_claim_part(struct vmap_space *space, uintptr_t addr, size_t size,
 	into = addr - found->extent.addr;
 	if (into >= found->size || size > found->size - into)
 		return -VMAP_EFAULT;
-	if (found->busy)
+	if (found->busy || found->replacing)
 		return -VMAP_EBUSY;
 	found->busy = true;
 	*area = found;

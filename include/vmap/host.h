@@ -109,7 +109,7 @@ struct vmap_host {
 	/*
 	 * Make page appear at addr in the place of the page of the same order that is mapped there, in the area that begins at area;
 	 * accesses meanwhile see the one or the other. The core flushes the range before the old page goes back. On failure the old page is
-	 * still mapped. Needed by vmap_replace() only; may be NULL (which then returns -VMAP_EINVAL). May sleep.
+	 * still mapped, and the core flushes the range as well: the new one may have been seen for a moment. Needed by vmap_replace() only; may be NULL (which then returns -VMAP_EINVAL). May sleep.
 	 */
 	int (*replace)(void *ctx, uintptr_t area, uintptr_t addr, struct vmap_page *page, unsigned prot);
 

@@ -104,11 +104,12 @@ VMAP_API int vmap_protect(struct vmap_space *space, const void *addr, size_t siz
 /*
  * Show page in the place of entry index of the array that the live area at addr was made from. It must have the order of the page that it
  * replaces; the area keeps its address, its size and everything else. A reference is taken on the new page and the old one's given back
- * where the area holds references. The caller keeps the area mapped meanwhile, and no two calls replace the same entry at once; accesses
- * of other threads see the old page or the new one. May sleep.
+ * where the area holds references. It is shown with the protection that the area was last given as a whole. The caller keeps the area mapped
+ * meanwhile, and no two calls replace the same entry at once (different ones they may); accesses of other threads see the old page or the new
+ * one. May sleep.
  *
  * On failure nothing has changed. -VMAP_ENOENT, -VMAP_EALREADY: as vmap_unmap(). -VMAP_EINVAL: an index beyond the array, another order,
- * a NULL page, or a host without replace. Other errors of the replace hook are passed on.
+ * a NULL page, or a host without replace. -VMAP_EBUSY: another thread is just changing the area. Other errors of the replace hook are passed on.
  */
 VMAP_API int vmap_replace(struct vmap_space *space, const void *addr, size_t index, struct vmap_page *page);
 

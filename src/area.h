@@ -12,7 +12,9 @@ struct vmap_area {
 	size_t size; /* mapped bytes */
 	struct vmap_page_array *pages; /* NULL: frames without pages */
 	uint64_t seq; /* which unmapping this was, in the order in which areas began to wait for a flush */
+	uint64_t generation; /* how many areas the space had made with this one; 0: a block, or it was never seen */
 	const void *unmapped_by; /* where the unmap was called from */
+	uint64_t unmapped_at; /* and when: the host's now */
 	const char *tag;
 	unsigned flags; /* VMAP_... as the caller gave them */
 	unsigned prot;

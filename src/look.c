@@ -27,6 +27,7 @@ int vmap_explain(struct vmap_space *space, const void *addr, struct vmap_explana
 		why->area = area->ram ? vmap_ram_info(space, area, at) : vmap_area_info_of(area);
 		why->state = why->area.state;
 		why->unmapped_by = why->state == VMAP_STATE_MAPPED ? NULL : area->unmapped_by;
+		why->unmapped_at = why->state == VMAP_STATE_MAPPED ? 0 : area->unmapped_at;
 	}
 	near = vmap_areas_below(&space->areas, area ? area->extent.addr : at);
 	if (near)

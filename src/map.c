@@ -167,7 +167,7 @@ static void publish(struct vmap_space *space, struct vmap_area *area)
 	unsigned long saved = vmap_space_lock(space);
 
 	vmap_areas_insert(&space->areas, area);
-	space->stats.maps++;
+	area->generation = ++space->stats.maps;
 	vmap_space_unlock_keep(space, saved);
 }
 
@@ -389,6 +389,7 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 /* Mark the area that begins at addr as unmapped: from here on it is this thread's. */
 static int claim(struct vmap_space *space, const void *addr, bool allocated, const void *caller, struct vmap_area **area)
 {
+	uint64_t now = space->host->now ? space->host->now(space->host->ctx) : 0;
 	unsigned long saved = vmap_space_lock(space);
 	struct vmap_area *found = vmap_areas_at(&space->areas, (uintptr_t)addr);
 	int err = 0;
@@ -404,6 +405,7 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, con
 	if (!err) {
 		found->state = VMAP_STATE_LAZY;
 		found->unmapped_by = caller;
+		found->unmapped_at = now;
 		space->stats.unmaps++;
 		vmap_space_count_unmapped(space, found);
 		*area = found;
@@ -430,6 +432,11 @@ static int end_area(struct vmap_space *space, const void *addr, bool allocated, 
 int vmap_unmap(struct vmap_space *space, const void *addr)
 {
 	return end_area(space, addr, false, false, __builtin_return_address(0));
+}
+
+int vmap_unmap_by(struct vmap_space *space, const void *addr, const void *caller)
+{
+	return end_area(space, addr, false, false, caller);
 }
 
 int vmap_unmap_nowait(struct vmap_space *space, const void *addr)

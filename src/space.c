@@ -229,6 +229,7 @@ struct vmap_area_info vmap_area_info_of(const struct vmap_area *area)
 		.prot = area->prot,
 		.state = area->state,
 		.tag = area->tag,
+		.generation = area->generation,
 	};
 }
 

@@ -157,6 +157,11 @@ struct vmap_host {
 	int (*copy)(void *ctx, void *to, uintptr_t addr, size_t size);
 
 	/*
+	 * What time it is, in a unit of the host's: noted with each unmap, for vmap_explain(). Never sleeps. NULL: nothing is noted.
+	 */
+	uint64_t (*now)(void *ctx);
+
+	/*
 	 * unmap may be called for some of the pages that one map call showed, or for those of several at once. false: vmap_realloc()
 	 * returns -VMAP_EINVAL.
 	 */

@@ -78,6 +78,7 @@ struct vmap_process_config {
 	unsigned numa; /* VMAP_NUMA_... */
 	uint64_t numa_nodes; /* bit n: node n */
 	unsigned fork; /* VMAP_FORK_... */
+	size_t quarantine; /* see struct vmap_space_config; if more than 0, the time of each unmap is noted as well: <vmap/fault.h> */
 	const char *name; /* shown in /proc/self/maps, at most 249 bytes; NULL: "vmap" */
 };
 

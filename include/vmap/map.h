@@ -76,6 +76,9 @@ VMAP_API int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages
  */
 VMAP_API int vmap_unmap(struct vmap_space *space, const void *addr);
 
+/* The same for a function that wraps it: vmap_explain() shall say that caller (an address in code) has unmapped the area. */
+VMAP_API int vmap_unmap_by(struct vmap_space *space, const void *addr, const void *caller);
+
 /* The same from any context that may take the host's lock: only queues. Neither sleeps nor flushes. */
 VMAP_API int vmap_unmap_nowait(struct vmap_space *space, const void *addr);
 

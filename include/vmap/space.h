@@ -71,6 +71,8 @@ struct vmap_area_info {
 	unsigned prot; /* VMAP_READ | ... */
 	int state; /* enum vmap_state */
 	const char *tag; /* the caller's tag, or NULL */
+	uint64_t
+		generation; /* which of the space's areas this is, counted from 1: addresses come again, this does not; 0: a short-lived map */
 };
 
 enum vmap_state {
@@ -120,6 +122,7 @@ struct vmap_explanation {
 	struct vmap_area_info area; /* the area that covers addr, its guard included; all 0 where there is none */
 	size_t beyond; /* of a guard: bytes from the last mapped byte to addr; else 0 */
 	const void *unmapped_by; /* of a lazy or quarantined area: where vmap_unmap() or vmap_free() was called from; else NULL */
+	uint64_t unmapped_at; /* and what the host's now hook said then; 0: there is no such hook */
 	struct vmap_area_info below, above; /* the nearest areas that do not cover addr; size 0: there is none */
 };
 

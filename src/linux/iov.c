@@ -222,11 +222,11 @@ int vmap_iov(struct vmap_process *process, const struct iovec *iov, size_t n, co
 	return err;
 }
 
-void vmap_iov_end(struct vmap_process *process, struct vmap_view *view)
+void vmap_iov_end(struct vmap_process *process, struct vmap_view *view, const void *caller)
 {
 	struct iov_held *held = view->held;
 
 	if (held->mapped)
-		vmap_unmap(process->space, held->mapped);
+		vmap_unmap_by(process->space, held->mapped, caller);
 	iov_release(process, held);
 }

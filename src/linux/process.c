@@ -14,7 +14,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+#include <vmap/fault.h>
 #include "process.h"
 
 #define PAGE_SHIFT_DEFAULT 16
@@ -79,12 +81,22 @@ static size_t linux_default_size(void)
 	return (size_t)size;
 }
 
-static int linux_space(struct vmap_process *process, size_t lazy_max)
+uint64_t vmap_linux_now(void *ctx)
+{
+	struct timespec now;
+
+	(void)ctx;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int linux_space(struct vmap_process *process, size_t lazy_max, size_t quarantine)
 {
 	struct vmap_space_config config = {
 		.base = process->views.mech->base,
 		.size = process->views.mech->size,
 		.lazy_max = lazy_max,
+		.quarantine = quarantine,
 	};
 
 	process->host = (struct vmap_host){
@@ -104,6 +116,7 @@ static int linux_space(struct vmap_process *process, size_t lazy_max)
 		.replace = vmap_linux_replace,
 		.protect = vmap_linux_protect,
 		.copy = vmap_linux_copy,
+		.now = quarantine ? vmap_linux_now : NULL,
 	};
 	return vmap_space_create(&process->host, &config, &process->space);
 }
@@ -164,7 +177,7 @@ static int linux_create(const struct vmap_process_config *config, struct vmap_hu
 	process->regions[0] = &process->memory;
 	pthread_mutex_init(&process->lock, NULL);
 	pthread_mutex_init(&process->regions_lock, NULL);
-	err = linux_space(process, config->lazy_max);
+	err = linux_space(process, config->lazy_max, config->quarantine);
 	if (err)
 		goto destroy_views;
 	vmap_budget_init(&process->budget, config->mappings_max, config->headroom);
@@ -227,6 +240,7 @@ int vmap_process_destroy(struct vmap_process *process)
 	vmap_process_stats(process, &pool);
 	if (pool.pool_pages || vmap_regions_adopted(process))
 		return -VMAP_EBUSY;
+	vmap_fault_ignore(process);
 	err = vmap_space_destroy(process->space);
 	if (err)
 		return err;

@@ -70,7 +70,7 @@ void vmap_piece_release(struct vmap_process *process, const struct vmap_piece *p
 bool vmap_view_is_there(const struct vmap_region *region, const void *addr, size_t size, const struct vmap_options *options);
 
 /* What vmap_iov() holds; ended by vmap_view_end(). */
-void vmap_iov_end(struct vmap_process *process, struct vmap_view *view);
+void vmap_iov_end(struct vmap_process *process, struct vmap_view *view, const void *caller);
 
 /* The host hooks that make and end views; ctx is the struct vmap_process. Contracts: <vmap/host.h>. */
 int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
@@ -78,6 +78,7 @@ void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size);
 int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_page *page, unsigned prot);
 int vmap_linux_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot);
 int vmap_linux_copy(void *ctx, void *to, uintptr_t addr, size_t size);
+uint64_t vmap_linux_now(void *ctx); /* nanoseconds of CLOCK_MONOTONIC; async-signal-safe */
 void vmap_linux_flush(void *ctx, const struct vmap_range *ranges, size_t n);
 
 #endif

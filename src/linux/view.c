@@ -136,14 +136,15 @@ int vmap_mirror(struct vmap_process *process, struct vmap_page *const *pages, si
 
 int vmap_view_end(struct vmap_process *process, struct vmap_view *view)
 {
+	const void *caller = __builtin_return_address(0);
 	int err = 0;
 
 	if (!view->addr)
 		return -VMAP_EINVAL;
 	if (view->held)
-		vmap_iov_end(process, view);
+		vmap_iov_end(process, view, caller);
 	else if (!(view->how & VMAP_VIEW_DIRECT))
-		err = vmap_unmap(process->space, view->addr);
+		err = vmap_unmap_by(process->space, view->addr, caller);
 	else if (!(view->how & VMAP_VIEW_BORROWED))
 		vmap_pool_release(&process->pool,
 				  (uint64_t)((uint8_t *)view->addr - process->pool.memory) >> process->pool.page_shift,

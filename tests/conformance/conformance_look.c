@@ -263,6 +263,7 @@ static void addresses_are_explained(void **state)
 	assert_int_equal(why.area.addr, addr);
 	assert_int_equal(why.below.size, 0);
 	assert_int_equal(why.above.addr, last);
+	assert_true(why.area.generation && why.above.generation == why.area.generation + 1);
 	/* The first byte behind the area: by one too far. */
 	assert_int_equal(vmap_explain(bed->space, bed_ptr(addr + 2 * bed->page_size), &why), 0);
 	assert_int_equal(why.state, VMAP_STATE_GUARD);

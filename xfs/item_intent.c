@@ -4,7 +4,7 @@
  *
  * An intent announces a change that may take several transactions; its done item, in a later one, says that it was made. What remains in
  * the table at the end of the log was interrupted. An id is the writer's memory address: it is reused, so intents and dones are
- * paired as they come, in log order.
+ * paired as they come, in log order. No kernel has two intents of one id pending, but where a log has, none is forgotten.
  */
 #include "items.h"
 
@@ -86,31 +86,57 @@ static struct xr_intent *keep(const struct xr_item *item, uint64_t id)
 	return intent;
 }
 
-int xr_intent_item_replay(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
-			  enum xr_outcome *outcome)
+/* The n-th intent of one type and id. Only the first knows how many there are. */
+static struct xr_entry *find(const struct xr_replay *replay, uint16_t type, uint64_t id, uint64_t n)
 {
-	const struct layout *layout = layout_of(item->type);
-	uint64_t id = xr_get64(replay->log->order, item->regions[0].data + ID_AT);
-	struct xr_intent *intent;
-	struct xr_entry *entry;
+	return xr_table_find(&replay->intents, n << 16 | type, id);
+}
 
-	(void)trans;
-	*outcome = XR_NOTED;
-	/* A done item whose intent began before the tail is normal; so is an id that comes again. */
-	entry = xr_table_find(&replay->intents, layout->intent, id);
-	if (entry) {
-		free((void *)(uintptr_t)entry->value);
+static struct xr_intent *intent_of(const struct xr_entry *entry)
+{
+	return (struct xr_intent *)(uintptr_t)entry->value;
+}
+
+/* A done item is for every intent of its id: they are no two that could have been meant. */
+static void end_all(struct xr_replay *replay, uint16_t type, uint64_t id)
+{
+	struct xr_entry *entry = find(replay, type, id, 0);
+
+	for (uint64_t n = entry ? intent_of(entry)->same : 0; entry; entry = n ? find(replay, type, id, n--) : NULL) {
+		free(intent_of(entry));
 		xr_table_remove(&replay->intents, entry);
 	}
-	if (item->type == layout->done)
-		return 0;
-	intent = keep(item, id);
-	entry = intent ? xr_table_add(&replay->intents, layout->intent, id) : NULL;
+}
+
+/* An id that comes again, while an intent of it is pending, is another intent. */
+static int begin(struct xr_replay *replay, const struct xr_item *item, uint64_t id)
+{
+	struct xr_entry *first = find(replay, item->type, id, 0), *entry;
+	uint64_t n = first ? intent_of(first)->same + 1 : 0;
+	struct xr_intent *intent = keep(item, id);
+
+	entry = intent ? xr_table_add(&replay->intents, n << 16 | item->type, id) : NULL;
 	if (!entry) {
 		free(intent);
 		return xr_fail(replay->msg, -ENOMEM, "no memory for the list of intents");
 	}
 	entry->value = (uintptr_t)intent;
+	if (first)
+		intent_of(first)->same = n;
+	return 0;
+}
+
+int xr_intent_item_replay(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
+			  enum xr_outcome *outcome)
+{
+	const struct layout *layout = layout_of(item->type);
+	uint64_t id = xr_get64(replay->log->order, item->regions[0].data + ID_AT);
+
+	(void)trans;
+	*outcome = XR_NOTED;
+	if (item->type == layout->intent)
+		return begin(replay, item, id);
+	end_all(replay, layout->intent, id); /* there may be none: it began before the tail */
 	return 0;
 }
 

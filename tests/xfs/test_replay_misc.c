@@ -279,6 +279,11 @@ static void test_intents(void **state)
 	assert_int_equal(rb->replay.intents.last->a, XFS_LI_EFI);
 	assert_int_equal(rb->replay.intents.last->b, 1);
 	log_intent(rb, XFS_LI_RUD, 1, 16, 0);
+	log_intent(rb, XFS_LI_EFI, 1, 48, 2); /* an id that is pending already: both are to be done, in this order */
+	log_intent(rb, XFS_LI_EFI, 1, 64, 3);
+	assert_int_equal(rb_run(rb), 0);
+	assert_int_equal(rb->replay.intents.count, 4);
+	assert_int_equal(((const struct xr_intent *)(uintptr_t)rb->replay.intents.last->value)->regions[0].size, 64);
 	log_intent(rb, XFS_LI_EFD, 1, 32, 1);
 	log_intent(rb, XFS_LI_EFD, 2, 28, 1);
 	assert_int_equal(rb_run(rb), 0);

@@ -21,6 +21,7 @@
 struct walk {
 	const struct xr_sb *sb;
 	struct xr_cache *cache;
+	const struct xr_table *unstamped;
 	const struct xr_msg *msg;
 	uint64_t owner;
 	uint64_t blocks_left;
@@ -37,10 +38,20 @@ static int set_children(struct walk *walk, const uint8_t *pointers, unsigned num
 	return ret;
 }
 
+/* Whether the block is one of such a tree, and whole: a new checksum must not make a damaged block good. */
+static bool block_ok(const struct walk *walk, const struct xr_buf *buf, uint64_t daddr, unsigned level)
+{
+	unsigned max = (walk->sb->blocksize - HEADER) / 16;
+
+	return xr_be32(buf->data) == XFS_BMAP_CRC_MAGIC && xr_be16(buf->data + 4) == level && xr_be16(buf->data + 6) <= max &&
+	       (xr_table_find(walk->unstamped, daddr, walk->sb->blocksize >> XR_BB_SHIFT) ||
+		xr_crc_ok(buf->data, buf->size, CRC_AT));
+}
+
 static int set_block(struct walk *walk, uint64_t fsb, unsigned level)
 {
 	const struct xr_sb *sb = walk->sb;
-	unsigned max = (sb->blocksize - HEADER) / 16, numrecs;
+	unsigned max = (sb->blocksize - HEADER) / 16;
 	struct xr_buf buf;
 	int ret;
 
@@ -50,25 +61,24 @@ static int set_block(struct walk *walk, uint64_t fsb, unsigned level)
 	ret = xr_buf_read(walk->cache, xr_fsb_daddr(sb, fsb), sb->blocksize >> XR_BB_SHIFT, &buf);
 	if (ret)
 		return ret;
-	numrecs = xr_be16(buf.data + 6);
-	if (xr_be32(buf.data) != XFS_BMAP_CRC_MAGIC || xr_be16(buf.data + 4) != level || numrecs > max) {
-		ret = xr_fail(walk->msg, -EUCLEAN, "inode %llu: block %#llx is no block of its extent btree",
+	if (!block_ok(walk, &buf, xr_fsb_daddr(sb, fsb), level)) {
+		ret = xr_fail(walk->msg, -EUCLEAN, "inode %llu: block %#llx is no block of its extent btree, or is damaged",
 			      (unsigned long long)walk->owner, (unsigned long long)fsb);
 	} else {
 		xr_put_be64(buf.data + OWNER_AT, walk->owner);
 		xr_crc_update(buf.data, buf.size, CRC_AT);
 		xr_buf_dirty(walk->cache, &buf, 0, HEADER);
 		if (level)
-			ret = set_children(walk, buf.data + HEADER + 8 * max, numrecs, level - 1);
+			ret = set_children(walk, buf.data + HEADER + 8 * max, xr_be16(buf.data + 6), level - 1);
 	}
 	xr_buf_put(walk->cache, &buf);
 	return ret;
 }
 
-int xr_bmbt_set_owner(const struct xr_sb *sb, struct xr_cache *cache, const uint8_t *inode, bool attr, uint64_t owner,
-		      const struct xr_msg *msg)
+int xr_bmbt_set_owner(const struct xr_sb *sb, struct xr_cache *cache, const struct xr_table *unstamped, const uint8_t *inode,
+		      bool attr, uint64_t owner, const struct xr_msg *msg)
 {
-	struct walk walk = {sb, cache, msg, owner, xr_be64(inode + offsetof(struct xfs_dinode, di_nblocks))};
+	struct walk walk = {sb, cache, unstamped, msg, owner, xr_be64(inode + offsetof(struct xfs_dinode, di_nblocks))};
 	struct xr_forks forks;
 	const uint8_t *root;
 	unsigned level, numrecs, max;

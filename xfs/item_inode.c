@@ -355,9 +355,9 @@ static int change_owners(struct xr_replay *replay, const struct inode_format *f,
 	if (!xr_be16(inode + DI(mode)))
 		return 0;
 	if (f->fields & XFS_ILOG_DOWNER && inode[DI(format)] == XFS_DINODE_FMT_BTREE)
-		ret = xr_bmbt_set_owner(&replay->sb, replay->cache, inode, false, f->ino, replay->msg);
+		ret = xr_bmbt_set_owner(&replay->sb, replay->cache, &replay->group, inode, false, f->ino, replay->msg);
 	if (!ret && f->fields & XFS_ILOG_AOWNER && inode[DI(aformat)] == XFS_DINODE_FMT_BTREE)
-		ret = xr_bmbt_set_owner(&replay->sb, replay->cache, inode, true, f->ino, replay->msg);
+		ret = xr_bmbt_set_owner(&replay->sb, replay->cache, &replay->group, inode, true, f->ino, replay->msg);
 	return ret;
 }
 

@@ -236,37 +236,85 @@ static void test_btree_root(void **state)
 	assert_said(&rb->lb.said, "does not fit");
 }
 
+#define OWNED_FSB 3000u
+
+/* An inode whose extent btree, of one block, is a block on the disk that says it is another inode's. */
+static void owner_item(struct rb *rb, struct inode_item *item, uint8_t block[1024])
+{
+	uint8_t *root = item->fork[0];
+
+	memset(block, 0, 1024);
+	xr_put_be32(block, XFS_BMAP_CRC_MAGIC);
+	xr_put_be64(block + 56, 1234);
+	xr_crc_update(block, 1024, 64);
+	put_cluster(rb, 0);
+	valid_item(rb, item);
+	item->core[DI(format)] = XFS_DINODE_FMT_BTREE;
+	lb_put(&rb->lb, item->core + DI(nblocks), 2, 8);
+	item->fields = XFS_ILOG_CORE | XFS_ILOG_DBROOT | XFS_ILOG_DOWNER;
+	item->fork_size[0] = 72 + 16;
+	memset(root, 0, sizeof(item->fork[0]));
+	xr_put_be16(root + 4, 1);
+	xr_put_be16(root + 6, 1);
+	xr_put_be64(root + 72 + 8, OWNED_FSB);
+}
+
 /* Files swapped their extents: the blocks of the tree get their new owner though none of them was logged. */
 static void test_owner_change(void **state)
 {
 	struct rb *rb = *state;
 	struct inode_item item;
-	uint8_t block[1024] = {0}, *root = item.fork[0];
-	uint64_t fsb = 3000, daddr = fsb * RB_BLOCK_BBS;
+	uint8_t block[1024];
 
-	xr_put_be32(block, XFS_BMAP_CRC_MAGIC);
-	xr_put_be64(block + 56, 1234);
-	rb_put(rb, daddr, block, sizeof(block));
-	put_cluster(rb, 0);
-	valid_item(rb, &item);
-	item.core[DI(format)] = XFS_DINODE_FMT_BTREE;
-	lb_put(&rb->lb, item.core + DI(nblocks), 2, 8);
-	item.fields = XFS_ILOG_CORE | XFS_ILOG_DBROOT | XFS_ILOG_DOWNER;
-	item.fork_size[0] = 72 + 16;
-	memset(root, 0, sizeof(item.fork[0]));
-	xr_put_be16(root + 4, 1);
-	xr_put_be16(root + 6, 1);
-	xr_put_be64(root + 72 + 8, fsb);
+	owner_item(rb, &item, block);
+	rb_put(rb, OWNED_FSB * RB_BLOCK_BBS, block, sizeof(block));
 	log_inode(rb, &item);
 	assert_int_equal(rb_run(rb), 0);
-	rb_get(rb, daddr, block, sizeof(block));
+	rb_get(rb, OWNED_FSB * RB_BLOCK_BBS, block, sizeof(block));
 	assert_int_equal(xr_be64(block + 56), ino);
 	assert_true(xr_crc_ok(block, sizeof(block), 64));
 	/* A pointer into the void. */
-	xr_put_be64(root + 72 + 8, UINT64_MAX / 3);
+	xr_put_be64(item.fork[0] + 72 + 8, UINT64_MAX / 3);
 	log_inode(rb, &item);
 	assert_int_equal(rb_run(rb), -EUCLEAN);
 	assert_said(&rb->lb.said, "extent btree points to block");
+}
+
+/* A damaged block does not get a good checksum with its new owner. */
+static void test_owner_of_damaged(void **state)
+{
+	struct rb *rb = *state;
+	struct inode_item item;
+	uint8_t block[1024], now[1024];
+
+	owner_item(rb, &item, block);
+	block[900] ^= 1;
+	rb_put(rb, OWNED_FSB * RB_BLOCK_BBS, block, sizeof(block));
+	log_inode(rb, &item);
+	assert_int_equal(rb_run(rb), -EUCLEAN);
+	assert_said(&rb->lb.said, "or is damaged");
+	rb_get(rb, OWNED_FSB * RB_BLOCK_BBS, now, sizeof(now));
+	assert_memory_equal(now, block, sizeof(block));
+}
+
+/* Unless this very group of transactions changed it, and its checksum is yet to come. */
+static void test_owner_of_unstamped(void **state)
+{
+	struct rb *rb = *state;
+	struct inode_item item;
+	uint8_t block[1024];
+
+	owner_item(rb, &item, block);
+	xr_put_be64(block + 24, OWNED_FSB * RB_BLOCK_BBS);
+	memcpy(block + 40, rb->lb.sb.meta_uuid, 16);
+	rb_start(rb, 1);
+	rb_buf_item(rb, 1, OWNED_FSB * RB_BLOCK_BBS, RB_BLOCK_BBS, (uint16_t)(XFS_BLFT_BTREE_BUF << XFS_BLFT_SHIFT), 0, 8, block);
+	rb_commit(rb, 1);
+	log_inode(rb, &item);
+	assert_int_equal(rb_run(rb), 0);
+	rb_get(rb, OWNED_FSB * RB_BLOCK_BBS, block, sizeof(block));
+	assert_int_equal(xr_be64(block + 56), ino);
+	assert_true(xr_crc_ok(block, sizeof(block), 64));
 }
 
 static void test_no_inodes_there(void **state)
@@ -372,8 +420,9 @@ static void test_malformed_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(core_and_extents), T(packed_format),   T(lsn_order), T(device),           T(btree_root),
-		T(owner_change),     T(no_inodes_there), T(malformed), T(malformed_format),
+		T(core_and_extents), T(packed_format), T(lsn_order),        T(device),
+		T(btree_root),       T(owner_change),  T(owner_of_damaged), T(owner_of_unstamped),
+		T(no_inodes_there),  T(malformed),     T(malformed_format),
 	};
 
 	/* In the byte order of either kind of machine. */

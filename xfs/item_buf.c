@@ -225,6 +225,27 @@ static void copy_stretch(struct xr_replay *replay, const struct xr_item *item, c
 }
 
 /*
+ * What a superblock in the log must have in common with ours, in words where it has not. Kernels change sizes by growing, counters, quota and
+ * what the log needs to be known of; what the log's blocks were addressed and verified by cannot have changed.
+ */
+static const char *superblock_fault(const struct xr_sb *old, const struct xr_sb *new)
+{
+	if (new->v5 != old->v5 || new->agcount < old->agcount || new->blocksize != old->blocksize ||
+	    new->agblocks != old->agblocks || new->inodesize != old->inodesize || new->dirblocksize != old->dirblocksize ||
+	    new->sectsize != old->sectsize || new->inoalignmt != old->inoalignmt)
+		return "changes the geometry other than by growing";
+	if (new->logstart != old->logstart || new->logblocks != old->logblocks || new->logsectsize != old->logsectsize ||
+	    new->logsunit != old->logsunit || new->logv2 != old->logv2)
+		return "has its log elsewhere, or of another form";
+	if (memcmp(new->uuid, old->uuid, sizeof(new->uuid)) != 0 ||
+	    memcmp(new->meta_uuid, old->meta_uuid, sizeof(new->meta_uuid)) != 0)
+		return "is that of another filesystem (UUID)";
+	if (new->incompat != old->incompat || new->ro_compat != old->ro_compat)
+		return "has other features, which no kernel changes while it logs";
+	return NULL;
+}
+
+/*
  * A superblock in the log may come from growfs: what follows uses the new geometry. The copy in the log has an old CRC, which the
  * stamp will renew; it is renewed here only to decode it.
  */
@@ -232,6 +253,7 @@ static int superblock_changed(struct xr_replay *replay, const struct xr_trans *t
 			      const struct xr_buf *buf)
 {
 	uint8_t *copy = malloc(buf->size);
+	const char *fault;
 	struct xr_sb sb;
 	int ret;
 
@@ -244,13 +266,15 @@ static int superblock_changed(struct xr_replay *replay, const struct xr_trans *t
 	free(copy);
 	if (ret)
 		return ret;
-	if (sb.v5 != replay->sb.v5 || sb.agcount < replay->sb.agcount || sb.blocksize != replay->sb.blocksize ||
-	    sb.agblocks != replay->sb.agblocks || sb.inodesize != replay->sb.inodesize ||
-	    sb.dirblocksize != replay->sb.dirblocksize)
-		return xr_item_bad(replay, trans, item, "its superblock changes the geometry other than by growing");
+	fault = superblock_fault(&replay->sb, &sb);
+	if (fault)
+		return xr_item_bad(replay, trans, item, "its superblock %s", fault);
 	if (sb.dblocks > xr_cache_bbs(replay->cache) >> (sb.blocklog - XR_BB_SHIFT))
 		return xr_item_bad(replay, trans, item, "its superblock has %llu blocks, more than the device",
 				   (unsigned long long)sb.dblocks);
+	ret = xr_sb_gate(&sb, true, replay->msg);
+	if (ret)
+		return ret;
 	replay->sb = sb;
 	return 0;
 }

@@ -410,14 +410,58 @@ static void test_superblock(void **state)
 	assert_said(&rb->lb.said, "geometry");
 }
 
+/* One that could not have come from this filesystem, or from a kernel whose log we may replay, is refused; nothing is written. */
+static void test_superblock_of_another(void **state)
+{
+	static const struct {
+		uint32_t at, bytes;
+		uint64_t value;
+		int error;
+		const char *word;
+	} cases[] = {
+		{180, 4, 16, -EUCLEAN, "geometry"}, /* inoalignmt */
+		{48, 8, 65, -EUCLEAN, "log elsewhere"}, /* logstart */
+		{96, 4, 1000, -EUCLEAN, "log elsewhere"},
+		{196, 4, 4096, -EUCLEAN, "log elsewhere"}, /* logsunit */
+		{32, 4, 7, -EUCLEAN, "UUID"},
+		{216, 4, 1, -EUCLEAN, "features"}, /* incompat */
+		{212, 4, 4, -EUCLEAN, "features"}, /* ro_compat */
+		{220, 4, 8, -EOPNOTSUPP, "log incompatible"},
+	};
+	const struct sb_build b = SB_BUILD_DEFAULT;
+	struct rb *rb = *state;
+	uint8_t raw[XR_BB], before[XR_BB], after[XR_BB];
+
+	rb_get(rb, 0, before, sizeof(before));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		rb_teardown(state);
+		assert_int_equal(rb_setup(state), 0);
+		rb = *state;
+		sb_build(&b, raw);
+		if (cases[i].bytes == 8)
+			xr_put_be64(raw + cases[i].at, cases[i].value);
+		else
+			xr_put_be32(raw + cases[i].at, (uint32_t)cases[i].value);
+		rb_start(rb, 1);
+		rb_buf_item(rb, 1, 0, 1, (uint16_t)(XFS_BLFT_SB_BUF << XFS_BLFT_SHIFT), 0, 4, raw);
+		rb_commit(rb, 1);
+		rb_flush(rb);
+		assert_int_equal(rb_run(rb), cases[i].error);
+		assert_said(&rb->lb.said, cases[i].word);
+		rb_get(rb, 0, after, sizeof(after));
+		assert_memory_equal(before, after, sizeof(after));
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, rb_setup, rb_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(stamped),  T(lsn_order),    T(shared_lsn),        T(chunks),     T(split_regions),
-		T(cancel),   T(inode_buffer), T(inode_buffer_zero), T(wrong_type), T(wrong_place),
-		T(fragment), T(malformed),    T(unknown_item),      T(superblock), T(slices),
+		T(stamped),       T(lsn_order),   T(shared_lsn),   T(chunks),
+		T(split_regions), T(cancel),      T(inode_buffer), T(inode_buffer_zero),
+		T(wrong_type),    T(wrong_place), T(fragment),     T(malformed),
+		T(unknown_item),  T(superblock),  T(slices),       T(superblock_of_another),
 	};
 
 	/* In the byte order of either kind of machine. */

@@ -28,6 +28,8 @@ static int write_back(struct run *run)
 		ret = xr_dev_flush(&run->data);
 	if (!ret && clean)
 		ret = xr_finish_log(&run->log, &run->head);
+	if (!ret && clean)
+		ret = xr_finish_features(&run->replay.sb, run->cache);
 	return ret;
 }
 

@@ -8,6 +8,7 @@
 
 #include "bed.h"
 #include "finish/ag.h"
+#include "finish/finish.h"
 #include "format.h"
 #include "summary.h"
 
@@ -407,6 +408,41 @@ static void test_two_transactions(void **state)
 	bed_end(&bed);
 }
 
+/* --- the superblock --- */
+
+static uint32_t log_features(struct bed *bed)
+{
+	struct xr_sb sb;
+
+	bed_ok(bed, xr_sb_read(&sb, &bed->fs.dev, &bed->fs.t.msg));
+	return sb.log_incompat;
+}
+
+/* What needs a kernel that knows it is said until the log is clean. */
+static void test_features_last(void **state)
+{
+	struct xr_summary summary;
+	uint8_t raw[512];
+	struct bed bed;
+
+	(void)state;
+	bed_make(&bed, kinds[0]);
+	test_fs_get(&bed.fs, 0, raw, sizeof(raw));
+	xr_put_be32(raw + offsetof(struct xfs_dsb, sb_features_log_incompat), XFS_SB_FEAT_INCOMPAT_LOG_XATTRS);
+	xr_crc_update(raw, sizeof(raw), offsetof(struct xfs_dsb, sb_crc));
+	test_fs_put(&bed.fs, 0, raw, sizeof(raw));
+	bed_again(&bed);
+	bed_ok(&bed, xr_summary_read(&summary, &bed.fs.fs));
+	bed_ok(&bed, xr_finish_superblock(&bed.replay.sb, bed.cache, &summary, &bed.head, &bed.fs.t.msg));
+	bed_ok(&bed, xr_cache_flush(bed.cache));
+	assert_int_equal(log_features(&bed), XFS_SB_FEAT_INCOMPAT_LOG_XATTRS);
+	bed_ok(&bed, xr_finish_log(&bed.log, &bed.head));
+	assert_int_equal(log_features(&bed), XFS_SB_FEAT_INCOMPAT_LOG_XATTRS);
+	bed_ok(&bed, xr_finish_features(&bed.replay.sb, bed.cache));
+	assert_int_equal(log_features(&bed), 0);
+	bed_end(&bed);
+}
+
 /* --- refused --- */
 
 /* An intent that contradicts the filesystem leaves everything as it was, also what others before it did. */
@@ -470,9 +506,10 @@ static void test_wrong_intents(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_block_maps),     cmocka_unit_test(test_share),    cmocka_unit_test(test_convert),
-		cmocka_unit_test(test_stage_and_free), cmocka_unit_test(test_exchange), cmocka_unit_test(test_two_transactions),
-		cmocka_unit_test(test_wrong_intents),
+		cmocka_unit_test(test_block_maps),    cmocka_unit_test(test_share),
+		cmocka_unit_test(test_convert),       cmocka_unit_test(test_stage_and_free),
+		cmocka_unit_test(test_exchange),      cmocka_unit_test(test_two_transactions),
+		cmocka_unit_test(test_features_last), cmocka_unit_test(test_wrong_intents),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

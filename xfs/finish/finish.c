@@ -5,7 +5,8 @@
  * A log is clean when it ends with a record that holds the unmount operation only. Its tail is itself: nothing before it is needed.
  *
  * The order makes a crash harmless at any point: metadata and superblock are on the disk before, and until the unmount record is there the
- * log is still dirty and can be replayed again.
+ * log is still dirty and can be replayed again. What the superblock says of the log's contents stays as long as they could be replayed: a kernel that
+ * does not know them must not try. Of a clean log it means nothing, so it goes last.
  */
 #include "finish.h"
 
@@ -38,13 +39,33 @@ int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const s
 	if (sb->rextents)
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_frextents), summary->frextents);
 	if (sb->v5) {
-		xr_put_be32(buf.data + offsetof(struct xfs_dsb, sb_features_log_incompat), 0);
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_lsn), xr_lsn(head->cycle, head->head));
 		xr_crc_update(buf.data, buf.size, offsetof(struct xfs_dsb, sb_crc));
 	}
 	xr_buf_dirty(cache, &buf, 0, buf.size);
 	xr_buf_put(cache, &buf);
 	return 0;
+}
+
+int xr_finish_features(const struct xr_sb *sb, struct xr_cache *cache)
+{
+	size_t at = offsetof(struct xfs_dsb, sb_features_log_incompat);
+	struct xr_buf buf;
+	bool set;
+	int ret = sb->v5 ? xr_buf_read(cache, XFS_SB_DADDR, sb->sectsize >> XR_BB_SHIFT, &buf) : 0;
+
+	if (ret || !sb->v5)
+		return ret;
+	set = xr_be32(buf.data + at) != 0;
+	if (set) {
+		xr_put_be32(buf.data + at, 0);
+		xr_crc_update(buf.data, buf.size, offsetof(struct xfs_dsb, sb_crc));
+		xr_buf_dirty(cache, &buf, 0, buf.size);
+	}
+	xr_buf_put(cache, &buf);
+	if (set)
+		ret = xr_cache_flush(cache);
+	return ret || !set ? ret : xr_cache_barrier(cache);
 }
 
 /* --- the log --- */

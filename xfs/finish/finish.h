@@ -7,8 +7,8 @@
 #include "summary.h"
 
 /*
- * Put the counters and the LSN that the clean log will end with into the superblock, and take the log's own feature bits out
- * (specification section 12.2 step 3). In the cache: the caller flushes. -EIO, -ENOMEM, -EUCLEAN, said.
+ * Put the counters and the LSN that the clean log will end with into the superblock (specification section 12.2 step 3). In the cache: the
+ * caller flushes. -EIO, -ENOMEM, -EUCLEAN, said.
  */
 int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const struct xr_summary *summary,
 			 const struct xr_head *head, const struct xr_msg *msg);
@@ -18,5 +18,11 @@ int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const s
  * log holds must be on stable storage before; head advances. The log is on stable storage when this returns 0. -EIO, -ENOMEM, -EUCLEAN, said.
  */
 int xr_finish_log(const struct xr_log *log, struct xr_head *head);
+
+/*
+ * After xr_finish_log(): take the features that only the log's contents needed out of the superblock (log_incompat). Written and on stable storage
+ * when this returns 0. -EIO, -ENOMEM, said.
+ */
+int xr_finish_features(const struct xr_sb *sb, struct xr_cache *cache);
 
 #endif

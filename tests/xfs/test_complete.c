@@ -371,6 +371,52 @@ static void make_orphan(struct bed *bed, struct xr_tx *tx, uint64_t ino)
 	xr_tx_inode_log(tx, &inode);
 }
 
+/* Without lazy counters the superblock counts along: xfs_repair compares. */
+static void test_counters(void **state)
+{
+	uint64_t blocks[30], before;
+	struct xr_summary summary;
+	uint8_t raw[512];
+	struct bed bed;
+	struct xr_tx *tx;
+
+	(void)state;
+	bed_make(&bed, "-m crc=0 -l lazy-count=0");
+	assert_false(bed.replay.sb.lazy_count);
+	fill(&bed, bed.a, 30, blocks);
+	/* What the test itself did is counted by hand. */
+	bed_ok(&bed, xr_summary_read(&summary, &bed.fs.fs));
+	test_fs_get(&bed.fs, 0, raw, sizeof(raw));
+	before = xr_be64(raw + offsetof(struct xfs_dsb, sb_fdblocks));
+	assert_int_equal(summary.fdblocks, before - 31);
+	xr_put_be64(raw + offsetof(struct xfs_dsb, sb_fdblocks), summary.fdblocks);
+	test_fs_put(&bed.fs, 0, raw, sizeof(raw));
+	xr_cache_destroy(bed.cache);
+	assert_int_equal(xr_cache_create(&bed.cache, &bed.fs.dev, bed.fs.process, true, &bed.fs.t.msg), 0);
+	bed.replay.cache = bed.fs.fs.cache = bed.cache;
+	for (uint32_t i = 10; i < 20; i++) {
+		struct xr_mapping m = {.offset = 2 * i, .block = blocks[i], .count = 1};
+
+		bed_put_map(&bed, XFS_LI_BUI, 1000 + i, bed.a, &m, 2);
+		bed_put_blocks(&bed, XFS_LI_EFI, 2000 + i, blocks[i], 1, 0);
+	}
+	bed_ok(&bed, bed_complete(&bed));
+	bed_ok(&bed, xr_cache_flush(bed.cache));
+	test_fs_get(&bed.fs, 0, raw, sizeof(raw));
+	assert_int_equal(xr_be64(raw + offsetof(struct xfs_dsb, sb_fdblocks)), before - 21);
+	bed_judge(&bed);
+	/* And inodes; this one still has a name, which would not please xfs_repair. */
+	before = xr_be64(raw + offsetof(struct xfs_dsb, sb_ifree));
+	tx = bed_begin(&bed);
+	make_orphan(&bed, tx, bed.b);
+	bed_commit(&bed, tx);
+	bed_ok(&bed, bed_complete(&bed));
+	bed_ok(&bed, xr_cache_flush(bed.cache));
+	test_fs_get(&bed.fs, 0, raw, sizeof(raw));
+	assert_int_equal(xr_be64(raw + offsetof(struct xfs_dsb, sb_ifree)), before + 1);
+	bed_end(&bed);
+}
+
 /* More of them than the log has room for at once: another transaction, with all the room there is, takes the rest. */
 static void test_two_transactions(void **state)
 {
@@ -506,10 +552,9 @@ static void test_wrong_intents(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_block_maps),    cmocka_unit_test(test_share),
-		cmocka_unit_test(test_convert),       cmocka_unit_test(test_stage_and_free),
-		cmocka_unit_test(test_exchange),      cmocka_unit_test(test_two_transactions),
-		cmocka_unit_test(test_features_last), cmocka_unit_test(test_wrong_intents),
+		cmocka_unit_test(test_block_maps),     cmocka_unit_test(test_share),    cmocka_unit_test(test_convert),
+		cmocka_unit_test(test_stage_and_free), cmocka_unit_test(test_exchange), cmocka_unit_test(test_two_transactions),
+		cmocka_unit_test(test_features_last),  cmocka_unit_test(test_counters), cmocka_unit_test(test_wrong_intents),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

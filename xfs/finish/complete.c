@@ -101,12 +101,50 @@ int xr_work_run(struct xr_work *work)
 	return ret;
 }
 
+static int count(struct xr_work *work, struct xr_summary *summary)
+{
+	struct xr_fs fs = {&work->replay->sb, work->replay->cache, work->replay->msg};
+
+	return xr_summary_read(summary, &fs);
+}
+
+static void add(const struct xr_tx_buf *sb, size_t at, uint64_t n)
+{
+	xr_put_be64(sb->data + at, xr_be64(sb->data + at) + n);
+}
+
+/*
+ * Without lazy counters every transaction that changes what is free also changes the superblock's counters, and nobody sums them up anew. By the
+ * difference: such a filesystem need not have counted the blocks of its free space btrees in the AGF, but no change of ours is left out.
+ */
+static int log_counters(struct xr_work *work)
+{
+	const struct xr_sb *sb = &work->replay->sb;
+	struct xr_summary now;
+	struct xr_tx_buf *buf;
+	int ret = count(work, &now);
+
+	if (!ret)
+		ret = xr_tx_get(work->tx, XFS_SB_DADDR, sb->sectsize >> XR_BB_SHIFT, XFS_BLFT_SB_BUF, &buf);
+	if (ret)
+		return ret;
+	add(buf, offsetof(struct xfs_dsb, sb_icount), now.icount - work->counted.icount);
+	add(buf, offsetof(struct xfs_dsb, sb_ifree), now.ifree - work->counted.ifree);
+	add(buf, offsetof(struct xfs_dsb, sb_fdblocks), now.fdblocks - work->counted.fdblocks);
+	add(buf, offsetof(struct xfs_dsb, sb_frextents), now.frextents - work->counted.frextents);
+	xr_tx_log(work->tx, buf, offsetof(struct xfs_dsb, sb_icount), 32);
+	work->counted = now;
+	return 0;
+}
+
 int xr_work_commit(struct xr_work *work)
 {
-	uint64_t bytes = xr_tx_log_bytes(work->tx);
 	bool empty = xr_tx_empty(work->tx);
-	int ret = xr_tx_commit(work->tx);
+	int ret = empty || work->replay->sb.lazy_count ? 0 : log_counters(work);
+	uint64_t bytes = xr_tx_log_bytes(work->tx);
 
+	if (!ret)
+		ret = xr_tx_commit(work->tx);
 	if (ret)
 		return ret;
 	work->stats->transactions += !empty;
@@ -122,12 +160,9 @@ int xr_complete(struct xr_replay *replay, const struct xr_log *log, struct xr_he
 	int ret;
 
 	*stats = (struct xr_complete_stats){0};
-	if (!replay->sb.lazy_count)
-		return xr_fail(
-			replay->msg, -EOPNOTSUPP,
-			"a filesystem without lazy counters: what the log left cannot be completed here, because every step "
-			"would have to be counted in the superblock");
-	ret = xr_tx_begin(&work.tx, &replay->sb, replay->cache, log, head, replay->msg);
+	ret = replay->sb.lazy_count ? 0 : count(&work, &work.counted);
+	if (!ret)
+		ret = xr_tx_begin(&work.tx, &replay->sb, replay->cache, log, head, replay->msg);
 	if (!ret)
 		ret = xr_work_intents(&work);
 	if (!ret)

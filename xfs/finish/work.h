@@ -4,6 +4,7 @@
 
 #include "bmapedit.h"
 #include "complete.h"
+#include "summary.h"
 
 /*
  * The work of a completion: one transaction at a time, and what each step leaves to be done after all recovered intents
@@ -15,6 +16,7 @@ struct xr_work {
 	struct xr_replay *replay;
 	struct xr_tx *tx;
 	struct xr_complete_stats *stats;
+	struct xr_summary counted; /* without lazy counters: what the superblock's stand for */
 	struct xr_follow *first, *last;
 };
 

@@ -59,7 +59,7 @@ struct xr_replay {
 	bool has_pieces; /* pass 1 met what may be pieces of directory blocks (scatter.h); the two tables are only used then */
 	struct xr_table pieces; /* (daddr, BBs) of those that pass 2 changed; value: the last LSN */
 	struct xr_table owners; /* (inode number, 0): the inodes that the log names */
-	struct xr_table intents; /* (n << 16 | type, id): the n-th such intent without a done item, in log order; value: struct xr_intent * */
+	struct xr_table intents; /* (n << 16 | type, id): n-th without a done item, in log order; value: struct xr_intent * */
 	bool trivial; /* nothing but the superblock was logged: a frozen filesystem */
 	struct xr_replay_stats stats;
 	void (*progress)(void *arg, uint32_t done, uint32_t all); /* may be NULL */

@@ -12,7 +12,10 @@
 
 /* What the suite's files share. bed_ functions fail the running test where they cannot do what they are asked for. */
 
-/* A bed for this test over the host under test, and its end, which checks that nothing is left behind. */
+/*
+ * A bed for this test over the host under test, and its end, which checks that nothing is left behind. Sizes are those that a host with base
+ * pages of 4 KiB gets; another one's are larger by as much as its pages are.
+ */
 struct conformance_bed *bed_begin(void **state, size_t size, size_t lazy_max);
 void bed_end(struct conformance_bed *bed);
 

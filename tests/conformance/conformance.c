@@ -9,6 +9,10 @@ struct conformance_bed *bed_begin(void **state, size_t size, size_t lazy_max)
 
 	assert_non_null(bed);
 	bed->host = *state;
+	if (bed->host->page_size) {
+		size = size / 4096 * bed->host->page_size;
+		lazy_max = lazy_max == SIZE_MAX ? SIZE_MAX : lazy_max / 4096 * bed->host->page_size;
+	}
 	assert_int_equal(bed->host->setup(bed, size, lazy_max), 0);
 	assert_int_equal(bed->size, size);
 	assert_int_equal(bed_stats(bed).free, size);

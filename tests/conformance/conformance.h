@@ -25,9 +25,11 @@ struct conformance_bed {
 struct conformance_host {
 	const char *name;
 
+	size_t page_size; /* bytes of a base page; 0: 4 KiB */
+
 	/*
-	 * Make a host and a space of exactly this many bytes (a multiple of 64 KiB, at most 64 MiB) with this lazy_max, able to
-	 * make at least 16 MiB of pages. 0, or anything else after saying why on stderr.
+	 * Make a host and a space of exactly this many bytes (a multiple of 16 base pages, at most 16,384) with this lazy_max, able to
+	 * make at least 4,096 base pages. 0, or anything else after saying why on stderr.
 	 */
 	int (*setup)(struct conformance_bed *bed, size_t size, size_t lazy_max);
 

@@ -116,8 +116,8 @@ static void a_synchronous_area_flushes_alone(void **state)
 
 static void the_budget_is_kept(void **state)
 {
-	size_t budget = (size_t)256 << 10;
-	struct conformance_bed *bed = bed_begin(state, SPACE, budget);
+	struct conformance_bed *bed = bed_begin(state, SPACE, 64 * 4096);
+	size_t budget = 64 * bed->page_size;
 	struct vmap_stats stats = {0};
 	struct vmap_page *page;
 	size_t most = 0;

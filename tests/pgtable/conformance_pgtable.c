@@ -13,10 +13,9 @@
 
 #define FRAMES ((size_t)8192)
 #define TABLES ((size_t)128)
-#define PAGE ((size_t)4096)
 
-/* The software MMU knows 48 bits of address: its range begins here. */
-#define SOFT_BASE ((uintptr_t)0x7f12345000)
+/* The software MMU knows 36 bits of page number: its range begins here. */
+#define SOFT_BASE_PAGE ((uintptr_t)0x7f12345)
 
 struct rig {
 	struct vmap_pgtable pgtable; /* first: it is the ctx of the hooks */
@@ -32,7 +31,7 @@ static size_t keep;
 
 static uintptr_t soft_addr(uintptr_t addr)
 {
-	return addr - mode->base + SOFT_BASE;
+	return addr - mode->base + (SOFT_BASE_PAGE << mode->decode.granule);
 }
 
 static struct rig *rig_of(const struct conformance_bed *bed)
@@ -161,7 +160,7 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	if (!rig || mode->format(&rig->format))
 		return -1;
 	rig->machine = machine_create(&mode->decode, mode->base, size, TABLES);
-	rig->mmu = softmmu_create(SOFT_BASE, size, FRAMES);
+	rig->mmu = softmmu_create_paged(mode->decode.granule, soft_addr(mode->base), size, FRAMES);
 	rig->soft = softmmu_host(rig->mmu);
 	if (vmap_pgtable_init(&rig->pgtable, &(struct vmap_pgtable_config){.format = &rig->format,
 									   .ops = machine_ops(),
@@ -182,7 +181,7 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	rig->host.flush = flush;
 	bed->base = mode->base;
 	bed->size = size;
-	bed->page_size = PAGE;
+	bed->page_size = bed->host->page_size;
 	bed->data = rig;
 	return vmap_space_create(&rig->host, &config, &bed->space);
 }
@@ -232,19 +231,19 @@ static unsigned char *page_bytes(struct conformance_bed *bed, const struct vmap_
 
 static size_t pages_used(struct conformance_bed *bed)
 {
-	return softmmu_frames_used(rig_of(bed)->mmu) * PAGE;
+	return softmmu_frames_used(rig_of(bed)->mmu) << mode->decode.granule;
 }
 
 /* Where both CPUs find this byte. false: one of them faults, or they differ. */
 static bool locate(struct rig *rig, uintptr_t addr, bool write, unsigned char **byte)
 {
-	uint64_t eager, lazy;
+	uint64_t eager, lazy, page = (uint64_t)1 << mode->decode.granule;
 	bool done = machine_translate(rig->machine, MACHINE_EAGER, addr, write, &eager);
 
 	done = machine_translate(rig->machine, MACHINE_LAZY, addr, write, &lazy) && done;
-	if (!done || eager != lazy || eager >= (FRAMES + SOFTMMU_DEVICE_FRAMES) * PAGE)
+	if (!done || eager != lazy || eager >= (FRAMES + SOFTMMU_DEVICE_FRAMES) * page)
 		return false;
-	*byte = softmmu_page_bytes(rig->mmu, &(struct vmap_page){.frame = eager / PAGE}) + eager % PAGE;
+	*byte = softmmu_page_bytes(rig->mmu, &(struct vmap_page){.frame = eager / page}) + eager % page;
 	return true;
 }
 
@@ -317,5 +316,6 @@ int main(int argc, char **argv)
 	mode = &modes[strtoul(argv[1], NULL, 10)];
 	keep = strtoul(argv[2], NULL, 10);
 	host.name = mode->name;
+	host.page_size = (size_t)1 << mode->decode.granule;
 	return conformance_run(&host);
 }

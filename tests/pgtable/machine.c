@@ -25,6 +25,7 @@ struct machine {
 	struct decode_mode mode;
 	uintptr_t base;
 	size_t size, frames, used;
+	size_t touched; /* no frame behind these was ever used */
 	unsigned char *real, *seen;
 	bool *in_use;
 	struct tlb_entry *tlb;
@@ -141,8 +142,8 @@ static void forget(struct machine *m, uintptr_t addr, size_t size)
 
 static void forget_tables(struct machine *m)
 {
-	memset(m->walk_cache, 0, m->frames * page_size(m));
-	memset(m->remembered, 0, m->frames * sizeof(unsigned));
+	memset(m->walk_cache, 0, m->touched * page_size(m));
+	memset(m->remembered, 0, m->touched * sizeof(unsigned));
 }
 
 /* The lazy CPU */
@@ -167,7 +168,7 @@ static void show_all(struct machine *m)
 {
 	uint64_t entry;
 
-	for (size_t at = 0; at < m->frames * page_size(m); at += 8) {
+	for (size_t at = 0; at < m->touched * page_size(m); at += 8) {
 		entry = load(m, m->real, MACHINE_TABLES + at);
 		memcpy(m->seen + at, &entry, 8);
 	}
@@ -188,6 +189,7 @@ static bool frame_alloc(void *ctx, uint64_t *phys)
 	if (i < m->frames) {
 		m->in_use[i] = true;
 		m->used++;
+		m->touched = i < m->touched ? m->touched : i + 1;
 		*phys = MACHINE_TABLES + i * page_size(m);
 		memset(m->real + i * page_size(m), GARBAGE, page_size(m));
 		memset(m->seen + i * page_size(m), 0, page_size(m));
@@ -280,7 +282,7 @@ struct machine *machine_create(const struct decode_mode *mode, uintptr_t base, s
 
 	if (!m)
 		abort();
-	*m = (struct machine){.mode = *mode, .base = base, .size = size, .frames = frames, .used = 1};
+	*m = (struct machine){.mode = *mode, .base = base, .size = size, .frames = frames, .used = 1, .touched = 1};
 	m->real = aligned_alloc(page_size(m), frames * page_size(m));
 	m->seen = calloc(frames, page_size(m));
 	m->in_use = calloc(frames, sizeof(bool));

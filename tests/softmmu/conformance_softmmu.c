@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: MIT
-/* The conformance suite over the software MMU. */
+/* conformance_softmmu [SHIFT]: the conformance suite over the software MMU, with base pages of 1 << SHIFT bytes, 4 KiB if not said. */
 #include <stdio.h>
+#include <stdlib.h>
 #include "../conformance/conformance.h"
 #include "softmmu.h"
-#include "table.h"
 
-#define BASE ((uintptr_t)0x7f12345000)
+#define BASE_PAGE ((uintptr_t)0x7f12345)
 #define FRAMES ((size_t)8192)
+
+static unsigned page_shift = 12;
 
 static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 {
-	struct vmap_space_config config = {.base = BASE, .size = size, .lazy_max = lazy_max};
-	struct softmmu *mmu = softmmu_create(BASE, size, FRAMES);
+	struct vmap_space_config config = {.base = BASE_PAGE << page_shift, .size = size, .lazy_max = lazy_max};
+	struct softmmu *mmu = softmmu_create_paged(page_shift, config.base, size, FRAMES);
 
 	if (!mmu || vmap_space_create(softmmu_host(mmu), &config, &bed->space)) {
 		fprintf(stderr, "no memory for a software MMU\n");
 		return -1;
 	}
-	bed->base = BASE;
+	bed->base = config.base;
 	bed->size = size;
-	bed->page_size = TABLE_SIZE;
+	bed->page_size = (size_t)1 << page_shift;
 	bed->data = mmu;
 	return 0;
 }
@@ -65,7 +67,7 @@ static unsigned char *page_bytes(struct conformance_bed *bed, const struct vmap_
 
 static size_t pages_used(struct conformance_bed *bed)
 {
-	return softmmu_frames_used(bed->data) * TABLE_SIZE;
+	return softmmu_frames_used(bed->data) << page_shift;
 }
 
 /* On each CPU; they agree, or the access is called faulted. */
@@ -100,9 +102,9 @@ static unsigned memory_type(struct conformance_bed *bed, uintptr_t addr)
 	return softmmu_prot(bed->data, addr) & VMAP_MEMORY_MASK;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	static const struct conformance_host softmmu = {
+	static struct conformance_host softmmu = {
 		.name = "software MMU",
 		.setup = setup,
 		.teardown = teardown,
@@ -120,5 +122,8 @@ int main(void)
 		.atomic = softmmu_atomic,
 	};
 
+	if (argc > 1)
+		page_shift = (unsigned)strtoul(argv[1], NULL, 10);
+	softmmu.page_size = (size_t)1 << page_shift;
 	return conformance_run(&softmmu);
 }

@@ -24,7 +24,7 @@ static void page_free(struct softmmu *mmu, struct vmap_page *page)
 		frame->used = false;
 	}
 	mmu->frames_used -= n;
-	memset(mmu->memory + page->frame * TABLE_SIZE, FREE_BYTE, n * TABLE_SIZE);
+	memset(mmu->memory + page->frame * mmu->page_size, FREE_BYTE, n * mmu->page_size);
 }
 
 /* A page's frames: the first that are free, looked for from a place that moves on in large steps so that pages lie scattered. */
@@ -45,7 +45,7 @@ static struct vmap_page *page_new(struct softmmu *mmu, unsigned order)
 			mmu->frames[first + i].head = first;
 		}
 		mmu->frames_used += n;
-		memset(mmu->memory + first * TABLE_SIZE, NEW_BYTE, n * TABLE_SIZE);
+		memset(mmu->memory + first * mmu->page_size, NEW_BYTE, n * mmu->page_size);
 		return page;
 	}
 	return NULL;

@@ -55,11 +55,11 @@ static size_t set_range(struct softmmu *mmu, uintptr_t addr, struct vmap_page *c
 	size_t done = 0, k;
 
 	for (; frames && done < count; done++)
-		if (!mmu_set(mmu, addr + done * TABLE_SIZE, frames[done], prot))
+		if (!mmu_set(mmu, addr + done * mmu->page_size, frames[done], prot))
 			return done;
 	for (size_t i = 0; done < count; i++) {
 		for (k = 0; k < (size_t)1 << pages[i]->order && done < count; k++, done++)
-			if (!mmu_set(mmu, addr + done * TABLE_SIZE, pages[i]->frame + k, prot))
+			if (!mmu_set(mmu, addr + done * mmu->page_size, pages[i]->frame + k, prot))
 				return done;
 	}
 	return done;
@@ -72,7 +72,7 @@ static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, co
 	bool fails = mmu_injects(mmu, SOFTMMU_MAP);
 	size_t done = 0;
 
-	if (!mmu_in_range(mmu, addr, total * TABLE_SIZE)) {
+	if (!mmu_in_range(mmu, addr, total * mmu->page_size)) {
 		mmu_violation(mmu, "map of %zu pages at 0x%zx, which is not all in the range", total, (size_t)addr);
 		fails = true;
 	} else {
@@ -80,7 +80,7 @@ static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, co
 		fails |= done < total;
 	}
 	while (fails && done--)
-		mmu_clear(mmu, addr + done * TABLE_SIZE);
+		mmu_clear(mmu, addr + done * mmu->page_size);
 	mmu_leave(mmu);
 	return fails ? -VMAP_ENOMEM : 0;
 }
@@ -115,7 +115,7 @@ static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
 
 	if (prot & ~(VMAP_READ | VMAP_WRITE | VMAP_EXEC))
 		mmu_violation(mmu, "protect of 0x%zx with 0x%x", (size_t)addr, prot);
-	for (size_t at = 0; at < (fails ? size / 2 : size); at += TABLE_SIZE) {
+	for (size_t at = 0; at < (fails ? size / 2 : size); at += mmu->page_size) {
 		leaf = table_walk(&mmu->table, addr + at);
 		mmu_change(mmu, addr + at, leaf.frame, (leaf.prot & VMAP_MEMORY_MASK) | prot);
 	}
@@ -130,15 +130,15 @@ static int replace(void *ctx, uintptr_t area, uintptr_t addr, struct vmap_page *
 	size_t n = (size_t)1 << page->order;
 	struct translation old;
 
-	if (area > addr || !mmu_in_range(mmu, addr, n * TABLE_SIZE)) {
+	if (area > addr || !mmu_in_range(mmu, addr, n * mmu->page_size)) {
 		mmu_violation(mmu, "replace at 0x%zx, which is not in the area or the range", (size_t)addr);
 		n = 0;
 	}
 	for (size_t i = 0; i < (fails ? (n + 1) / 2 : n); i++) {
-		old = table_walk(&mmu->table, addr + i * TABLE_SIZE);
-		mmu_change(mmu, addr + i * TABLE_SIZE, page->frame + i, prot & ~VMAP_LARGE);
+		old = table_walk(&mmu->table, addr + i * mmu->page_size);
+		mmu_change(mmu, addr + i * mmu->page_size, page->frame + i, prot & ~VMAP_LARGE);
 		if (fails)
-			mmu_change(mmu, addr + i * TABLE_SIZE, old.frame, old.prot);
+			mmu_change(mmu, addr + i * mmu->page_size, old.frame, old.prot);
 	}
 	mmu_leave(mmu);
 	return fails ? -VMAP_ENOMEM : 0;
@@ -150,7 +150,7 @@ static int copy(void *ctx, void *to, uintptr_t addr, size_t size)
 	size_t offset;
 	bool done;
 
-	if (!size || size > TABLE_SIZE - (addr & (TABLE_SIZE - 1)))
+	if (!size || size > mmu->page_size - (addr & (mmu->page_size - 1)))
 		mmu_violation(mmu, "copy of %zu bytes from 0x%zx, which are not of one page", size, (size_t)addr);
 	done = !mmu_injects(mmu, SOFTMMU_COPY) && mmu_translate(mmu, mmu_cpu() % SOFTMMU_CPUS, addr, VMAP_READ, &offset);
 	if (done)
@@ -166,7 +166,7 @@ static void unmap(void *ctx, uintptr_t addr, size_t size)
 	if (!mmu_in_range(mmu, addr, size))
 		mmu_violation(mmu, "unmap of 0x%zx bytes at 0x%zx, which are not all in the range", size, (size_t)addr);
 	else
-		for (size_t at = 0; at < size; at += TABLE_SIZE)
+		for (size_t at = 0; at < size; at += mmu->page_size)
 			mmu_clear(mmu, addr + at);
 	mmu_leave(mmu);
 }
@@ -253,7 +253,7 @@ void mmu_hooks(struct softmmu *mmu)
 {
 	mmu->host = (struct vmap_host){
 		.version = VMAP_HOST_VERSION,
-		.page_shift = TABLE_SHIFT,
+		.page_shift = mmu->page_shift,
 		.ctx = mmu,
 		.lock = lock,
 		.unlock = unlock,

@@ -29,6 +29,8 @@ struct descriptor {
 
 struct softmmu {
 	struct vmap_host host;
+	unsigned page_shift;
+	size_t page_size;
 	uintptr_t base;
 	size_t size;
 	pthread_mutex_t machine;

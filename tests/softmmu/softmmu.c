@@ -113,15 +113,15 @@ static bool allocate(struct softmmu *mmu)
 	size_t all = mmu->n_frames + SOFTMMU_DEVICE_FRAMES;
 
 	mmu->frames = calloc(all, sizeof(struct frame));
-	mmu->memory = malloc(all * TABLE_SIZE);
+	mmu->memory = malloc(all * mmu->page_size);
 	for (size_t i = mmu->n_frames; mmu->frames && i < all; i++)
 		mmu->frames[i].used = true;
 	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++) {
-		mmu->tlb[cpu] = calloc(mmu->size >> TABLE_SHIFT, sizeof(struct translation));
+		mmu->tlb[cpu] = calloc(mmu->size >> mmu->page_shift, sizeof(struct translation));
 		if (!mmu->tlb[cpu])
 			return false;
 	}
-	return table_init(&mmu->table) && mmu->frames && mmu->memory;
+	return table_init(&mmu->table, mmu->page_shift) && mmu->frames && mmu->memory;
 }
 
 static void end(struct softmmu *mmu)
@@ -141,10 +141,17 @@ static void end(struct softmmu *mmu)
 
 struct softmmu *softmmu_create(uintptr_t base, size_t size, size_t frames)
 {
+	return softmmu_create_paged(12, base, size, frames);
+}
+
+struct softmmu *softmmu_create_paged(unsigned page_shift, uintptr_t base, size_t size, size_t frames)
+{
 	struct softmmu *mmu = calloc(1, sizeof(*mmu));
 
 	if (!mmu)
 		return NULL;
+	mmu->page_shift = page_shift;
+	mmu->page_size = (size_t)1 << page_shift;
 	mmu->base = base;
 	mmu->size = size;
 	mmu->n_frames = frames;
@@ -261,7 +268,7 @@ uint64_t softmmu_device_frame(const struct softmmu *mmu)
 
 unsigned char *softmmu_frame_bytes(struct softmmu *mmu, uint64_t frame)
 {
-	return mmu->memory + frame * TABLE_SIZE;
+	return mmu->memory + frame * mmu->page_size;
 }
 
 unsigned char *softmmu_page_bytes(struct softmmu *mmu, const struct vmap_page *page)

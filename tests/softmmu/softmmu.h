@@ -32,8 +32,12 @@ enum softmmu_hook {
 /* Frames behind the last that are no memory: they can only be mapped by number. */
 #define SOFTMMU_DEVICE_FRAMES 16
 
-/* A machine with this many frames and a range for one space: at most 1 GiB, base page aligned. NULL: no memory. */
+/*
+ * A machine with this many frames and a range for one space: at most 262,144 base pages, aligned to them. Base pages have 4 KiB; or
+ * 1 << page_shift bytes, 12 to 16. NULL: no memory.
+ */
 struct softmmu *softmmu_create(uintptr_t base, size_t size, size_t frames);
+struct softmmu *softmmu_create_paged(unsigned page_shift, uintptr_t base, size_t size, size_t frames);
 
 /* Look for what is left behind, and end the machine. Gives the number of violations, ever. */
 unsigned softmmu_destroy(struct softmmu *mmu);

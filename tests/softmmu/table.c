@@ -12,16 +12,18 @@
 #include "table.h"
 
 #define ENTRIES 512
+#define TABLE_SIZE ((size_t)4096)
 #define LEVELS 4
+#define FRAME_SHIFT 12
 #define PRESENT 0x1u
 #define WRITABLE 0x2u
 #define EXECUTABLE 0x4u
 #define MEMORY VMAP_MEMORY_MASK
 #define FLAGS (TABLE_SIZE - 1)
 
-static unsigned index_of(uintptr_t addr, unsigned level)
+static unsigned index_of(const struct table *table, uintptr_t addr, unsigned level)
 {
-	return addr >> (TABLE_SHIFT + 9 * level) & (ENTRIES - 1);
+	return addr >> (table->page_shift + 9 * level) & (ENTRIES - 1);
 }
 
 static uint64_t *new_table(void)
@@ -38,9 +40,9 @@ static uint64_t *table_of(uint64_t entry)
 	return (uint64_t *)(uintptr_t)(entry & ~(uint64_t)FLAGS);
 }
 
-bool table_init(struct table *table)
+bool table_init(struct table *table, unsigned page_shift)
 {
-	*table = (struct table){.root = new_table()};
+	*table = (struct table){.root = new_table(), .page_shift = page_shift};
 	return table->root;
 }
 
@@ -57,7 +59,7 @@ static void prune(struct table *table, uint64_t **path, uintptr_t addr, unsigned
 	for (; level < LEVELS - 1 && !memcmp(path[level], empty, sizeof(empty)); level++) {
 		free(path[level]);
 		table->tables--;
-		path[level + 1][index_of(addr, level + 1)] = 0;
+		path[level + 1][index_of(table, addr, level + 1)] = 0;
 	}
 }
 
@@ -66,7 +68,7 @@ bool table_set(struct table *table, uintptr_t addr, struct translation leaf)
 	uint64_t *path[LEVELS] = {[LEVELS - 1] = table->root}, *entry;
 
 	for (unsigned level = LEVELS - 1; level > 0; level--) {
-		entry = &path[level][index_of(addr, level)];
+		entry = &path[level][index_of(table, addr, level)];
 		if (!*entry) {
 			path[level - 1] = new_table();
 			if (!path[level - 1]) {
@@ -78,8 +80,8 @@ bool table_set(struct table *table, uintptr_t addr, struct translation leaf)
 		}
 		path[level - 1] = table_of(*entry);
 	}
-	path[0][index_of(addr, 0)] = leaf.frame << TABLE_SHIFT | PRESENT | (leaf.prot & VMAP_WRITE ? WRITABLE : 0) |
-				     (leaf.prot & VMAP_EXEC ? EXECUTABLE : 0) | (leaf.prot & MEMORY);
+	path[0][index_of(table, addr, 0)] = leaf.frame << FRAME_SHIFT | PRESENT | (leaf.prot & VMAP_WRITE ? WRITABLE : 0) |
+					    (leaf.prot & VMAP_EXEC ? EXECUTABLE : 0) | (leaf.prot & MEMORY);
 	return true;
 }
 
@@ -88,8 +90,8 @@ void table_clear(struct table *table, uintptr_t addr)
 	uint64_t *path[LEVELS] = {[LEVELS - 1] = table->root};
 
 	for (unsigned level = LEVELS - 1; level > 0; level--)
-		path[level - 1] = table_of(path[level][index_of(addr, level)]);
-	path[0][index_of(addr, 0)] = 0;
+		path[level - 1] = table_of(path[level][index_of(table, addr, level)]);
+	path[0][index_of(table, addr, 0)] = 0;
 	prune(table, path, addr, 0);
 }
 
@@ -98,20 +100,20 @@ struct translation table_walk(const struct table *table, uintptr_t addr)
 	const uint64_t *entries = table->root;
 	uint64_t entry;
 
-	if (addr >> TABLE_ADDR_BITS)
+	if (addr >> (table->page_shift + 9 * LEVELS))
 		return (struct translation){0};
 	for (unsigned level = LEVELS - 1; level > 0; level--) {
-		entry = entries[index_of(addr, level)];
+		entry = entries[index_of(table, addr, level)];
 		if (!entry)
 			return (struct translation){0};
 		entries = table_of(entry);
 	}
-	entry = entries[index_of(addr, 0)];
+	entry = entries[index_of(table, addr, 0)];
 	if (!entry)
 		return (struct translation){0};
 	return (struct translation){
 		.valid = true,
 		.prot = VMAP_READ | (entry & WRITABLE ? VMAP_WRITE : 0) | (entry & EXECUTABLE ? VMAP_EXEC : 0) | (entry & MEMORY),
-		.frame = entry >> TABLE_SHIFT,
+		.frame = entry >> FRAME_SHIFT,
 	};
 }

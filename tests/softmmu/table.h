@@ -6,13 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Page tables as x86-64 has them: four levels of 512 entries, leaves of 4 KiB, 48 bits of virtual address. */
-#define TABLE_SHIFT 12
-#define TABLE_SIZE ((size_t)1 << TABLE_SHIFT)
-#define TABLE_ADDR_BITS 48
+/* Page tables as x86-64 has them: four levels of 512 entries; but a leaf's size can be chosen. */
 
 struct table {
 	uint64_t *root;
+	unsigned page_shift;
 	size_t tables; /* tables below the root */
 };
 
@@ -23,7 +21,7 @@ struct translation {
 	uint64_t frame;
 };
 
-bool table_init(struct table *table);
+bool table_init(struct table *table, unsigned page_shift);
 void table_fini(struct table *table);
 
 /* Enter a leaf where there is none. false: no memory for tables. */

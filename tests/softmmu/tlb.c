@@ -8,12 +8,12 @@
 bool mmu_in_range(const struct softmmu *mmu, uintptr_t addr, size_t size)
 {
 	return addr >= mmu->base && addr - mmu->base < mmu->size && size <= mmu->size - (addr - mmu->base) &&
-	       !((addr | size) & (TABLE_SIZE - 1)) && size;
+	       !((addr | size) & (mmu->page_size - 1)) && size;
 }
 
 static struct translation *tlb_entry(const struct softmmu *mmu, unsigned cpu, uintptr_t addr)
 {
-	return &mmu->tlb[cpu][(addr - mmu->base) >> TABLE_SHIFT];
+	return &mmu->tlb[cpu][(addr - mmu->base) >> mmu->page_shift];
 }
 
 static void tlb_drop(struct softmmu *mmu, uintptr_t addr)
@@ -94,17 +94,17 @@ void mmu_forget(struct softmmu *mmu, struct vmap_range range)
 			      (size_t)range.addr);
 		return;
 	}
-	for (size_t at = 0; at < range.size; at += TABLE_SIZE)
+	for (size_t at = 0; at < range.size; at += mmu->page_size)
 		tlb_drop(mmu, range.addr + at);
 }
 
 /* What a CPU does for an access: TLB, then tables. An entry that the tables no longer have is stale, and used all the same. */
 bool mmu_translate(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned prot, size_t *offset)
 {
-	uintptr_t page = addr & ~(uintptr_t)(TABLE_SIZE - 1);
+	uintptr_t page = addr & ~(uintptr_t)(mmu->page_size - 1);
 	struct translation walked = table_walk(&mmu->table, page), used = walked;
 
-	if (mmu_in_range(mmu, page, TABLE_SIZE)) {
+	if (mmu_in_range(mmu, page, mmu->page_size)) {
 		used = *tlb_entry(mmu, cpu, page);
 		if (used.valid && (!walked.valid || walked.frame != used.frame || walked.prot != used.prot))
 			mmu_violation(mmu, "CPU %u uses a stale translation of 0x%zx", cpu, (size_t)addr);
@@ -114,7 +114,7 @@ bool mmu_translate(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned p
 	}
 	if (!used.valid || (prot & ~used.prot))
 		return false;
-	*offset = used.frame * TABLE_SIZE + (addr - page);
+	*offset = used.frame * mmu->page_size + (addr - page);
 	if (!mmu->frames[used.frame].used)
 		mmu_violation(mmu, "CPU %u uses 0x%zx, whose frame %zu is free", cpu, (size_t)addr, (size_t)used.frame);
 	return true;

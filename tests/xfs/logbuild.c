@@ -7,6 +7,19 @@
 #define OP_BYTES 12u
 #define WORDS 64u /* saved words a header block */
 
+/* A log of this filesystem that begins. */
+static void first_record(struct lb *lb)
+{
+	lb->cycle = 1;
+	lb->prev = UINT32_MAX;
+	lb->tail_lsn = xr_lsn(1, 0);
+	lb->version = lb->sb.logv2 ? 2 : 1;
+	lb->fmt = 1;
+	lb->size = 32u << 10;
+	lb->crc_header = 328;
+	memcpy(lb->uuid, lb->sb.uuid, sizeof(lb->uuid));
+}
+
 void lb_init(struct lb *lb, const struct sb_build *b, struct vmap_process *process)
 {
 	uint8_t raw[XR_BB];
@@ -18,20 +31,28 @@ void lb_init(struct lb *lb, const struct sb_build *b, struct vmap_process *proce
 	lb->external = !b->logstart;
 	test_dev_init(&lb->dev, lb->external ? lb->sb.log_bbs * XR_BB : SB_BUILD_BYTES, &lb->said);
 	assert_int_equal(xr_log_open(&lb->log, &lb->sb, &lb->dev, lb->external ? &lb->dev : NULL, process, &lb->said.msg), 0);
-	lb->cycle = 1;
-	lb->prev = UINT32_MAX;
-	lb->tail_lsn = xr_lsn(1, 0);
-	lb->version = 2;
-	lb->fmt = 1;
-	lb->size = 32u << 10;
-	lb->crc_header = 328;
-	memcpy(lb->uuid, b->uuid, sizeof(lb->uuid));
+	first_record(lb);
+}
+
+void lb_open(struct lb *lb, const char *image)
+{
+	memset(lb, 0, sizeof(*lb));
+	test_msg_init(&lb->said);
+	if (vmap_process_create(NULL, &lb->own) || xr_dev_open(&lb->dev, image, true, &lb->said.msg) ||
+	    xr_sb_read(&lb->sb, &lb->dev, &lb->said.msg) ||
+	    xr_log_open(&lb->log, &lb->sb, &lb->dev, NULL, lb->own, &lb->said.msg)) {
+		fprintf(stderr, "%s: %s", image, lb->said.text);
+		exit(1);
+	}
+	first_record(lb);
 }
 
 void lb_end(struct lb *lb)
 {
 	xr_log_close(&lb->log);
 	xr_dev_close(&lb->dev);
+	if (lb->own)
+		vmap_process_destroy(lb->own);
 }
 
 static void write_block(struct lb *lb, uint32_t block, const uint8_t *bb)

@@ -21,6 +21,7 @@ struct lb {
 	struct xr_dev dev; /* the log's device: the filesystem's, or an external one */
 	struct xr_sb sb;
 	struct xr_log log;
+	struct vmap_process *own; /* lb_open()'s */
 	struct xr_head head;
 	bool external;
 
@@ -41,6 +42,8 @@ struct lb {
 
 /* The log's size is b->logblocks * 2 BBs. b->logstart 0: an external log. The log is all zero. */
 void lb_init(struct lb *lb, const struct sb_build *b, struct vmap_process *process);
+/* The log of the filesystem in this file, as it is; ends the program where there is none. */
+void lb_open(struct lb *lb, const char *image);
 void lb_end(struct lb *lb);
 
 /* Stamp the whole log as if the cycle before had filled it, and begin at block in the given cycle. */

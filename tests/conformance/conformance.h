@@ -67,6 +67,12 @@ struct conformance_host {
 
 	/* Optional: what this thread does next must not sleep (true), or may again. A host that can tell says so in teardown. */
 	void (*atomic)(bool atomic);
+
+	/* Optional, where the host has the cpu hook: this thread goes on on that CPU, 0 or 1. */
+	void (*run_on)(unsigned cpu);
+
+	/* The host has the purge_wake hook, and a thread that calls vmap_purge() when it was called. */
+	bool worker;
 };
 
 /* Run every test over this host. Returns what main() returns: 0 when all passed. */

@@ -236,14 +236,41 @@ static void short_lived_maps_without_waiting(void **state)
 	bed_end(bed);
 }
 
+/* A CPU has a block of its own; a map is ended wherever its thread has got to. */
+static void each_cpu_has_its_block(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
+	uintptr_t addr[2][8];
+	struct vmap_page *page;
+
+	bed_pages(bed, 0, 1, &page);
+	for (size_t i = 0; i < 8; i++) {
+		for (unsigned cpu = 0; cpu < 2 && bed->host->run_on; cpu++) {
+			bed->host->run_on(cpu);
+			addr[cpu][i] = ram(bed, &page, 1, 0);
+			bed_check_view(bed, addr[cpu][i], &page, 1);
+		}
+	}
+	for (size_t i = 0; i < 8 && bed->host->run_on; i++) {
+		/* Nothing of the other CPU's lies between those of one. */
+		if (i)
+			for (unsigned cpu = 0; cpu < 2; cpu++)
+				assert_int_equal(addr[cpu][i] - addr[cpu][i - 1], 2 * bed->page_size);
+	}
+	for (size_t i = 0; i < 8; i++) {
+		for (unsigned cpu = 0; cpu < 2 && bed->host->run_on; cpu++) {
+			bed->host->run_on(!cpu);
+			end(bed, addr[cpu][i]);
+		}
+	}
+	bed_put(bed, &page, 1);
+	bed_end(bed);
+}
+
 const struct CMUnitTest conformance_ram_tests[] = {
-	cmocka_unit_test(pages_are_seen_and_held),
-	cmocka_unit_test(flags_hold),
-	cmocka_unit_test(flushed_space_is_used_again),
-	cmocka_unit_test(sizes_are_not_rounded),
-	cmocka_unit_test(blocks_are_given_back),
-	cmocka_unit_test(large_maps_work_the_same),
-	cmocka_unit_test(short_lived_maps_are_listed),
-	cmocka_unit_test(short_lived_maps_without_waiting),
-	CONFORMANCE_END,
+	cmocka_unit_test(pages_are_seen_and_held),     cmocka_unit_test(flags_hold),
+	cmocka_unit_test(flushed_space_is_used_again), cmocka_unit_test(sizes_are_not_rounded),
+	cmocka_unit_test(blocks_are_given_back),       cmocka_unit_test(large_maps_work_the_same),
+	cmocka_unit_test(short_lived_maps_are_listed), cmocka_unit_test(short_lived_maps_without_waiting),
+	cmocka_unit_test(each_cpu_has_its_block),      CONFORMANCE_END,
 };

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT
-/* conformance_softmmu [SHIFT]: the conformance suite over the software MMU, with base pages of 1 << SHIFT bytes, 4 KiB if not said. */
+/*
+ * The conformance suite over the software MMU.
+ *
+ *	conformance_softmmu [SHIFT [worker]]
+ *
+ * SHIFT: base pages have 1 << SHIFT bytes, 4 KiB if not said. worker: where unmaps wait, the host has the purge_wake hook, and a thread that
+ * purges when it is called.
+ */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "../conformance/conformance.h"
 #include "softmmu.h"
 
@@ -10,11 +19,27 @@
 
 static unsigned page_shift = 12;
 
+/* One bed at a time has a worker. */
+static bool with_worker, has_worker;
+static pthread_t worker;
+
+static void *work(void *arg)
+{
+	struct conformance_bed *bed = arg;
+
+	while (softmmu_worker_sleep(bed->data))
+		vmap_purge(bed->space);
+	return NULL;
+}
+
 static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 {
 	struct vmap_space_config config = {.base = BASE_PAGE << page_shift, .size = size, .lazy_max = lazy_max};
 	struct softmmu *mmu = softmmu_create_paged(page_shift, config.base, size, FRAMES);
 
+	has_worker = with_worker && lazy_max;
+	if (mmu && has_worker)
+		softmmu_worker(mmu);
 	if (!mmu || vmap_space_create(softmmu_host(mmu), &config, &bed->space)) {
 		fprintf(stderr, "no memory for a software MMU\n");
 		return -1;
@@ -23,13 +48,18 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	bed->size = size;
 	bed->page_size = (size_t)1 << page_shift;
 	bed->data = mmu;
-	return 0;
+	return has_worker ? pthread_create(&worker, NULL, work, bed) : 0;
 }
 
 static int teardown(struct conformance_bed *bed)
 {
-	int err = vmap_space_destroy(bed->space);
+	int err = 0;
 
+	if (has_worker) {
+		softmmu_worker_end(bed->data);
+		pthread_join(worker, NULL);
+	}
+	err = vmap_space_destroy(bed->space);
 	if (err)
 		fprintf(stderr, "vmap_space_destroy() gives %d\n", err);
 	return softmmu_destroy(bed->data) || err;
@@ -120,10 +150,12 @@ int main(int argc, char **argv)
 		.frame_bytes = frame_bytes,
 		.memory_type = memory_type,
 		.atomic = softmmu_atomic,
+		.run_on = softmmu_run_on,
 	};
 
 	if (argc > 1)
 		page_shift = (unsigned)strtoul(argv[1], NULL, 10);
 	softmmu.page_size = (size_t)1 << page_shift;
+	softmmu.worker = with_worker = argc > 2 && !strcmp(argv[2], "worker");
 	return conformance_run(&softmmu);
 }

@@ -152,6 +152,8 @@ static int copy(void *ctx, void *to, uintptr_t addr, size_t size)
 
 	if (!size || size > mmu->page_size - (addr & (mmu->page_size - 1)))
 		mmu_violation(mmu, "copy of %zu bytes from 0x%zx, which are not of one page", size, (size_t)addr);
+	if (table_walk(&mmu->table, addr - addr % mmu->page_size).prot & VMAP_MEMORY_MASK)
+		mmu_violation(mmu, "copy of 0x%zx, which is no memory", (size_t)addr);
 	done = !mmu_injects(mmu, SOFTMMU_COPY) && mmu_translate(mmu, mmu_cpu() % SOFTMMU_CPUS, addr, VMAP_READ, &offset);
 	if (done)
 		memcpy(to, mmu->memory + offset, size);

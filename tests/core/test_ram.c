@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+/* Blocks of short-lived maps: whose they are, and what becomes of them when a CPU leaves them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <vmap/vmap.h>
+#include "check.h"
+#include "softmmu.h"
+
+#define BASE ((uintptr_t)0x40000000)
+#define PAGE ((size_t)4096)
+#define BLOCK (VMAP_RAM_SLOTS * PAGE)
+#define SIZE (4 * (BLOCK + PAGE))
+
+static struct softmmu *mmu;
+static struct vmap_space *space;
+static struct vmap_page *page;
+
+static int setup(void **state)
+{
+	struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = SIZE_MAX};
+
+	(void)state;
+	mmu = softmmu_create(BASE, SIZE, 64);
+	assert_non_null(mmu);
+	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
+	assert_int_equal(softmmu_host(mmu)->page_alloc(mmu, 0, 1, &page), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	softmmu_run_on(0);
+	vmap_purge(space);
+	assert_null(check_space(space));
+	softmmu_host(mmu)->page_put(mmu, &page, 1);
+	return vmap_space_destroy(space) || softmmu_destroy(mmu);
+}
+
+static uintptr_t map_on(unsigned cpu)
+{
+	void *addr;
+
+	softmmu_run_on(cpu);
+	assert_int_equal(vmap_ram(space, &page, 1, VMAP_NO_GUARD, 0, &addr), 0);
+	assert_null(check_space(space));
+	return (uintptr_t)addr;
+}
+
+static void unmap(uintptr_t addr)
+{
+	assert_int_equal(vmap_ram_unmap(space, (void *)addr), 0);
+	assert_null(check_space(space));
+}
+
+/* Numbers from VMAP_RAM_SHARDS on share the blocks of lower ones. */
+static void any_number_is_a_cpu(void **state)
+{
+	const unsigned numbers[] = {0, VMAP_RAM_SHARDS, 1, 5 * VMAP_RAM_SHARDS + 1};
+	uintptr_t addr[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		addr[i] = map_on(numbers[i]);
+	assert_int_equal(addr[1], addr[0] + PAGE);
+	assert_int_equal(addr[3], addr[2] + PAGE);
+	assert_true(addr[2] >= addr[0] + BLOCK || addr[0] >= addr[2] + BLOCK);
+	for (size_t i = 0; i < 4; i++)
+		unmap(addr[i]);
+}
+
+/* Where there is room for four blocks, the fifth CPU and those behind it get their maps all the same. */
+static void more_cpus_than_blocks(void **state)
+{
+	uintptr_t addr[3 * VMAP_RAM_SHARDS];
+
+	(void)state;
+	for (size_t i = 0; i < 3 * VMAP_RAM_SHARDS; i++)
+		addr[i] = map_on((unsigned)i);
+	for (size_t i = 0; i < 3 * VMAP_RAM_SHARDS; i++)
+		unmap(addr[i]);
+	vmap_purge(space);
+	for (size_t i = 0; i < 3 * VMAP_RAM_SHARDS; i++)
+		addr[i] = map_on((unsigned)i);
+	for (size_t i = 3 * VMAP_RAM_SHARDS; i--;)
+		unmap(addr[i]);
+}
+
+/* What one CPU has used up, and what was flushed since, serves another. */
+static void a_block_that_is_left_serves_others(void **state)
+{
+	static uintptr_t addr[VMAP_RAM_SLOTS + 1];
+	uintptr_t other;
+
+	(void)state;
+	for (size_t i = 0; i <= VMAP_RAM_SLOTS; i++)
+		addr[i] = map_on(0);
+	assert_true(addr[VMAP_RAM_SLOTS] - addr[0] >= BLOCK);
+	/* One of its maps lives on. */
+	for (size_t i = 1; i < VMAP_RAM_SLOTS; i++)
+		unmap(addr[i]);
+	vmap_purge(space);
+	other = map_on(1);
+	assert_int_equal(other, addr[1]);
+	unmap(addr[0]);
+	unmap(addr[VMAP_RAM_SLOTS]);
+	unmap(other);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(any_number_is_a_cpu, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_cpus_than_blocks, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_block_that_is_left_serves_others, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("ram", tests, NULL, NULL);
+}

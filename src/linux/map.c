@@ -21,15 +21,20 @@ int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift
 		return err;
 	views->costs_size = (size >> page_shift) * sizeof(*views->costs);
 	views->costs = vmap_reserve(views->costs_size, 1, PROT_READ | PROT_WRITE);
-	if (!views->costs) {
-		views->mech->ops->destroy(views->mech);
-		return -VMAP_ENOMEM;
-	}
-	return 0;
+	if (!views->costs)
+		goto destroy_mech;
+	err = vmap_shadow_create(&views->shadow, views->mech->base, size, (size_t)1 << page_shift);
+	if (!err)
+		return 0;
+	munmap(views->costs, views->costs_size);
+destroy_mech:
+	views->mech->ops->destroy(views->mech);
+	return -VMAP_ENOMEM;
 }
 
 void vmap_views_destroy(struct vmap_views *views)
 {
+	vmap_shadow_destroy(&views->shadow);
 	munmap(views->costs, views->costs_size);
 	views->mech->ops->destroy(views->mech);
 }
@@ -79,11 +84,13 @@ int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, si
 	if (cost > UINT32_MAX || !vmap_budget_take(&process->budget, cost))
 		return -VMAP_EOVERFLOW;
 	err = mech->ops->map(mech, addr, size, &runs, linux_prot(prot));
-	if (err)
+	if (err) {
 		vmap_budget_give(&process->budget, cost);
-	else
-		*vmap_views_cost(&process->views, addr) = (uint32_t)cost;
-	return err;
+		return err;
+	}
+	*vmap_views_cost(&process->views, addr) = (uint32_t)cost;
+	vmap_shadow_view(&process->views.shadow, addr, size);
+	return 0;
 }
 
 void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
@@ -92,8 +99,10 @@ void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 	uint32_t *cost = vmap_views_cost(&process->views, addr);
 
 	/* In a child that has no views other things may lie there by now. */
-	if (process->inherited || *process->owner)
+	if (process->inherited || *process->owner) {
+		vmap_shadow_retire(&process->views.shadow, addr, size);
 		process->views.mech->ops->unmap(process->views.mech, addr, size);
+	}
 	vmap_budget_give(&process->budget, *cost);
 	*cost = 0;
 }

@@ -24,6 +24,7 @@
 #include <unistd.h>
 #include "pool.h"
 #include "reserve.h"
+#include "shadow.h"
 
 /* How much memory to take from the system at once: keeps each call short, since a signal makes it start over. */
 #define STEP_SHIFT 20
@@ -120,12 +121,15 @@ int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frame
 		return -VMAP_ENOMEM;
 	}
 	pool_fence(pool);
+	vmap_shadow_reserve(pool->memory, pool->frames << pool->page_shift);
 	return 0;
 }
 
 void vmap_pool_destroy(struct vmap_pool *pool)
 {
 	pthread_mutex_destroy(&pool->lock);
+	if (pool->memory)
+		vmap_shadow_show(pool->memory, pool->reach << pool->page_shift);
 	pool_release(pool->backed, pool_steps(pool));
 	pool_release(pool->buddy.nodes, vmap_buddy_bytes(pool->buddy.order));
 	pool_release(pool->pages, pool->frames * sizeof(*pool->pages));
@@ -155,8 +159,12 @@ static bool pool_step(struct vmap_pool *pool, uint64_t step, int mode)
 		return false;
 	pool->backed[step] = !mode;
 	pool->grown += mode ? -frames : frames;
-	if (!mode)
-		vmap_huge_collapse(&pool->huge, pool->memory + at, (size_t)size);
+	if (mode)
+		return true;
+	vmap_huge_collapse(&pool->huge, pool->memory + at, (size_t)size);
+	vmap_shadow_hide(pool->memory + at, (size_t)size);
+	if (pool->reach < (step << pool->step) + frames)
+		pool->reach = (step << pool->step) + frames;
 	return true;
 }
 
@@ -214,6 +222,7 @@ static size_t pool_take_run(struct vmap_pool *pool, unsigned order, size_t n, st
 					*pages[i] = (struct vmap_page){.frame = frame, .refs = 1, .order = (uint8_t)order};
 				}
 				pool->used += (uint64_t)count << order;
+				vmap_shadow_show(vmap_pool_address(pool, pages[0]), (count << order) << pool->page_shift);
 				return count;
 			}
 		}
@@ -224,6 +233,7 @@ static size_t pool_take_run(struct vmap_pool *pool, unsigned order, size_t n, st
 
 static void pool_free_locked(struct vmap_pool *pool, const struct vmap_page *page)
 {
+	vmap_shadow_hide(vmap_pool_address(pool, page), (size_t)1 << (page->order + pool->page_shift));
 	vmap_buddy_give(&pool->buddy, page->frame, page->order);
 	pool->used -= (uint64_t)1 << page->order;
 }

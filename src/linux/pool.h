@@ -28,6 +28,7 @@ struct vmap_pool {
 	uint8_t *backed; /* by step: whether it has memory */
 	unsigned step; /* order of a step: what memory is taken from the system, and given back, by */
 	uint64_t grown; /* base pages that have memory */
+	uint64_t reach; /* no base page from this one on has ever had memory */
 	struct vmap_huge huge;
 	uint64_t used, peak; /* base pages in use, and the most at once */
 };
@@ -47,6 +48,12 @@ void vmap_pool_put(struct vmap_pool *pool, struct vmap_page *const *pages, size_
 /* One reference more, or less, on each page that has a part in this range. -VMAP_ENOENT: some of it is in no page. */
 int vmap_pool_hold(struct vmap_pool *pool, uint64_t frame, uint64_t frames);
 void vmap_pool_release(struct vmap_pool *pool, uint64_t frame, uint64_t frames);
+
+/* Where the pool's own mapping shows a page. */
+static inline uint8_t *vmap_pool_address(const struct vmap_pool *pool, const struct vmap_page *page)
+{
+	return pool->memory + (page->frame << pool->page_shift);
+}
 
 /* Fills in the members that begin with pool_. */
 void vmap_pool_stats(struct vmap_pool *pool, struct vmap_process_stats *stats);

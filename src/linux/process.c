@@ -306,7 +306,7 @@ void vmap_page_put(struct vmap_process *process, struct vmap_page *const *pages,
 
 void *vmap_page_address(struct vmap_process *process, const struct vmap_page *page)
 {
-	return process->pool.memory + (page->frame << process->pool.page_shift);
+	return vmap_pool_address(&process->pool, page);
 }
 
 uint64_t vmap_page_offset(struct vmap_process *process, const struct vmap_page *page)

@@ -6,6 +6,7 @@
 #include "budget.h"
 #include "mech.h"
 #include "pool.h"
+#include "shadow.h"
 
 /* Regions that pages can lie in, at once; 0 is the pool. */
 #define VMAP_REGIONS 64
@@ -15,6 +16,7 @@ struct vmap_views {
 	struct vmap_mech *mech;
 	uint32_t *costs; /* by base page of the space: what the view that begins there has taken from the budget */
 	size_t costs_size; /* bytes */
+	struct vmap_shadow shadow;
 };
 
 struct vmap_process {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <vmap/vmap.h>
 #include "check.h"
-#include "softmmu.h"
+#include "snapshot.h"
 
 #define BASE ((uintptr_t)0x40000000)
 #define PAGE ((size_t)4096)
@@ -221,17 +221,20 @@ static void end(void)
 static bool try(const struct operation *operation, unsigned hooks, unsigned k, bool sticky)
 {
 	struct vmap_stats before, after;
+	struct snapshot snapshot;
 	bool injected;
 	void *addr;
 	int err;
 
 	begin(operation);
 	vmap_space_stats(space, &before);
+	snapshot_take(&snapshot, mmu, space, BASE, size, pages, 4);
 	softmmu_inject(mmu, hooks, k, sticky);
 	err = operation->run(&addr);
 	injected = softmmu_injected(mmu);
 	softmmu_inject(mmu, 0, 0, false);
 	if (err) {
+		snapshot_check(&snapshot);
 		assert_true(injected);
 		assert_int_equal(err, -VMAP_ENOMEM);
 		assert_null(addr);

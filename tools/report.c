@@ -158,10 +158,16 @@ void report_completed(struct report *report, const struct xr_complete_stats *sta
 	       "completed: %" PRIu64 " intents, %" PRIu64 " unlinked inodes (%" PRIu64 " chunks freed), %" PRIu64
 	       " copy-on-write leftovers, in %" PRIu64 " transactions",
 	       stats->intents, stats->unlinked, stats->chunks_freed, stats->cow_extents, stats->transactions);
+	if (stats->unlinked_kept)
+		xr_say(&report->msg, XR_WARN,
+		       "%" PRIu64
+		       " unlinked inodes, or lists of them, were damaged and given up, as a kernel does: run xfs_repair",
+		       stats->unlinked_kept);
 	if (report->json)
 		json_object_set_new(report->json, "completed",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "intents", (json_int_t)stats->intents, "unlinked",
-					      (json_int_t)stats->unlinked, "chunks_freed", (json_int_t)stats->chunks_freed,
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "intents", (json_int_t)stats->intents,
+					      "unlinked", (json_int_t)stats->unlinked, "unlinked_given_up",
+					      (json_int_t)stats->unlinked_kept, "chunks_freed", (json_int_t)stats->chunks_freed,
 					      "cow_extents", (json_int_t)stats->cow_extents, "transactions",
 					      (json_int_t)stats->transactions, "log_bytes", (json_int_t)stats->log_bytes));
 }

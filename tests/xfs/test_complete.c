@@ -371,6 +371,86 @@ static void make_orphan(struct bed *bed, struct xr_tx *tx, uint64_t ino)
 	xr_tx_inode_log(tx, &inode);
 }
 
+/* The first inodes that share a list of unlinked ones with the first of all, n of them. */
+static void same_list(struct bed *bed, uint64_t *inos, uint32_t n)
+{
+	char name[100];
+
+	for (uint32_t i = 0, have = 0; have < n; i++) {
+		uint64_t ino;
+
+		assert_in_range(i, 0, ORPHANS - 1);
+		snprintf(name, sizeof(name), "/large/a-name-that-is-neither-short-nor-very-long-but-takes-room-%u", i);
+		ino = test_fs_lookup(&bed->fs, name);
+		if (!have || ino % 64 == inos[0] % 64)
+			inos[have++] = ino;
+	}
+}
+
+static void change_inode(struct bed *bed, uint64_t ino, size_t at, uint32_t value, bool seal)
+{
+	uint64_t offset = xr_ino_offset(&bed->fs.sb, ino);
+	uint8_t raw[512];
+
+	test_fs_get(&bed->fs, offset, raw, sizeof(raw));
+	xr_put_be32(raw + at, value);
+	if (seal)
+		test_fs_put(&bed->fs, offset, raw, sizeof(raw));
+	else
+		assert_int_equal(xr_dev_write(&bed->fs.dev, raw, sizeof(raw), offset), 0);
+}
+
+/* One bad inode on a list: what comes before it is freed, and nothing fails. What kind of bad it is decides about the rest. */
+static void test_bad_lists(void **state)
+{
+	static const struct {
+		size_t at;
+		uint32_t value;
+		bool seal;
+		uint64_t freed;
+		const char *word;
+	} cases[] = {
+		{DI(uid), 7, false, 2, "cannot be read"},
+		{DI(nlink), 1, true, 4, "has names"},
+		{DI(nextents), 1, true, 4, "is damaged"}, /* an extent of zeros */
+		{DI(next_unlinked), 5, true, 3, "cannot be on it"},
+	};
+	char *proto = test_fs_proto(ORPHANS);
+
+	(void)state;
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		struct xr_summary before, after;
+		uint64_t inos[5];
+		struct bed bed;
+		struct xr_tx *tx;
+
+		memset(&bed, 0, sizeof(bed));
+		test_fs_make(&bed.fs, "-m rmapbt=1,reflink=1", proto);
+		bed_again(&bed);
+		same_list(&bed, inos, 5);
+		tx = bed_begin(&bed);
+		for (uint32_t i = 0; i < 5; i++)
+			make_orphan(&bed, tx, inos[i]);
+		bed_commit(&bed, tx);
+		bed_ok(&bed, xr_summary_read(&before, &bed.fs.fs));
+		if (cases[c].at == DI(nextents))
+			change_inode(&bed, inos[2], DI(nblocks) + 4, 1, true);
+		change_inode(&bed, inos[2], cases[c].at, cases[c].value, cases[c].seal);
+		xr_cache_destroy(bed.cache); /* what was read before is forgotten */
+		assert_int_equal(xr_cache_create(&bed.cache, &bed.fs.dev, bed.fs.process, true, &bed.fs.t.msg), 0);
+		bed.replay.cache = bed.fs.fs.cache = bed.cache;
+		bed_ok(&bed, bed_complete(&bed));
+		assert_said(&bed.fs.t, cases[c].word);
+		assert_int_equal(bed.stats.unlinked, cases[c].freed);
+		assert_int_equal(bed.stats.unlinked_kept, 1);
+		bed_ok(&bed, xr_summary_read(&after, &bed.fs.fs));
+		assert_int_equal(after.unlinked, 0);
+		assert_int_equal(after.icount - after.ifree, before.icount - before.ifree - cases[c].freed);
+		bed_end(&bed);
+	}
+	free(proto);
+}
+
 /* Without lazy counters the superblock counts along: xfs_repair compares. */
 static void test_counters(void **state)
 {
@@ -554,7 +634,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_block_maps),     cmocka_unit_test(test_share),    cmocka_unit_test(test_convert),
 		cmocka_unit_test(test_stage_and_free), cmocka_unit_test(test_exchange), cmocka_unit_test(test_two_transactions),
-		cmocka_unit_test(test_features_last),  cmocka_unit_test(test_counters), cmocka_unit_test(test_wrong_intents),
+		cmocka_unit_test(test_features_last),  cmocka_unit_test(test_counters), cmocka_unit_test(test_bad_lists),
+		cmocka_unit_test(test_wrong_intents),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

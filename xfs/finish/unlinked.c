@@ -6,7 +6,10 @@
  * and freed, with its blocks, its attributes, its place in the inode trees and what it was charged for: one step that stands for
  * itself. Inode clusters are only rewritten where the chunk stays.
  *
- * A list ends: an inode that was freed is no longer on one, and meeting a free or named inode is corruption.
+ * A list ends: an inode that was freed is no longer on one, and a free inode is none that a list can go on from.
+ *
+ * Damage. As in the kernel one bad inode must not keep a filesystem from being recovered. Where a list cannot be followed it is emptied; an inode
+ * that has names, or whose blocks cannot be found out, is taken off its list. What that leaves allocated is said, and xfs_repair frees it.
  */
 #include "work.h"
 
@@ -28,12 +31,6 @@ struct orphan {
 	bool attr, shares;
 	uint32_t piece; /* fs blocks of a metadata buffer in this fork; 0: it holds file data, which is never logged */
 };
-
-static int damaged(const struct orphan *o, const char *what)
-{
-	return xr_fail(o->work->replay->msg, -EUCLEAN, "inode %llu, on a list of unlinked ones: %s",
-		       (unsigned long long)o->inode.ino, what);
-}
 
 /* The kernel counts a change for each transaction: at least one for the data, one for the attributes, one for the inode itself. */
 static void count_change(const struct orphan *o)
@@ -200,6 +197,82 @@ static int get_agi(struct xr_work *work, uint32_t agno, struct xr_tx_buf **agi)
 	return xr_fail(work->replay->msg, -EUCLEAN, "allocation group %u: its AGI is damaged", agno);
 }
 
+/* The list cannot be followed from here: empty it. */
+static int give_up_list(struct orphan *o, struct xr_tx_buf *agi, uint32_t agno, unsigned bucket, const char *why)
+{
+	xr_say(o->work->replay->msg, XR_WARN,
+	       "allocation group %u, list %u of unlinked inodes: inode %llu %s: the list is emptied, and what is on it stays "
+	       "allocated "
+	       "until xfs_repair frees it",
+	       agno, bucket, (unsigned long long)o->inode.ino, why);
+	xr_put_be32(agi->data + BUCKET(bucket), NULLAGINO);
+	xr_tx_log(o->work->tx, agi, BUCKET(bucket), 4);
+	o->work->stats->unlinked_kept++;
+	return 0;
+}
+
+static bool fork_ok(const struct xr_fs *fs, const struct xr_inode *inode, enum xr_fork fork, uint8_t format)
+{
+	struct xr_bmap map;
+	bool ok = !has_map(format) || !xr_bmap_read(fs, inode, fork, &map);
+
+	if (ok && has_map(format))
+		xr_bmap_free(&map);
+	return ok;
+}
+
+static bool forks_ok(const struct orphan *o, const struct xr_msg *msg)
+{
+	struct xr_fs fs = {&o->work->replay->sb, o->work->replay->cache, msg};
+	struct xr_inode inode;
+
+	return !xr_inode_read(&fs, o->inode.ino, &inode) && fork_ok(&fs, &inode, XR_DATA_FORK, inode.format) &&
+	       (!inode.forkoff || fork_ok(&fs, &inode, XR_ATTR_FORK, inode.aformat));
+}
+
+static void say_nothing(void *arg, enum xr_level level, const char *text)
+{
+	(void)arg;
+	(void)level;
+	(void)text;
+}
+
+/* Whether its blocks can be found out. What this transaction changed has no checksums yet: where there is doubt, commit and look again. */
+static int check_forks(struct orphan *o, bool *ok)
+{
+	const struct xr_msg silent = {.emit = say_nothing};
+	int ret;
+
+	*ok = forks_ok(o, &silent);
+	if (*ok)
+		return 0;
+	ret = xr_work_commit(o->work);
+	if (!ret)
+		ret = xr_tx_inode(o->work->tx, o->inode.ino, &o->inode);
+	*ok = !ret && forks_ok(o, o->work->replay->msg);
+	return ret;
+}
+
+/* Take the inode, the first of its list, off it. */
+static void unlink_first(struct orphan *o, struct xr_tx_buf *agi, unsigned bucket)
+{
+	memcpy(agi->data + BUCKET(bucket), o->inode.raw + DI(next_unlinked), 4);
+	xr_tx_log(o->work->tx, agi, BUCKET(bucket), 4);
+	xr_put_be32(o->inode.raw + DI(next_unlinked), NULLAGINO);
+}
+
+/* It cannot be freed, but the list goes on. */
+static int give_up_inode(struct orphan *o, struct xr_tx_buf *agi, unsigned bucket, const char *why)
+{
+	xr_say(o->work->replay->msg, XR_WARN,
+	       "inode %llu, on a list of unlinked ones, %s: it is taken off the list and kept; run xfs_repair",
+	       (unsigned long long)o->inode.ino, why);
+	unlink_first(o, agi, bucket);
+	xr_tx_inode_log(o->work->tx, &o->inode);
+	o->work->stats->unlinked_kept++;
+	return 0;
+}
+
 /* Take the first inode off a list and free it. *more: there was one. */
 static int free_first(struct xr_work *work, uint32_t agno, unsigned bucket, bool *more)
 {
@@ -207,6 +280,7 @@ static int free_first(struct xr_work *work, uint32_t agno, unsigned bucket, bool
 	struct orphan o = {.work = work};
 	struct xr_tx_buf *agi;
 	uint32_t agino;
+	bool ok = true;
 	int ret = get_agi(work, agno, &agi);
 
 	if (ret)
@@ -217,15 +291,24 @@ static int free_first(struct xr_work *work, uint32_t agno, unsigned bucket, bool
 		return 0;
 	o.inode.ino = (uint64_t)agno << (sb->agblklog + sb->inopblog) | agino;
 	if (agino % XFS_AGI_UNLINKED_BUCKETS != bucket || agino >> (sb->agblklog + sb->inopblog))
-		return damaged(&o, "it is on the wrong list");
+		return give_up_list(&o, agi, agno, bucket, "cannot be on it");
 	ret = xr_tx_inode(work->tx, o.inode.ino, &o.inode);
+	if (ret == -EUCLEAN || ret == -EIO)
+		return give_up_list(&o, agi, agno, bucket, "cannot be read");
 	if (ret)
 		return ret;
-	if (!xr_be16(o.inode.raw + DI(mode)) || xr_be32(o.inode.raw + DI(nlink)))
-		return damaged(&o, "it is free, or has names");
-	memcpy(agi->data + BUCKET(bucket), o.inode.raw + DI(next_unlinked), 4);
-	xr_tx_log(work->tx, agi, BUCKET(bucket), 4);
-	xr_put_be32(o.inode.raw + DI(next_unlinked), NULLAGINO);
+	if (!xr_be16(o.inode.raw + DI(mode)))
+		return give_up_list(&o, agi, agno, bucket, "is free");
+	if (xr_be32(o.inode.raw + DI(nlink)))
+		return give_up_inode(&o, agi, bucket, "has names");
+	ret = check_forks(&o, &ok);
+	if (!ret)
+		ret = get_agi(work, agno, &agi); /* there may be another transaction now */
+	if (ret)
+		return ret;
+	if (!ok)
+		return give_up_inode(&o, agi, bucket, "is damaged");
+	unlink_first(&o, agi, bucket);
 	return free_orphan(&o);
 }
 

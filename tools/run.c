@@ -18,9 +18,13 @@
 
 /* --- opening --- */
 
-/* Where the filesystem does not begin where the image does, see it alone, as long as its superblock says. */
-static int fit(const struct run *run, struct xr_dev *dev)
+/*
+ * Where the filesystem does not begin where the image does, see it from there on: the log may let it grow, so its superblock does not say how long it
+ * is. Replay sees to it that nothing behind its end is touched. Only a copy (alone) is of what the superblock says, lest it be one of the whole disk.
+ */
+static int fit(const struct run *run, struct xr_dev *dev, bool alone)
 {
+	struct xr_dev part;
 	struct xr_sb sb;
 	int ret;
 
@@ -29,7 +33,10 @@ static int fit(const struct run *run, struct xr_dev *dev)
 	ret = xr_dev_window(dev, run->options->offset, 0);
 	if (!ret)
 		ret = xr_sb_read(&sb, dev, run->msg);
-	return ret ? ret : xr_dev_window(dev, 0, sb.dblocks << sb.blocklog);
+	part = *dev;
+	if (!ret)
+		ret = xr_dev_window(alone ? dev : &part, 0, sb.dblocks << sb.blocklog);
+	return ret;
 }
 
 /* Copy an image to a new one and open that, for --output. */
@@ -42,7 +49,7 @@ static int open_copy(struct run *run, struct xr_dev *dev, const char *name, cons
 		return ret;
 	ret = xr_inuse_lock(&from);
 	if (!ret && dev == &run->data)
-		ret = fit(run, &from);
+		ret = fit(run, &from, true);
 	if (!ret)
 		ret = xr_copy_begin(copy, &from, out, XR_COPY_CLONE, &run->report->progress, run->msg);
 	xr_dev_close(&from);
@@ -64,7 +71,7 @@ static int open_dev(struct run *run, struct xr_dev *dev, const char *name, const
 	ret = out ? open_copy(run, dev, name, out, copy) : xr_dev_open(dev, name, writing, run->msg);
 	if (!ret)
 		ret = xr_inuse_lock(dev);
-	return ret || out || dev != &run->data ? ret : fit(run, dev);
+	return ret || out || dev != &run->data ? ret : fit(run, dev, false);
 }
 
 static int open_log_dev(struct run *run)

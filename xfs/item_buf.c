@@ -153,15 +153,20 @@ static void count_piece(struct xr_replay *replay, const struct xr_item *item, co
 	}
 }
 
-/* Whether the item is a superblock of another size than ours: growfs. What follows it in the log uses the new size. */
-static bool is_resize(const struct xr_replay *replay, const struct xr_item *item, const struct buf_format *f)
+/* Note where the filesystem ends when the item is its superblock: growfs. What follows in the log uses the new size. */
+static void note_size(struct xr_replay *replay, const struct xr_item *item, const struct buf_format *f)
 {
 	const uint8_t *data = item->regions[item->count > 1].data;
+	unsigned shift = replay->sb.blocklog - XR_BB_SHIFT;
+	uint64_t dblocks;
 
 	if (f->daddr != XFS_SB_DADDR || item->count < 2 || !chunk_logged(f, 0))
-		return false;
-	return xr_be64(data + offsetof(struct xfs_dsb, sb_dblocks)) != replay->sb.dblocks ||
-	       xr_be32(data + offsetof(struct xfs_dsb, sb_agcount)) != replay->sb.agcount;
+		return;
+	dblocks = xr_be64(data + offsetof(struct xfs_dsb, sb_dblocks));
+	replay->whole |=
+		dblocks != replay->sb.dblocks || xr_be32(data + offsetof(struct xfs_dsb, sb_agcount)) != replay->sb.agcount;
+	if (dblocks <= xr_cache_bbs(replay->cache) >> shift && dblocks << shift > replay->end_bbs)
+		replay->end_bbs = dblocks << shift;
 }
 
 int xr_buf_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
@@ -201,7 +206,7 @@ int xr_buf_item_note(struct xr_replay *replay, const struct xr_item *item)
 		return 0;
 	}
 	count_piece(replay, item, &f);
-	replay->whole |= is_resize(replay, item, &f);
+	note_size(replay, item, &f);
 	return 0;
 }
 
@@ -401,6 +406,9 @@ int xr_buf_item_replay(struct xr_replay *replay, const struct xr_trans *trans, c
 	}
 	if (quota_of(&f) & replay->quotaoff)
 		return 0;
+	if (!xr_in_filesystem(replay, f.daddr, f.bbs))
+		return xr_item_bad(replay, trans, item, "blocks %llu+%u lie behind the end of the filesystem",
+				   (unsigned long long)f.daddr, f.bbs);
 	ret = xr_buf_read(replay->cache, f.daddr, f.bbs, &buf);
 	if (ret)
 		return ret;

@@ -115,6 +115,9 @@ int xr_dquot_item_replay(struct xr_replay *replay, const struct xr_trans *trans,
 		*outcome = XR_CANCELLED;
 		return 0;
 	}
+	if (!xr_in_filesystem(replay, f.daddr, f.bbs))
+		return xr_item_bad(replay, trans, item, "its block %llu lies behind the end of the filesystem",
+				   (unsigned long long)f.daddr);
 	ret = xr_buf_read(replay->cache, f.daddr, f.bbs, &buf);
 	if (ret)
 		return ret;

@@ -403,7 +403,7 @@ int xr_inode_item_replay(struct xr_replay *replay, const struct xr_trans *trans,
 		*outcome = XR_CANCELLED;
 		return 0;
 	}
-	if (!xr_ino_ok(&replay->sb, f.ino))
+	if (!xr_ino_ok(&replay->sb, f.ino) || !xr_in_filesystem(replay, f.daddr, f.bbs))
 		return xr_item_bad(replay, trans, item, "inode %llu: no such inode can be in this filesystem",
 				   (unsigned long long)f.ino);
 	ret = xr_scatter_owner(replay, f.ino);

@@ -73,6 +73,15 @@ static inline bool xr_on_device(const struct xr_replay *replay, uint64_t daddr, 
 }
 
 /*
+ * Pass 2: whether the filesystem reaches as far as an item's buffer, one that is not cancelled. The device may go on behind it, and hold somebody
+ * else's data there.
+ */
+static inline bool xr_in_filesystem(const struct xr_replay *replay, uint64_t daddr, uint32_t bbs)
+{
+	return daddr < replay->end_bbs && bbs <= replay->end_bbs - daddr;
+}
+
+/*
  * The buffer was changed and gets this group's LSN and its CRC when the group ends. Not for what carries its own: inodes, dquots.
  */
 int xr_group_add(struct xr_replay *replay, uint64_t daddr, uint32_t bbs);

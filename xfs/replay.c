@@ -90,6 +90,7 @@ void xr_replay_init(struct xr_replay *replay, const struct xr_log *log, struct x
 				     .cache = cache,
 				     .msg = msg,
 				     .sb = *log->sb,
+				     .end_bbs = log->sb->dblocks << (log->sb->blocklog - XR_BB_SHIFT),
 				     .trivial = true,
 				     .slice_bytes = XR_SLICE_BYTES,
 				     .to = UINT64_MAX};

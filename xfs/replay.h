@@ -48,6 +48,7 @@ struct xr_replay {
 	const struct xr_msg *msg;
 	struct xr_sb sb; /* as it is at this point of the log: growfs may change it on the way */
 	struct xr_table cancel; /* (daddr, BBs): cancel items still to come */
+	uint64_t end_bbs; /* where the filesystem ends, at its largest: on the disk, or as it grows in the log */
 	struct xr_targets targets; /* the blocks that the log's items are for; noted in pass 1 */
 	bool whole; /* some item reaches beyond its own buffer: pass 2 cannot be done in slices */
 	uint64_t slice_bytes; /* how much of the device may be in memory at once: XR_SLICE_BYTES, but for tests */

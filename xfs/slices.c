@@ -95,6 +95,7 @@ static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
 	slice.from = s->bounds[i];
 	slice.to = s->bounds[i + 1];
 	slice.quotaoff = s->whole->quotaoff;
+	slice.end_bbs = s->whole->end_bbs;
 	slice.digest = s->whole->digest;
 	ret = xr_cache_sibling(&slice.cache, s->whole->cache);
 	if (!ret)

@@ -410,6 +410,43 @@ static void test_superblock(void **state)
 	assert_said(&rb->lb.said, "geometry");
 }
 
+/* The device goes on behind the filesystem: what is there is not ours, unless the log makes the filesystem longer or nothing is written. */
+static void test_behind_the_end(void **state)
+{
+	struct rb *rb = *state;
+	uint64_t daddr = (SB_BUILD_AGBLOCKS * SB_BUILD_AGCOUNT - 10) * RB_BLOCK_BBS;
+	uint16_t type = (uint16_t)(XFS_BLFT_DIR_DATA_BUF << XFS_BLFT_SHIFT);
+	uint8_t raw[1024], sb[XR_BB];
+
+	rb_dir_block(rb, raw, daddr, 0);
+	rb_start(rb, 1);
+	rb_buf_item(rb, 1, daddr, RB_BLOCK_BBS, type, 0, 8, raw);
+	rb_commit(rb, 1);
+	rb_flush(rb);
+	rb->lb.sb.dblocks -= 10;
+	assert_int_equal(rb_run(rb), -EUCLEAN);
+	assert_said(&rb->lb.said, "behind the end of the filesystem");
+	rb_start(rb, 2);
+	rb_buf_item(rb, 2, daddr, RB_BLOCK_BBS, XFS_BLF_CANCEL, 0, 0, NULL);
+	rb_commit(rb, 2);
+	rb_flush(rb);
+	assert_int_equal(rb_run(rb), 0);
+	/* Grown: the superblock on the disk, logged as it is, has more blocks than when the replay began. */
+	rb_get(rb, 0, sb, sizeof(sb));
+	rb_start(rb, 3);
+	rb_buf_item(rb, 3, 0, 1, (uint16_t)(XFS_BLFT_SB_BUF << XFS_BLFT_SHIFT), 0, 4, sb);
+	rb_commit(rb, 3);
+	rb_flush(rb);
+	rb_start(rb, 4);
+	rb_buf_item(rb, 4, daddr, RB_BLOCK_BBS, type, 0, 8, raw);
+	rb_commit(rb, 4);
+	rb_flush(rb);
+	assert_int_equal(rb_run(rb), 0);
+	assert_int_equal(rb->replay.sb.dblocks, SB_BUILD_AGBLOCKS * SB_BUILD_AGCOUNT);
+	rb_get(rb, daddr, raw, sizeof(raw));
+	assert_int_equal(xr_be32(raw), XFS_DIR3_DATA_MAGIC);
+}
+
 /* One that could not have come from this filesystem, or from a kernel whose log we may replay, is refused; nothing is written. */
 static void test_superblock_of_another(void **state)
 {
@@ -458,10 +495,11 @@ static void test_superblock_of_another(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(stamped),       T(lsn_order),   T(shared_lsn),   T(chunks),
-		T(split_regions), T(cancel),      T(inode_buffer), T(inode_buffer_zero),
-		T(wrong_type),    T(wrong_place), T(fragment),     T(malformed),
-		T(unknown_item),  T(superblock),  T(slices),       T(superblock_of_another),
+		T(stamped),        T(lsn_order),   T(shared_lsn),   T(chunks),
+		T(split_regions),  T(cancel),      T(inode_buffer), T(inode_buffer_zero),
+		T(wrong_type),     T(wrong_place), T(fragment),     T(malformed),
+		T(unknown_item),   T(superblock),  T(slices),       T(superblock_of_another),
+		T(behind_the_end),
 	};
 
 	/* In the byte order of either kind of machine. */

@@ -99,7 +99,7 @@ struct vmap_process_stats {
  * Make a pool, a reservation and a space over them. config may be NULL (all 0).
  *
  * -VMAP_EINVAL: sizes that are no multiple of the base page, a name that is too long, an unknown wish for huge, numa or fork, or nodes that the
- * system does not have. -VMAP_ENOMEM: the system gave no memory, memfd, address space or reserved pages.
+ * system does not have. -VMAP_ENOMEM: the system gave no memory, memfd, descriptors (seven), address space or reserved pages.
  */
 VMAP_API int vmap_process_create(const struct vmap_process_config *config, struct vmap_process **process);
 

@@ -81,7 +81,7 @@ struct vmap_region_config {
  * is gone.
  *
  * -VMAP_EINVAL: empty, not aligned, longer than the file, a bad descriptor. -VMAP_EEXIST: overlaps a region. -VMAP_ENOSPC: there are 63
- * adopted regions. -VMAP_ENOMEM.
+ * adopted regions. -VMAP_ENOMEM: no memory, or no descriptors (seven).
  */
 VMAP_API int vmap_region_adopt(struct vmap_process *process, const struct vmap_region_config *config);
 

@@ -77,11 +77,10 @@ int vmap_region_adopt(struct vmap_process *process, const struct vmap_region_con
 		.fd = fcntl(config->fd, F_DUPFD_CLOEXEC, 0),
 		.writable = adopt_is_writable(config->fd),
 	};
-	if (region->fd < 0) {
-		free(region);
-		return -VMAP_ENOMEM;
-	}
-	vmap_region_open(region);
+	if (region->fd < 0)
+		goto free_region;
+	if (vmap_region_open(region))
+		goto close_fd;
 	pthread_mutex_lock(&process->regions_lock);
 	err = adopt_number(process, (uintptr_t)config->addr, config->size, &number);
 	if (!err)
@@ -93,6 +92,12 @@ int vmap_region_adopt(struct vmap_process *process, const struct vmap_region_con
 		free(region);
 	}
 	return err;
+
+close_fd:
+	close(region->fd);
+free_region:
+	free(region);
+	return -VMAP_ENOMEM;
 }
 
 int vmap_region_remove(struct vmap_process *process, const void *addr)

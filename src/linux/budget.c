@@ -47,6 +47,14 @@ static size_t budget_kernel_max(void)
 	return n > 0 ? strtoul(buffer, NULL, 10) : KERNEL_MAX_DEFAULT;
 }
 
+/* Some may have come or gone while they were counted. */
+bool vmap_budget_is_reached(void)
+{
+	size_t count = vmap_budget_count();
+
+	return !count || count + 16 > budget_kernel_max();
+}
+
 void vmap_budget_init(struct vmap_budget *budget, size_t max, size_t headroom)
 {
 	size_t kernel_max = budget_kernel_max(), at_start = vmap_budget_count(), taken;

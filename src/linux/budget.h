@@ -21,7 +21,10 @@ void vmap_budget_init(struct vmap_budget *budget, size_t max, size_t headroom);
 bool vmap_budget_take(struct vmap_budget *budget, size_t n);
 void vmap_budget_give(struct vmap_budget *budget, size_t n);
 
-/* Mappings the process has now. */
+/* Mappings the process has now; 0: it could not be asked. */
 size_t vmap_budget_count(void);
+
+/* Whether the kernel's limit of mappings is as good as reached. Slow: for after an error. */
+bool vmap_budget_is_reached(void);
 
 #endif

@@ -28,7 +28,7 @@ struct vmap_mech_ops {
 
 	/*
 	 * Show the runs from addr on, size bytes together. May read runs to its end, once. 0, -VMAP_EOVERFLOW: the kernel's limit
-	 * of mappings; -VMAP_EIO: anything else; nothing is mapped then.
+	 * of mappings; -VMAP_ENOMEM: another one, of memory or address space; -VMAP_EIO: anything else; nothing is mapped then.
 	 */
 	int (*map)(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot);
 

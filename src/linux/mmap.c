@@ -30,6 +30,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <vmap/error.h>
+#include "budget.h"
 #include "mech.h"
 #include "reserve.h"
 
@@ -146,6 +147,14 @@ static void mmap_unmap_all(struct vmap_mech *mech, const struct vmap_range *rang
 	pthread_mutex_unlock(&m->lock);
 }
 
+/* The kernel says ENOMEM for all that runs out; RLIMIT_AS below what the process has is such a thing, too. */
+static int mmap_error(void)
+{
+	if (errno != ENOMEM)
+		return -VMAP_EIO;
+	return vmap_budget_is_reached() ? -VMAP_EOVERFLOW : -VMAP_ENOMEM;
+}
+
 /* One run as one mapping. */
 static int mmap_run(struct mmap_mech *m, uintptr_t addr, const struct vmap_run *run, size_t colour, int prot)
 {
@@ -153,7 +162,7 @@ static int mmap_run(struct mmap_mech *m, uintptr_t addr, const struct vmap_run *
 
 	__atomic_add_fetch(&m->mech.calls, 1, __ATOMIC_RELAXED);
 	if (mmap((void *)addr, run->size, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)run->offset) == MAP_FAILED)
-		return errno == ENOMEM ? -VMAP_EOVERFLOW : -VMAP_EIO;
+		return mmap_error();
 	__atomic_add_fetch(&m->mech.runs, 1, __ATOMIC_RELAXED);
 	return 0;
 }

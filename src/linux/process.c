@@ -168,26 +168,30 @@ static int linux_create(const struct vmap_process_config *config, struct vmap_hu
 	err = vmap_views_create(&process->views, config->space_size, page_shift, process->inherited);
 	if (err)
 		goto exit_fork;
+	/* It needs a descriptor for a moment, and must not guess for want of one: so before all those that stay. */
+	vmap_budget_init(&process->budget, config->mappings_max, config->headroom);
 	process->memory = (struct vmap_region){.memory = process->pool.memory,
 					       .size = config->pool_max,
 					       .prot = PROT_READ | PROT_WRITE,
 					       .fd = process->pool.fd,
 					       .writable = true};
-	vmap_region_open(&process->memory);
+	err = vmap_region_open(&process->memory);
+	if (err)
+		goto destroy_views;
 	process->regions[0] = &process->memory;
 	pthread_mutex_init(&process->lock, NULL);
 	pthread_mutex_init(&process->regions_lock, NULL);
 	err = linux_space(process, config->lazy_max, config->quarantine);
 	if (err)
-		goto destroy_views;
-	vmap_budget_init(&process->budget, config->mappings_max, config->headroom);
+		goto destroy_locks;
 	*out = process;
 	return 0;
 
-destroy_views:
+destroy_locks:
 	pthread_mutex_destroy(&process->regions_lock);
 	pthread_mutex_destroy(&process->lock);
 	vmap_region_close(&process->memory);
+destroy_views:
 	vmap_views_destroy(&process->views);
 exit_fork:
 	vmap_fork_exit(process);

@@ -11,20 +11,35 @@
  *
  * Cost: six descriptors a region; a look at each page for the runs.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <vmap/error.h>
 #include "region.h"
 
-void vmap_region_open(struct vmap_region *region)
+/* What another open file would promise must not depend on how many others are open just now. False: that was the reason. */
+static bool region_reopen(const char *path, int flags, int *fd)
 {
+	*fd = open(path, flags | O_CLOEXEC);
+	return *fd >= 0 || (errno != EMFILE && errno != ENFILE && errno != ENOMEM);
+}
+
+int vmap_region_open(struct vmap_region *region)
+{
+	bool enough = true;
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", region->fd);
-	for (size_t i = 0; i < VMAP_COLOURS; i++) {
-		region->fds[i] = region->writable ? open(path, O_RDWR | O_CLOEXEC) : -1;
-		region->readonly[i] = open(path, O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < VMAP_COLOURS; i++)
+		region->fds[i] = region->readonly[i] = -1;
+	for (size_t i = 0; i < VMAP_COLOURS && enough; i++) {
+		enough = (!region->writable || region_reopen(path, O_RDWR, &region->fds[i])) &&
+			 region_reopen(path, O_RDONLY, &region->readonly[i]);
 	}
+	if (!enough)
+		vmap_region_close(region);
+	return enough ? 0 : -VMAP_ENOMEM;
 }
 
 void vmap_region_close(struct vmap_region *region)

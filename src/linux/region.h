@@ -23,8 +23,11 @@ struct vmap_region {
 	uint64_t holds; /* pieces of it that views show, where its pages are not counted one by one; atomic */
 };
 
-/* Open fd again, as often as it takes; fd and writable are filled in. Close those files, not fd. */
-void vmap_region_open(struct vmap_region *region);
+/*
+ * Open fd again, as often as it takes; fd and writable are filled in. Where it cannot be opened (there is no /proc) some are -1; -VMAP_ENOMEM:
+ * the system or the process has no descriptors left, none is open then. Close those files, not fd.
+ */
+int vmap_region_open(struct vmap_region *region);
 void vmap_region_close(struct vmap_region *region);
 
 /* The file to map through. Without /proc there is only one: the guarantees of colour and of reading only are lost then. */

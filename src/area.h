@@ -18,8 +18,10 @@ struct vmap_area {
 	const char *tag;
 	unsigned flags; /* VMAP_... as the caller gave them */
 	unsigned prot;
-	enum vmap_state state; /* VMAP_STATE_MAPPED, _LAZY, _QUARANTINED; of a block VMAP_STATE_RAM */
+	enum vmap_state
+		state; /* VMAP_STATE_MAPPED, _LAZY, _QUARANTINED; of a block VMAP_STATE_RAM; of a tile also VMAP_STATE_HOLE */
 	struct vmap_ram_block *ram; /* this is a block of short-lived maps; NULL: it is not */
+	struct vmap_sparse *sparse; /* this is a tile of a sparse area; NULL: it is not */
 	bool allocated; /* made by vmap_alloc() */
 	bool busy; /* a thread is changing it, without the lock: nobody else may, nor unmap it */
 	unsigned

@@ -6,15 +6,34 @@
  * area to area; the copy itself happens without the lock, a base page at a time, by a hook that survives it if the area is
  * unmapped meanwhile.
  */
-#include "space.h"
+#include "tile.h"
 
 /* memcpy() and memset() are what compilers call on their own: a freestanding embedder has them. */
 #define copy_bytes __builtin_memcpy
 #define zero_bytes __builtin_memset
 
+/* Under the lock: what is known of the area, or the tile of a sparse one, that covers addr. */
+static void explain_area(const struct vmap_space *space, const struct vmap_area *area, uintptr_t addr,
+			 struct vmap_explanation *why)
+{
+	why->area = vmap_area_info_at(space, area, addr);
+	why->state = why->area.state;
+	if (why->state != VMAP_STATE_MAPPED) {
+		why->unmapped_by = area->sparse && area->sparse->ending ? area->sparse->unmapped_by : area->unmapped_by;
+		why->unmapped_at = area->sparse && area->sparse->ending ? area->sparse->unmapped_at : area->unmapped_at;
+	}
+	if (area->sparse)
+		why->part = (struct vmap_range){.addr = area->extent.addr, .size = area->size};
+	if ((why->state == VMAP_STATE_MAPPED || why->state == VMAP_STATE_HOLE) && addr - why->area.addr >= why->area.size) {
+		why->state = VMAP_STATE_GUARD;
+		why->beyond = addr - why->area.addr - why->area.size + 1;
+	}
+}
+
 int vmap_explain(struct vmap_space *space, const void *addr, struct vmap_explanation *why)
 {
 	uintptr_t at = (uintptr_t)addr;
+	struct vmap_range whole = {.addr = at};
 	struct vmap_area *area, *near;
 	unsigned long saved;
 
@@ -24,23 +43,35 @@ int vmap_explain(struct vmap_space *space, const void *addr, struct vmap_explana
 	saved = vmap_space_lock(space);
 	area = vmap_areas_at(&space->areas, at);
 	if (area) {
-		why->area = area->ram ? vmap_ram_info(space, area, at) : vmap_area_info_of(area);
-		why->state = why->area.state;
-		why->unmapped_by = why->state == VMAP_STATE_MAPPED ? NULL : area->unmapped_by;
-		why->unmapped_at = why->state == VMAP_STATE_MAPPED ? 0 : area->unmapped_at;
+		explain_area(space, area, at, why);
+		whole.addr = area->sparse ? area->sparse->extent.addr : area->extent.addr;
+		whole.size = area->sparse ? area->sparse->extent.size : area->extent.size;
 	}
-	near = vmap_areas_below(&space->areas, area ? area->extent.addr : at);
+	near = vmap_areas_below(&space->areas, whole.addr);
 	if (near)
 		why->below = vmap_area_info_of(near);
-	near = vmap_areas_from(&space->areas, area ? area->extent.addr + area->extent.size : at);
+	near = vmap_areas_from(&space->areas, whole.addr + whole.size);
 	if (near)
 		why->above = vmap_area_info_of(near);
 	vmap_space_unlock_keep(space, saved);
-	if (why->state == VMAP_STATE_MAPPED && at - why->area.addr >= why->area.size) {
-		why->state = VMAP_STATE_GUARD;
-		why->beyond = at - why->area.addr - why->area.size + 1;
-	}
 	return area ? 0 : -VMAP_ENOENT;
+}
+
+/* What is at addr; in a sparse area the part or the hole. false: nothing. */
+static bool look_at(struct vmap_space *space, uintptr_t addr, struct vmap_area_info *info)
+{
+	unsigned long saved = vmap_space_lock(space);
+	const struct vmap_area *area = vmap_areas_at(&space->areas, addr);
+
+	if (area)
+		*info = vmap_area_info_at(space, area, addr);
+	if (area && area->sparse) {
+		info->addr = area->extent.addr;
+		info->size = area->size;
+		info->guard = vmap_area_guard(area);
+	}
+	vmap_space_unlock_keep(space, saved);
+	return area;
 }
 
 /* How many bytes from addr on are of one kind: *readable, or not. */
@@ -50,8 +81,8 @@ static size_t piece_at(struct vmap_space *space, uintptr_t addr, size_t size, bo
 	uintptr_t end, cursor = addr;
 
 	*readable = false;
-	if (!vmap_area_at(space, (void *)addr, &info)) {
-		*readable = info.state == VMAP_STATE_MAPPED && !(info.prot & VMAP_MEMORY_MASK);
+	if (look_at(space, addr, &info)) {
+		*readable = info.state == VMAP_STATE_MAPPED && addr - info.addr < info.size && !(info.prot & VMAP_MEMORY_MASK);
 		end = info.addr + info.size + (*readable ? 0 : info.guard);
 		/* Of a block for short-lived maps nothing tells where the next one begins but the listing. */
 		if (info.state == VMAP_STATE_RAM && !vmap_area_next(space, &cursor, &info) && info.addr < end)

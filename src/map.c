@@ -150,18 +150,6 @@ static void abandon(struct vmap_space *space, struct vmap_area *area)
 	vmap_purge_later(space, area);
 }
 
-/* The map hook failed: nobody may go on using what it has shown for a moment. */
-static void flush_failed(struct vmap_space *space, const struct vmap_area *area)
-{
-	struct vmap_range range = {.addr = area->extent.addr, .size = area->size};
-	unsigned long saved;
-
-	space->host->flush(space->host->ctx, &range, 1);
-	saved = vmap_space_lock(space);
-	space->stats.flushes++;
-	vmap_space_unlock(space, saved);
-}
-
 static void publish(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
@@ -171,8 +159,7 @@ static void publish(struct vmap_space *space, struct vmap_area *area)
 	vmap_space_unlock_keep(space, saved);
 }
 
-/* Call the hook that shows the area's pages, or these frames. */
-static int call_map(const struct vmap_host *host, const struct vmap_area *area, const uint64_t *frames)
+int vmap_area_call_map(const struct vmap_host *host, const struct vmap_area *area, const uint64_t *frames)
 {
 	bool nowait = area->flags & VMAP_NOWAIT;
 	size_t n = area->size >> host->page_shift;
@@ -208,14 +195,14 @@ static int map_area(struct vmap_space *space, const struct vmap_options *options
 		return err;
 	if (get)
 		host->page_get(host->ctx, array->pages, array->n);
-	err = call_map(host, area, frames);
+	err = vmap_area_call_map(host, area, frames);
 	if (err && options->flags & VMAP_NOWAIT) {
 		model->pages = NULL;
 		abandon(space, area);
 		return err;
 	}
 	if (err) {
-		flush_failed(space, area);
+		vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
 		if (get)
 			host->page_put(host->ctx, array->pages, array->n);
 		vmap_area_unreserve(space, area);
@@ -389,7 +376,7 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 /* Mark the area that begins at addr as unmapped: from here on it is this thread's. */
 static int claim(struct vmap_space *space, const void *addr, bool allocated, const void *caller, struct vmap_area **area)
 {
-	uint64_t now = space->host->now ? space->host->now(space->host->ctx) : 0;
+	uint64_t now = vmap_space_now(space);
 	unsigned long saved = vmap_space_lock(space);
 	struct vmap_area *found = vmap_areas_at(&space->areas, (uintptr_t)addr);
 	int err = 0;
@@ -398,7 +385,7 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, con
 		err = -VMAP_ENOENT;
 	else if (found->state == VMAP_STATE_LAZY || found->state == VMAP_STATE_QUARANTINED)
 		err = -VMAP_EALREADY;
-	else if (found->allocated != allocated || found->ram)
+	else if (found->allocated != allocated || found->ram || found->sparse)
 		err = -VMAP_EINVAL;
 	else if (found->busy || found->replacing)
 		err = -VMAP_EBUSY;

@@ -21,6 +21,9 @@ int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *optio
 		      struct vmap_area **area);
 void vmap_area_unreserve(struct vmap_space *space, struct vmap_area *area);
 
+/* Call the hook that shows the area's pages, or these frames; the one that does not sleep if its flags say VMAP_NOWAIT. */
+int vmap_area_call_map(const struct vmap_host *host, const struct vmap_area *area, const uint64_t *frames);
+
 /* How many pages of 1 << order base pages, and of smaller ones for the rest, make so many base pages; and make them. */
 size_t vmap_pages_count(size_t base_pages, unsigned order);
 int vmap_pages_alloc(const struct vmap_host *host, struct vmap_page **pages, size_t base_pages, unsigned order, bool nowait);

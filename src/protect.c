@@ -38,7 +38,7 @@ int vmap_protect(struct vmap_space *space, const void *addr, size_t size, unsign
 	space->stats.flushes++;
 	if (!err && size == area->size)
 		area->prot = (area->prot & (VMAP_LARGE | VMAP_MEMORY_MASK)) | prot | VMAP_READ;
-	area->busy = false;
+	vmap_space_unclaim(area);
 	vmap_space_unlock_keep(space, saved);
 	return err;
 }

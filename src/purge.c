@@ -30,6 +30,7 @@
  * others and end up in the queue again before the thread has looked.
  */
 #include "purge.h"
+#include "tile.h"
 
 /* Under the lock: make the addresses free that are longest in quarantine, until at most max bytes are in it, or a batch is done. */
 static void pardon(struct vmap_space *space, size_t max)
@@ -76,6 +77,16 @@ void vmap_quarantine_end(struct vmap_space *space, bool nowait)
 	} while (more);
 }
 
+void vmap_purge_free(struct vmap_space *space, struct vmap_area *area)
+{
+	if (space->quarantine_max) {
+		detain(space, area);
+		return;
+	}
+	vmap_areas_remove(&space->areas, area);
+	vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
+}
+
 /* Under the lock: end an area that was flushed. Its pages are put before those that wait to be given back. */
 static void complete(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
 {
@@ -84,12 +95,10 @@ static void complete(struct vmap_space *space, struct vmap_area *area, struct vm
 		*released = area->pages;
 	}
 	vmap_space_count_flushed(space, area);
-	if (space->quarantine_max) {
-		detain(space, area);
-		return;
-	}
-	vmap_areas_remove(&space->areas, area);
-	vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
+	if (area->sparse)
+		area = vmap_tile_flushed(space, area);
+	if (area)
+		vmap_purge_free(space, area);
 }
 
 static void release(const struct vmap_host *host, struct vmap_page_array *released)
@@ -169,8 +178,7 @@ static void flush_one(struct vmap_space *space, struct vmap_area *area)
 	release(space->host, released);
 }
 
-/* Under the lock. */
-static void wait_for_flush(struct vmap_space *space, struct vmap_area *area)
+void vmap_purge_queue(struct vmap_space *space, struct vmap_area *area)
 {
 	area->seq = ++space->lazy_seq;
 	area->extent.next = NULL;
@@ -180,6 +188,11 @@ static void wait_for_flush(struct vmap_space *space, struct vmap_area *area)
 		space->lazy_first = &area->extent;
 	space->lazy_last = &area->extent;
 	space->lazy_pending += area->extent.size;
+}
+
+bool vmap_purge_at_once(const struct vmap_space *space)
+{
+	return !space->lazy_max || space->quarantine_max || space->ranges.starved;
 }
 
 void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, bool nowait)
@@ -197,14 +210,13 @@ void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, 
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
-	bool at_once = !space->lazy_max || space->quarantine_max || area->flags & VMAP_SYNC || space->ranges.starved;
 
-	if (at_once) {
+	if (vmap_purge_at_once(space) || area->flags & VMAP_SYNC) {
 		vmap_space_unlock_keep(space, saved);
 		flush_one(space, area);
 		return;
 	}
-	wait_for_flush(space, area);
+	vmap_purge_queue(space, area);
 	vmap_purge_unlock(space, saved, false, false);
 }
 
@@ -212,6 +224,6 @@ void vmap_purge_later(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
 
-	wait_for_flush(space, area);
+	vmap_purge_queue(space, area);
 	vmap_purge_unlock(space, saved, false, true);
 }

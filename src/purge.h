@@ -22,6 +22,13 @@ void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, 
 /* The same as vmap_purge_area() without ever flushing: let it wait. Under no lock; never sleeps. */
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area);
 
+/* Under the lock: let an area, or a part of a sparse one, wait for a flush. What is at once does not wait: then purge. */
+void vmap_purge_queue(struct vmap_space *space, struct vmap_area *area);
+bool vmap_purge_at_once(const struct vmap_space *space);
+
+/* Under the lock: nothing of this area, which was counted out, needs a flush: its addresses become free, or go into quarantine. */
+void vmap_purge_free(struct vmap_space *space, struct vmap_area *area);
+
 /* Make all addresses in quarantine free. */
 void vmap_quarantine_end(struct vmap_space *space, bool nowait);
 

@@ -7,7 +7,7 @@
  * Entries of one area can be replaced at the same time, which the area counts (replacing), so that it is neither resized nor unmapped meanwhile; the
  * caller does not replace the same one twice at once. A hook that failed may have shown the new page for a moment: it is flushed, too.
  */
-#include "purge.h"
+#include "tile.h"
 
 /* Where entry index of the area lies, in bytes from its beginning. */
 static size_t offset_of(const struct vmap_space *space, const struct vmap_page_array *array, size_t index)
@@ -25,14 +25,18 @@ static int find(struct vmap_space *space, const void *addr, size_t index, const 
 
 	if (!found || found->extent.addr != (uintptr_t)addr)
 		err = -VMAP_ENOENT;
-	else if (found->state == VMAP_STATE_LAZY || found->state == VMAP_STATE_QUARANTINED)
+	else if (found->state == VMAP_STATE_LAZY || found->state == VMAP_STATE_QUARANTINED ||
+		 (found->sparse && found->sparse->ending))
 		err = -VMAP_EALREADY;
 	else if (!found->pages || index >= found->pages->n || found->pages->pages[index]->order != page->order)
 		err = -VMAP_EINVAL;
 	else if (found->busy)
 		err = -VMAP_EBUSY;
-	else
+	if (!err) {
 		found->replacing++;
+		if (found->sparse)
+			found->sparse->changing++;
+	}
 	vmap_space_unlock(space, saved);
 	*area = found;
 	return err;
@@ -48,6 +52,8 @@ static struct vmap_page *finish(struct vmap_space *space, struct vmap_area *area
 	if (replaced)
 		area->pages->pages[index] = page;
 	area->replacing--;
+	if (area->sparse)
+		area->sparse->changing--;
 	space->stats.flushes++;
 	vmap_space_unlock(space, saved);
 	return replaced ? old : page;

@@ -19,7 +19,7 @@ static int claim(struct vmap_space *space, uintptr_t addr, struct vmap_area **ar
 
 	if (!err && ((*area)->extent.addr != addr || !(*area)->allocated)) {
 		err = (*area)->extent.addr != addr ? -VMAP_ENOENT : -VMAP_EINVAL;
-		(*area)->busy = false;
+		vmap_space_unclaim(*area);
 	}
 	vmap_space_unlock_keep(space, saved);
 	return err;
@@ -29,17 +29,7 @@ static void release(struct vmap_space *space, struct vmap_area *area)
 {
 	unsigned long saved = vmap_space_lock(space);
 
-	area->busy = false;
-	vmap_space_unlock(space, saved);
-}
-
-static void flush(struct vmap_space *space, struct vmap_range range)
-{
-	unsigned long saved;
-
-	space->host->flush(space->host->ctx, &range, 1);
-	saved = vmap_space_lock(space);
-	space->stats.flushes++;
+	vmap_space_unclaim(area);
 	vmap_space_unlock(space, saved);
 }
 
@@ -62,7 +52,7 @@ static int extend(struct vmap_space *space, struct vmap_area *area, struct vmap_
 		return err;
 	err = space->host->map(space->host->ctx, added.addr, array->pages + n, array->n - n, area->prot);
 	if (err) {
-		flush(space, added);
+		vmap_space_flush(space, added);
 		vmap_area_unreserve(space, behind);
 		return err;
 	}
@@ -110,6 +100,7 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 	struct vmap_extent *extent;
 	unsigned long saved;
 	struct vmap_page *last;
+	int err;
 
 	last = vmap_page_array_at(array, base_pages - 1, &within);
 	bytes = (base_pages - within + ((size_t)1 << last->order) - 1) << host->page_shift;
@@ -118,12 +109,15 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 	dropped = area->size - bytes;
 	if (!dropped)
 		return 0;
-	if (vmap_space_lock_spares(space, &saved, false))
-		return -VMAP_ENOMEM;
+	err = host->cut ? host->cut(host->ctx, area->extent.addr + bytes) : 0;
+	if (!err)
+		err = vmap_space_lock_spares(space, &saved, false);
+	if (err)
+		return err;
 	extent = vmap_spares_pop(&space->spares);
 	vmap_space_unlock_keep(space, saved);
 	host->unmap(host->ctx, area->extent.addr + bytes, dropped);
-	flush(space, (struct vmap_range){.addr = area->extent.addr + bytes, .size = dropped});
+	vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr + bytes, .size = dropped});
 	saved = vmap_space_lock(space);
 	space->stats.mapped -= dropped;
 	space->stats.pages_held -= n - kept;

@@ -8,6 +8,7 @@
  * mapped + guards + lazy + free is the size of the space; an area counts as live from the reservation of its addresses on.
  */
 #include "purge.h"
+#include "tile.h"
 
 unsigned long vmap_space_lock(struct vmap_space *space)
 {
@@ -69,21 +70,46 @@ void vmap_space_unlock(struct vmap_space *space, unsigned long saved)
 	free_descriptors(space->host, &surplus);
 }
 
+/* Mapped, or a hole, and not about to end. */
+static bool is_live(const struct vmap_area *area)
+{
+	return (area->state == VMAP_STATE_MAPPED || area->state == VMAP_STATE_HOLE) && !(area->sparse && area->sparse->ending);
+}
+
 int vmap_space_claim_part(struct vmap_space *space, uintptr_t addr, size_t size, struct vmap_area **area)
 {
 	struct vmap_area *found = vmap_areas_at(&space->areas, addr);
 	size_t into;
 
-	if (!found || found->state != VMAP_STATE_MAPPED)
+	if (!found || !is_live(found))
 		return -VMAP_ENOENT;
 	into = addr - found->extent.addr;
-	if (into >= found->size || size > found->size - into)
+	if (found->state == VMAP_STATE_HOLE || into >= found->size || size > found->size - into)
 		return -VMAP_EFAULT;
 	if (found->busy || found->replacing)
 		return -VMAP_EBUSY;
 	found->busy = true;
+	if (found->sparse)
+		found->sparse->changing++;
 	*area = found;
 	return 0;
+}
+
+void vmap_space_unclaim(struct vmap_area *area)
+{
+	area->busy = false;
+	if (area->sparse)
+		area->sparse->changing--;
+}
+
+void vmap_space_flush(struct vmap_space *space, struct vmap_range range)
+{
+	unsigned long saved;
+
+	space->host->flush(space->host->ctx, &range, 1);
+	saved = vmap_space_lock(space);
+	space->stats.flushes++;
+	vmap_space_unlock(space, saved);
 }
 
 void vmap_space_drain_pools(struct vmap_space *space, bool nowait)
@@ -220,6 +246,8 @@ void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stats)
 
 struct vmap_area_info vmap_area_info_of(const struct vmap_area *area)
 {
+	if (area->sparse)
+		return vmap_sparse_listed(area->sparse);
 	return (struct vmap_area_info){
 		.addr = area->extent.addr,
 		.size = area->size,
@@ -233,6 +261,13 @@ struct vmap_area_info vmap_area_info_of(const struct vmap_area *area)
 	};
 }
 
+struct vmap_area_info vmap_area_info_at(const struct vmap_space *space, const struct vmap_area *area, uintptr_t addr)
+{
+	if (area->ram)
+		return vmap_ram_info(space, area, addr);
+	return area->sparse ? vmap_sparse_info(area) : vmap_area_info_of(area);
+}
+
 int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_info *info)
 {
 	unsigned long saved = vmap_space_lock(space);
@@ -240,11 +275,11 @@ int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_in
 
 	*info = (struct vmap_area_info){.state = VMAP_STATE_FREE};
 	if (area)
-		*info = area->ram ? vmap_ram_info(space, area, (uintptr_t)addr) : vmap_area_info_of(area);
+		*info = vmap_area_info_at(space, area, (uintptr_t)addr);
 	vmap_space_unlock(space, saved);
 	if (!area)
 		return -VMAP_ENOENT;
-	if (info->state == VMAP_STATE_MAPPED && (uintptr_t)addr - info->addr >= info->size)
+	if ((info->state == VMAP_STATE_MAPPED || info->state == VMAP_STATE_HOLE) && (uintptr_t)addr - info->addr >= info->size)
 		info->state = VMAP_STATE_GUARD;
 	return 0;
 }
@@ -258,10 +293,10 @@ static int page_at(const struct vmap_space *space, uintptr_t addr, struct vmap_p
 
 	if (area && area->ram)
 		return vmap_ram_page_at(space, area, addr, page, offset);
-	if (!area || area->state != VMAP_STATE_MAPPED)
+	if (!area || !is_live(area))
 		return -VMAP_ENOENT;
 	into = addr - area->extent.addr;
-	if (into >= area->size || !area->pages)
+	if (into >= area->size || !area->pages || area->state == VMAP_STATE_HOLE)
 		return -VMAP_EFAULT;
 	*page = vmap_page_array_at(area->pages, into >> shift, &within);
 	*offset = (within << shift) | (into & (((size_t)1 << shift) - 1));
@@ -284,6 +319,9 @@ static bool next_info(const struct vmap_space *space, uintptr_t addr, struct vma
 
 	if (!area || (!area->ram && area->extent.addr != addr))
 		area = vmap_areas_from(&space->areas, addr);
+	/* Of a sparse area only the beginning counts. */
+	if (area && area->sparse && area->sparse->extent.addr < addr)
+		area = vmap_areas_from(&space->areas, area->sparse->extent.addr + area->sparse->extent.size);
 	while (area && area->ram) {
 		if (vmap_ram_next(space, area, addr, info))
 			return true;

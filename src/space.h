@@ -40,11 +40,24 @@ void vmap_space_unlock_keep(struct vmap_space *space, unsigned long saved);
 /* Under the lock: the live area that covers [addr, addr + size) with mapped bytes, which nobody is changing; it becomes busy. */
 int vmap_space_claim_part(struct vmap_space *space, uintptr_t addr, size_t size, struct vmap_area **area);
 
+/* Under the lock: let others change it again. */
+void vmap_space_unclaim(struct vmap_area *area);
+
+/* Flush one range now, and count it. */
+void vmap_space_flush(struct vmap_space *space, struct vmap_range range);
+
+/* What time it is for the host. */
+static inline uint64_t vmap_space_now(const struct vmap_space *space)
+{
+	return space->host->now ? space->host->now(space->host->ctx) : 0;
+}
+
 /* Move what the pools hold into the tree. Where ranges.starved is set, or nobody else uses the space, they are empty then. */
 void vmap_space_drain_pools(struct vmap_space *space, bool nowait);
 
-/* Under the lock: what the listing says of an area. */
+/* Under the lock: what the listing says of an area; of a tile: of the sparse area. And what is said of it at one address. */
 struct vmap_area_info vmap_area_info_of(const struct vmap_area *area);
+struct vmap_area_info vmap_area_info_at(const struct vmap_space *space, const struct vmap_area *area, uintptr_t addr);
 
 /* Under the lock: count an area that was reserved, that was unmapped, whose range goes back. */
 void vmap_space_count_reserved(struct vmap_space *space, const struct vmap_area *area);

@@ -163,9 +163,16 @@ struct vmap_host {
 
 	/*
 	 * unmap may be called for some of the pages that one map call showed, or for those of several at once. false: vmap_realloc()
-	 * returns -VMAP_EINVAL.
+	 * returns -VMAP_EINVAL, and so does vmap_sparse_unmap() where it would have to cut a part.
 	 */
 	bool parts;
+
+	/*
+	 * What one map or map_pfn call showed is about to be unmapped in two pieces that meet at addr, a border between two pages or two
+	 * frames: whatever can fail about that happens here, and the translations stay what they are. 0, or a negative error number that
+	 * is passed on. It may turn out that nothing is unmapped. May sleep. NULL: nothing can fail.
+	 */
+	int (*cut)(void *ctx, uintptr_t addr);
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

@@ -137,7 +137,7 @@ VMAP_API int vmap_free(struct vmap_space *space, const void *addr);
  *
  * -VMAP_ENOSPC: those addresses are not free, even after everything that was unmapped has been flushed. -VMAP_ENOMEM: no pages, or
  * descriptor memory. -VMAP_ENOENT, -VMAP_EINVAL, -VMAP_EBUSY as vmap_free(); -VMAP_EINVAL also for size 0,
- * and for a host that cannot unmap parts of a mapping. Nothing has changed then.
+ * and for a host that cannot unmap parts of a mapping. Errors of the cut hook are passed on. Nothing has changed then.
  */
 VMAP_API int vmap_realloc(struct vmap_space *space, const void *addr, size_t size, unsigned order);
 

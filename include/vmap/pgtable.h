@@ -22,7 +22,7 @@ extern "C" {
  *
  *	vmap_pgtable_x86_64(&format, &(struct vmap_x86_64_config){.levels = 4, .no_execute = true});
  *	vmap_pgtable_init(&my->pgtable, &config);
- *	vmap_pgtable_plug(&my->pgtable, &my->host);	(fills in ctx, page_shift, map, map_pfn, unmap, protect, flush and parts)
+ *	vmap_pgtable_plug(&my->pgtable, &my->host);	(fills in ctx, page_shift, map, map_pfn, unmap, protect, flush, parts, cut)
  *
  * All other hooks of struct vmap_host then get the address of the struct vmap_pgtable as ctx. The frame of a struct vmap_page is
  * the physical frame number.

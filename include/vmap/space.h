@@ -46,10 +46,11 @@ struct vmap_space_config {
  * from the moment its addresses are reserved until its unmapping begins, and as lazy from there until its addresses are free.
  */
 struct vmap_stats {
-	size_t areas; /* live areas */
-	size_t mapped; /* bytes of live areas, without guards */
+	size_t areas; /* live areas; a sparse one is one */
+	size_t mapped; /* bytes of live areas, without guards and holes */
+	size_t holes; /* bytes of live sparse areas where nothing is mapped */
 	size_t guards; /* bytes of their guards */
-	size_t lazy_areas; /* unmapped areas that wait for the flush */
+	size_t lazy_areas; /* unmapped areas, and parts of sparse ones, that wait for the flush */
 	size_t lazy; /* bytes of those, guards counted */
 	size_t quarantined; /* bytes of areas that were flushed and are kept out of use, guards counted */
 	size_t ram; /* bytes of blocks for short-lived maps where there are none: only vmap_ram() hands them out */
@@ -66,9 +67,9 @@ struct vmap_area_info {
 	uintptr_t addr; /* first mapped byte */
 	size_t size; /* mapped bytes */
 	size_t guard; /* bytes of unmapped guard that follow */
-	size_t pages; /* entries of the page array */
+	size_t pages; /* entries of the page array; of a sparse area: of all its parts */
 	unsigned flags; /* the VMAP_... flags it was made with */
-	unsigned prot; /* VMAP_READ | ... */
+	unsigned prot; /* VMAP_READ | ...; of a sparse area: of the part that was looked at, or what its options said */
 	int state; /* enum vmap_state */
 	const char *tag; /* the caller's tag, or NULL */
 	uint64_t
@@ -80,8 +81,9 @@ enum vmap_state {
 	VMAP_STATE_MAPPED, /* mapped bytes of a live area */
 	VMAP_STATE_GUARD, /* guard of a live area */
 	VMAP_STATE_RAM, /* in a block for short-lived maps, where there is none */
-	VMAP_STATE_LAZY, /* an area (or its guard) that was unmapped and waits for its flush */
+	VMAP_STATE_LAZY, /* an area (or its guard), or a part of a sparse one, that was unmapped and waits for its flush */
 	VMAP_STATE_QUARANTINED, /* an area (or its guard) that was unmapped and flushed, and is kept out of use */
+	VMAP_STATE_HOLE, /* in a live sparse area, where nothing is mapped */
 };
 
 /*
@@ -110,7 +112,7 @@ VMAP_API void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stat
 VMAP_API void vmap_purge(struct vmap_space *space);
 
 /*
- * What is at addr: fills in *info with the area that covers it, its guard included (state says which). O(log areas).
+ * What is at addr: fills in *info with the area that covers it, its guard and holes included (state says which). O(log areas).
  *
  * -VMAP_ENOENT: free, or outside the space; info->state is VMAP_STATE_FREE, the rest is 0.
  */
@@ -121,9 +123,10 @@ struct vmap_explanation {
 	int state; /* enum vmap_state */
 	struct vmap_area_info area; /* the area that covers addr, its guard included; all 0 where there is none */
 	size_t beyond; /* of a guard: bytes from the last mapped byte to addr; else 0 */
-	const void *unmapped_by; /* of a lazy or quarantined area: where vmap_unmap() or vmap_free() was called from; else NULL */
+	const void *unmapped_by; /* of a lazy or quarantined area, or lazy part: where its end was called from; else NULL */
 	uint64_t unmapped_at; /* and what the host's now hook said then; 0: there is no such hook */
 	struct vmap_area_info below, above; /* the nearest areas that do not cover addr; size 0: there is none */
+	struct vmap_range part; /* of a sparse area: the part or the hole that addr lies in; else size 0 */
 };
 
 /*
@@ -145,7 +148,7 @@ VMAP_API int vmap_read(struct vmap_space *space, void *to, const void *from, siz
  * The page that backs addr, and how many bytes into that page addr lies. The pointer is the caller's own; it is good for as
  * long as the caller makes sure that the area is not unmapped. O(log areas + log entries).
  *
- * -VMAP_ENOENT: no live area there. -VMAP_EFAULT: no page there: the guard of a live area, or frames that have none.
+ * -VMAP_ENOENT: no live area there. -VMAP_EFAULT: no page there: the guard or a hole of a live area, or frames that have none.
  */
 VMAP_API int vmap_page_at(struct vmap_space *space, const void *addr, struct vmap_page **page, size_t *offset);
 

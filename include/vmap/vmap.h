@@ -9,5 +9,6 @@
 #include <vmap/page.h>
 #include <vmap/ram.h>
 #include <vmap/space.h>
+#include <vmap/sparse.h>
 
 #endif

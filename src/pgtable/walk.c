@@ -413,7 +413,7 @@ static int host_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, s
 
 static void host_unmap(void *ctx, uintptr_t addr, size_t size)
 {
-	/* The core unmaps whole pages, and no leaf is larger than its page: none is split. */
+	/* The core unmaps whole pages, which no leaf reaches over, or frames after a cut: none is split. */
 	vmap_pgtable_unmap((struct vmap_pgtable *)ctx, addr, size);
 }
 
@@ -442,6 +442,18 @@ static int host_map_pfn(void *ctx, uintptr_t addr, const uint64_t *frames, size_
 	return err;
 }
 
+/* A leaf lies in one page, but may be several frames. */
+static int host_cut(void *ctx, uintptr_t addr)
+{
+	struct vmap_pgtable *pgt = (struct vmap_pgtable *)ctx;
+	int err;
+
+	vmap_tables_enter(pgt);
+	err = vmap_split_at(pgt, addr);
+	vmap_tables_leave(pgt);
+	return err;
+}
+
 static void host_flush(void *ctx, const struct vmap_range *ranges, size_t n)
 {
 	vmap_pgtable_flush((struct vmap_pgtable *)ctx, ranges, n);
@@ -457,6 +469,7 @@ void vmap_pgtable_plug(struct vmap_pgtable *pgt, struct vmap_host *host)
 	host->protect = host_protect;
 	host->map_pfn = host_map_pfn;
 	host->parts = true;
+	host->cut = host_cut;
 }
 
 /* Begin */

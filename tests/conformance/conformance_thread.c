@@ -271,8 +271,68 @@ static void one_of_two_unmaps_succeeds(void **state)
 	bed_end(bed);
 }
 
+/* Parts of 1 to 4 pages in slots of its own, which lie between those of the others; and in one that all want. */
+static void *work_in_a_sparse_area(void *arg)
+{
+	struct worker *worker = arg;
+	struct conformance_bed *bed = worker->bed;
+	size_t p = bed->page_size, n;
+	unsigned char mark, value;
+	uintptr_t at, contested = worker->target + 64 * p;
+	int err;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		at = worker->target + 4 * p * (worker->number + THREADS * (round % 4));
+		n = 1 + round % 4;
+		mark = (unsigned char)(round * THREADS + worker->number);
+		if (vmap_sparse_map(bed->space, bed_ptr(at), worker->pages, n, 0, 0)) {
+			worker->wrong++;
+			continue;
+		}
+		worker->wrong += !bed->host->write(bed, at + (n - 1) * p + 5, mark);
+		worker->wrong += bed->host->page_bytes(bed, worker->pages[n - 1])[5] != mark;
+		worker->wrong += !bed->host->read(bed, at + (n - 1) * p + 5, &value) || value != mark;
+		if (round % 3)
+			worker->wrong += vmap_sparse_unmap(bed->space, bed_ptr(at), 4 * p) != 0;
+		else
+			worker->wrong += vmap_sparse_unmap_nowait(bed->space, bed_ptr(at), 4 * p) != 0;
+		err = vmap_sparse_map(bed->space, bed_ptr(contested), worker->pages, 1, 0, 0);
+		worker->wrong += err && err != -VMAP_EEXIST && err != -VMAP_EBUSY;
+		if (!err)
+			worker->wrong += vmap_sparse_unmap(bed->space, bed_ptr(contested), p) != 0;
+	}
+	return NULL;
+}
+
+static void threads_share_a_sparse_area(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, SPACE, 4 * 65536);
+	struct worker workers[THREADS] = {0};
+	void *addr;
+
+	assert_int_equal(vmap_sparse(bed->space, 65 * bed->page_size, NULL, &addr), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		workers[i].target = (uintptr_t)addr;
+		bed_pages(bed, 0, 4, workers[i].pages);
+		start(&workers[i], bed, i, work_in_a_sparse_area);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		join(&workers[i]);
+	assert_int_equal(bed_stats(bed).mapped, 0);
+	assert_int_equal(vmap_sparse_free(bed->space, addr), 0);
+	vmap_purge(bed->space);
+	assert_int_equal(bed_stats(bed).free, bed->size);
+	for (unsigned i = 0; i < THREADS; i++)
+		bed_put(bed, workers[i].pages, 4);
+	bed_end(bed);
+}
+
 const struct CMUnitTest conformance_thread_tests[] = {
-	cmocka_unit_test(threads_share_a_lazy_space),           cmocka_unit_test(threads_share_a_synchronous_space),
-	cmocka_unit_test(threads_in_a_small_space_all_succeed), cmocka_unit_test(a_barrier_covers_what_others_flush),
-	cmocka_unit_test(one_of_two_unmaps_succeeds),           CONFORMANCE_END,
+	cmocka_unit_test(threads_share_a_lazy_space),
+	cmocka_unit_test(threads_share_a_synchronous_space),
+	cmocka_unit_test(threads_in_a_small_space_all_succeed),
+	cmocka_unit_test(a_barrier_covers_what_others_flush),
+	cmocka_unit_test(one_of_two_unmaps_succeeds),
+	cmocka_unit_test(threads_share_a_sparse_area),
+	CONFORMANCE_END,
 };

@@ -198,8 +198,17 @@ static const char *count_block(const struct vmap_ram_block *block, size_t page, 
 
 static void count(const struct vmap_area *area, struct vmap_stats *stats)
 {
+	const struct vmap_sparse *sparse = area->sparse;
+
+	/* Of a sparse area that is about to end what is still mapped, and the rest, is the flush's. */
+	stats->areas += sparse ? !sparse->ending && area->extent.addr == sparse->extent.addr : area->state == VMAP_STATE_MAPPED;
+	if (area->state == VMAP_STATE_HOLE) {
+		stats->holes += sparse->ending ? 0 : area->size;
+		stats->guards += sparse->ending ? 0 : area->extent.size - area->size;
+		stats->lazy += sparse->ending ? area->extent.size : 0;
+		return;
+	}
 	if (area->state == VMAP_STATE_MAPPED) {
-		stats->areas++;
 		stats->mapped += area->size;
 		stats->guards += area->extent.size - area->size;
 	} else if (area->state == VMAP_STATE_QUARANTINED) {
@@ -232,11 +241,51 @@ static const char *check_totals(struct vmap_space *space)
 		return "the total of the quarantine is wrong";
 	if (counted.ram != kept->ram)
 		return "the total of blocks for short-lived maps is wrong";
-	if (counted.areas != kept->areas || counted.mapped != kept->mapped || counted.guards != kept->guards)
+	if (counted.areas != kept->areas || counted.mapped != kept->mapped || counted.guards != kept->guards ||
+	    counted.holes != kept->holes)
 		return "totals of live areas are wrong";
 	if (counted.lazy_areas != kept->lazy_areas || counted.lazy != kept->lazy || counted.pages_held != kept->pages_held)
 		return "totals of lazy areas or of references are wrong";
 	return NULL;
+}
+
+/* The tiles of each sparse area cover it, add up to its totals, and no two idle holes touch. */
+static const char *check_sparse(const struct vmap_space *space, const struct vmap_area *tile)
+{
+	const struct vmap_sparse *sparse = tile->sparse;
+	uintptr_t at = sparse->extent.addr, end = at + sparse->extent.size;
+	size_t holes = 0, pages = 0, guard = 0;
+	bool hole = false;
+
+	for (; at < end; at = tile->extent.addr + tile->extent.size) {
+		tile = vmap_areas_at(&space->areas, at);
+		if (!tile || tile->sparse != sparse || tile->extent.addr != at || tile->busy || guard)
+			return "a sparse area has a tile that is foreign, busy, or behind its guard";
+		if (tile->state == VMAP_STATE_HOLE && (hole || tile->pages))
+			return "two holes touch, or one has pages";
+		hole = tile->state == VMAP_STATE_HOLE;
+		guard = tile->extent.size - tile->size;
+		holes += hole ? tile->size : 0;
+		pages += tile->state == VMAP_STATE_MAPPED && tile->pages ? tile->pages->n : 0;
+	}
+	if (at != end || guard != sparse->extent.size - sparse->size)
+		return "a sparse area ends elsewhere";
+	if (holes != sparse->holes || pages != sparse->pages || sparse->changing)
+		return "a sparse area's totals are wrong";
+	return NULL;
+}
+
+static const char *check_tiles_of_sparse(const struct vmap_space *space)
+{
+	const char *wrong = NULL;
+
+	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node && !wrong; node = vmap_tree_step(node, 1)) {
+		const struct vmap_area *area = vmap_tree_entry(node, struct vmap_area, extent.node);
+
+		if (area->sparse)
+			wrong = check_sparse(space, area);
+	}
+	return wrong;
 }
 
 static const char *check_queue(struct vmap_space *space)
@@ -276,6 +325,8 @@ const char *check_space(struct vmap_space *space)
 		wrong = check_tree(&space->areas);
 	if (!wrong)
 		wrong = check_tiles(space);
+	if (!wrong)
+		wrong = check_tiles_of_sparse(space);
 	if (!wrong)
 		wrong = check_totals(space);
 	return wrong ? wrong : check_queue(space);

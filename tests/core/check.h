@@ -2,7 +2,7 @@
 #ifndef CORE_CHECK_H
 #define CORE_CHECK_H
 
-#include "space.h"
+#include "tile.h"
 
 /*
  * Invariants of the core's structures, looked for by walking all of them. Each function gives NULL, or what is wrong. Nobody may

@@ -151,6 +151,95 @@ static void release(void *addr)
 	assert_int_equal(vmap_free(space, addr), 0);
 }
 
+static void *sparse;
+
+static int reserve_sparse(void **addr)
+{
+	return vmap_sparse(space, 9 * PAGE, NULL, addr);
+}
+
+static int reserve_sparse_nowait(void **addr)
+{
+	int err;
+
+	softmmu_atomic(true);
+	err = vmap_sparse(space, 9 * PAGE, &nowait, addr);
+	softmmu_atomic(false);
+	return err;
+}
+
+static void free_sparse(void *addr)
+{
+	assert_int_equal(vmap_sparse_free(space, addr), 0);
+}
+
+static void prepare_sparse(void)
+{
+	assert_int_equal(vmap_sparse(space, 32 * PAGE, NULL, &sparse), 0);
+}
+
+/* What is mapped there waits for its flush. */
+static void prepare_lazy_part(void)
+{
+	prepare_sparse();
+	assert_int_equal(vmap_sparse_map(space, (char *)sparse + 6 * PAGE, pages, 4, 0, 0), 0);
+	assert_int_equal(vmap_sparse_unmap(space, (char *)sparse + 7 * PAGE, PAGE), 0);
+}
+
+/* In the middle of the hole. */
+static int map_part_as(unsigned flags, void **addr)
+{
+	int err;
+
+	softmmu_atomic(flags & VMAP_NOWAIT);
+	err = vmap_sparse_map(space, (char *)sparse + 7 * PAGE, pages, flags & VMAP_SYNC ? 1 : 4, flags & ~VMAP_SYNC, 0);
+	softmmu_atomic(false);
+	*addr = err ? NULL : sparse;
+	return err;
+}
+
+static int map_part(void **addr)
+{
+	return map_part_as(0, addr);
+}
+
+static int map_lazy_part(void **addr)
+{
+	return map_part_as(VMAP_SYNC, addr);
+}
+
+static int map_part_nowait(void **addr)
+{
+	int err = map_part_as(VMAP_NOWAIT, addr);
+
+	/* What was shown for a moment has to be flushed before the same addresses can be used again. */
+	if (err)
+		vmap_purge(space);
+	return err;
+}
+
+static int hand_part_over_nowait(void **addr)
+{
+	int err;
+
+	softmmu_host(mmu)->page_get(mmu, pages, 4);
+	err = map_part_as(VMAP_NOWAIT | VMAP_PUT_PAGES, addr);
+	if (err) {
+		vmap_purge(space);
+		softmmu_host(mmu)->page_put(mmu, pages, 4);
+	}
+	return err;
+}
+
+static int map_frames_as_part(void **addr)
+{
+	uint64_t frames[] = {softmmu_device_frame(mmu) + 3, softmmu_device_frame(mmu), softmmu_device_frame(mmu) + 1};
+	int err = vmap_sparse_map_pfn(space, (char *)sparse + 2 * PAGE, frames, 3, 0, 0);
+
+	*addr = err ? NULL : sparse;
+	return err;
+}
+
 static void prepare_alloc(size_t bytes)
 {
 	assert_int_equal(vmap_alloc(space, bytes, 0, NULL, &prepared[n_prepared]), 0);
@@ -241,7 +330,8 @@ static bool try(const struct operation *operation, unsigned hooks, unsigned k, b
 		vmap_space_stats(space, &after);
 		assert_int_equal(after.areas, before.areas);
 		assert_int_equal(after.maps, before.maps);
-		assert_int_equal(after.free + after.lazy + after.ram, before.free + before.lazy + before.ram);
+		assert_int_equal(after.free + after.lazy + after.ram + after.holes,
+				 before.free + before.lazy + before.ram + before.holes);
 		assert_int_equal(operation->run(&addr), 0);
 	} else {
 		assert_false(injected && sticky);
@@ -283,6 +373,13 @@ static void every_hook_call_may_fail(void **state)
 		{"map pages between others", fragment, map_pages, unmap, 2, 0},
 		{"map in the middle of holes", fragment, map_in_the_middle, unmap, 2, 0},
 		{"alloc between others", fragment, alloc_mixed, release, 1, 0},
+		{"reserve a sparse area", NULL, reserve_sparse, free_sparse, 2, 0},
+		{"reserve a sparse area without waiting", NULL, reserve_sparse_nowait, free_sparse, 2, 0},
+		{"map a part", prepare_sparse, map_part, free_sparse, 3, 0},
+		{"map a part where another waits", prepare_lazy_part, map_lazy_part, free_sparse, 2, 0},
+		{"map a part without waiting", prepare_sparse, map_part_nowait, free_sparse, 3, 0},
+		{"hand a part over without waiting", prepare_sparse, hand_part_over_nowait, free_sparse, 3, 0},
+		{"map frames as a part", prepare_sparse, map_frames_as_part, free_sparse, 2, 0},
 	};
 
 	(void)state;
@@ -351,6 +448,48 @@ static void resizing_may_fail(void **state)
 	assert_true(failed >= 4);
 }
 
+/* Unmapping that cuts parts at both ends, of one part and of two; what fails has changed nothing. */
+static void cutting_may_fail(void **state)
+{
+	static const struct operation none = {.name = "none", .prepare = prepare_sparse};
+	static const unsigned first[] = {1, 1, 0}, last[] = {2, 8, 8}, least[] = {5, 5, 3};
+	struct vmap_stats before, after;
+	unsigned failed;
+	char *addr;
+	int err;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		failed = 0;
+		for (unsigned k = 1; k < 8; k++) {
+			begin(&none);
+			addr = sparse;
+			assert_int_equal(vmap_sparse_map(space, addr, pages, 4, 0, 0), 0);
+			assert_int_equal(vmap_sparse_map(space, addr + 7 * PAGE, pages, 4, 0, 0), 0);
+			vmap_space_stats(space, &before);
+			softmmu_inject(mmu, SOFTMMU_ANY, k, false);
+			err = vmap_sparse_unmap(space, addr + first[i] * PAGE, (last[i] - first[i]) * PAGE);
+			softmmu_inject(mmu, 0, 0, false);
+			assert_null(check_space(space));
+			if (err) {
+				failed++;
+				assert_int_equal(err, -VMAP_ENOMEM);
+				vmap_space_stats(space, &after);
+				assert_int_equal(after.mapped, before.mapped);
+				assert_int_equal(after.lazy, 0);
+				assert_int_equal(vmap_protect(space, addr, 7 * PAGE, VMAP_READ), 0); /* still one part */
+				err = vmap_sparse_unmap(space, addr + first[i] * PAGE, (last[i] - first[i]) * PAGE);
+				assert_int_equal(err, 0);
+			}
+			assert_false(softmmu_write(mmu, 0, (uintptr_t)addr + (last[i] - 1) * PAGE, 1) && first[i]);
+			assert_null(check_space(space));
+			free_sparse(addr);
+			end();
+		}
+		assert_true(failed >= least[i]);
+	}
+}
+
 /* Of what a failed protect has changed nobody keeps the old translation, and the same call then succeeds. */
 static void protecting_may_fail(void **state)
 {
@@ -382,12 +521,17 @@ static void giving_back_needs_no_memory(void **state)
 	(void)state;
 	begin(&none);
 	assert_int_equal(map_pages(&mapped), 0);
+	assert_int_equal(vmap_sparse(space, 8 * PAGE, NULL, &sparse), 0);
+	assert_int_equal(vmap_sparse_map(space, sparse, pages, 2, 0, 0), 0);
+	assert_int_equal(vmap_sparse_map(space, (char *)sparse + 6 * PAGE, pages, 2, 0, 0), 0);
 	assert_int_equal(alloc_mixed(&allocated), 0);
 	prepare_alloc(5 * PAGE);
 	prepare_alloc(9 * PAGE);
 	release(prepared[--n_prepared]);
 	softmmu_inject(mmu, SOFTMMU_ANY, 1, true);
 	unmap(mapped);
+	assert_int_equal(vmap_sparse_unmap(space, sparse, 2 * PAGE), 0);
+	free_sparse(sparse);
 	vmap_purge(space);
 	release(allocated);
 	check_nothing_left();
@@ -400,9 +544,9 @@ static void giving_back_needs_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_hook_call_may_fail),    cmocka_unit_test(making_a_space_may_fail),
-		cmocka_unit_test(protecting_may_fail),         cmocka_unit_test(resizing_may_fail),
-		cmocka_unit_test(giving_back_needs_no_memory),
+		cmocka_unit_test(every_hook_call_may_fail), cmocka_unit_test(making_a_space_may_fail),
+		cmocka_unit_test(protecting_may_fail),      cmocka_unit_test(resizing_may_fail),
+		cmocka_unit_test(cutting_may_fail),         cmocka_unit_test(giving_back_needs_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("inject", tests, NULL, NULL);

@@ -115,6 +115,14 @@ static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
 	return err ? err : plugged.protect(ctx, addr, size, prot);
 }
 
+static int cut(void *ctx, uintptr_t addr)
+{
+	struct rig *rig = ctx;
+	int err = rig->soft->cut(rig->mmu, soft_addr(addr));
+
+	return err ? err : plugged.cut(ctx, addr);
+}
+
 static int copy(void *ctx, void *to, uintptr_t addr, size_t size)
 {
 	struct rig *rig = ctx;
@@ -177,6 +185,7 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	rig->host.unmap = unmap;
 	rig->host.map_pfn = map_pfn;
 	rig->host.protect = protect;
+	rig->host.cut = cut;
 	rig->host.copy = copy;
 	rig->host.flush = flush;
 	bed->base = mode->base;

@@ -162,6 +162,43 @@ static void a_gigabyte_is_split(void **state)
 	}
 }
 
+/* Frames may share a leaf, so a cut among them splits it, or fails and changes nothing; the unmaps behind it split nothing. */
+static void cuts_split_leaves(void **state)
+{
+	struct rig rig;
+	struct vmap_pgtable_leaf leaf;
+	struct vmap_host host = {0};
+	uint64_t frames[512];
+
+	(void)state;
+	for (size_t i = 0; i < 512; i++)
+		frames[i] = 0x400 + i;
+	for (size_t m = 0; m < mode_count; m++) {
+		if (modes[m].decode.granule != 12)
+			continue;
+		begin(&rig, &modes[m], (size_t)4 << 20);
+		vmap_pgtable_plug(&rig.pgtable, &host);
+		assert_int_equal(host.map_pfn(&rig.pgtable, rig.base, frames, 512, VMAP_READ | VMAP_LARGE), 0);
+		machine_inject(rig.machine, 1);
+		assert_int_equal(host.cut(&rig.pgtable, rig.base + 0x103000), -VMAP_ENOMEM);
+		assert_int_equal(vmap_pgtable_lookup(&rig.pgtable, rig.base, &leaf), 0);
+		assert_int_equal(leaf.size, 0x200000);
+		machine_inject(rig.machine, 0);
+		assert_int_equal(host.cut(&rig.pgtable, rig.base + 0x103000), 0);
+		assert_int_equal(host.cut(&rig.pgtable, rig.base + 0x103000), 0);
+		machine_inject(rig.machine, 1);
+		host.unmap(&rig.pgtable, rig.base + 0x103000, 0xfd000);
+		assert_int_equal(vmap_pgtable_lookup(&rig.pgtable, rig.base + 0x102000, &leaf), 0);
+		assert_int_equal(leaf.frame, 0x400 + 0x102);
+		assert_int_equal(vmap_pgtable_lookup(&rig.pgtable, rig.base + 0x103000, &leaf), -VMAP_ENOENT);
+		host.unmap(&rig.pgtable, rig.base, 0x103000);
+		assert_false(machine_injected(rig.machine));
+		machine_inject(rig.machine, 0);
+		host.flush(&rig.pgtable, NULL, 0);
+		end(&rig);
+	}
+}
+
 /* A table of base pages that were unmapped does not keep a large leaf from its place. */
 static void empty_tables_make_room(void **state)
 {
@@ -251,9 +288,13 @@ static void bad_arguments_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(entries_have_these_bits), cmocka_unit_test(a_gigabyte_is_split),
-		cmocka_unit_test(empty_tables_make_room),  cmocka_unit_test(prefilled_roots_do_not_change),
-		cmocka_unit_test(bad_formats_are_refused), cmocka_unit_test(bad_arguments_are_refused),
+		cmocka_unit_test(entries_have_these_bits),
+		cmocka_unit_test(a_gigabyte_is_split),
+		cmocka_unit_test(cuts_split_leaves),
+		cmocka_unit_test(empty_tables_make_room),
+		cmocka_unit_test(prefilled_roots_do_not_change),
+		cmocka_unit_test(bad_formats_are_refused),
+		cmocka_unit_test(bad_arguments_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

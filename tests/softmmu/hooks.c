@@ -65,6 +65,17 @@ static size_t set_range(struct softmmu *mmu, uintptr_t addr, struct vmap_page *c
 	return done;
 }
 
+static bool *end_at(struct softmmu *mmu, uintptr_t addr)
+{
+	return &mmu->ends[(addr - mmu->base) >> mmu->page_shift];
+}
+
+/* What is mapped on both sides of addr was mapped by one call. */
+static bool is_inside(struct softmmu *mmu, uintptr_t addr)
+{
+	return !*end_at(mmu, addr) && table_walk(&mmu->table, addr).valid && table_walk(&mmu->table, addr - mmu->page_size).valid;
+}
+
 /* total base pages: those of pages, or of frames where these are given. */
 static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, const uint64_t *frames, size_t total, unsigned prot)
 {
@@ -78,6 +89,8 @@ static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, co
 	} else {
 		done = set_range(mmu, addr, pages, frames, fails ? (total + 1) / 2 : total, prot);
 		fails |= done < total;
+		memset(end_at(mmu, addr), 0, total * sizeof(bool));
+		*end_at(mmu, addr) = *end_at(mmu, addr + total * mmu->page_size) = true;
 	}
 	while (fails && done--)
 		mmu_clear(mmu, addr + done * mmu->page_size);
@@ -165,12 +178,29 @@ static void unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	struct softmmu *mmu = mmu_enter(ctx, "unmap");
 
-	if (!mmu_in_range(mmu, addr, size))
+	if (!mmu_in_range(mmu, addr, size)) {
 		mmu_violation(mmu, "unmap of 0x%zx bytes at 0x%zx, which are not all in the range", size, (size_t)addr);
-	else
+	} else {
+		if (is_inside(mmu, addr) || is_inside(mmu, addr + size))
+			mmu_violation(mmu, "unmap of 0x%zx bytes at 0x%zx, a part that was not cut off", size, (size_t)addr);
 		for (size_t at = 0; at < size; at += mmu->page_size)
 			mmu_clear(mmu, addr + at);
+	}
 	mmu_leave(mmu);
+}
+
+static int cut(void *ctx, uintptr_t addr)
+{
+	struct softmmu *mmu = mmu_enter_sleeping(ctx, "cut");
+	bool fails = mmu_injects(mmu, SOFTMMU_CUT);
+
+	if (!mmu_in_range(mmu, addr - mmu->page_size, 2 * mmu->page_size) || !table_walk(&mmu->table, addr).valid ||
+	    !table_walk(&mmu->table, addr - mmu->page_size).valid)
+		mmu_violation(mmu, "cut at 0x%zx, where nothing is mapped on one side", (size_t)addr);
+	else if (!fails)
+		*end_at(mmu, addr) = true;
+	mmu_leave(mmu);
+	return fails ? -VMAP_ENOMEM : 0;
 }
 
 /* Flushing */
@@ -270,6 +300,7 @@ void mmu_hooks(struct softmmu *mmu)
 		.cpu = cpu,
 		.copy = copy,
 		.parts = true,
+		.cut = cut,
 	};
 	mmu_descriptor_hooks(&mmu->host);
 	mmu_frame_hooks(&mmu->host);

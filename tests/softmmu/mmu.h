@@ -36,6 +36,7 @@ struct softmmu {
 	pthread_mutex_t machine;
 	struct table table;
 	struct translation *tlb[SOFTMMU_CPUS];
+	bool *ends; /* by base page, and one more: what one call mapped begins or ends there, or it was cut */
 	struct frame *frames;
 	unsigned char *memory;
 	size_t n_frames, frames_used, next_frame;

@@ -121,7 +121,8 @@ static bool allocate(struct softmmu *mmu)
 		if (!mmu->tlb[cpu])
 			return false;
 	}
-	return table_init(&mmu->table, mmu->page_shift) && mmu->frames && mmu->memory;
+	mmu->ends = calloc((mmu->size >> mmu->page_shift) + 1, sizeof(bool));
+	return table_init(&mmu->table, mmu->page_shift) && mmu->frames && mmu->memory && mmu->ends;
 }
 
 static void end(struct softmmu *mmu)
@@ -132,6 +133,7 @@ static void end(struct softmmu *mmu)
 	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++)
 		free(mmu->tlb[cpu]);
 	free(mmu->frames);
+	free(mmu->ends);
 	free(mmu->memory);
 	pthread_mutex_destroy(&mmu->machine);
 	pthread_mutex_destroy(&mmu->lock);

@@ -9,7 +9,8 @@
  * A machine in software: frames, page tables, CPUs with TLBs; and a libvmap host over it that watches every rule
  *
  * What breaks a rule is a violation: it is counted, described on stderr (what, where), and fails softmmu_destroy(). Watched:
- * mapping over a translation or a stale one, outside of the range, or a free frame; unmapping what is not mapped; using a
+ * mapping over a translation or a stale one, outside of the range, or a free frame; unmapping what is not mapped, or a part of what
+ * one call mapped that was not cut off; using a
  * stale translation; freeing a frame that a table or a TLB still refers to; references taken on free frames or given back
  * twice; hooks under the lock, or that may sleep where that is forbidden; the lock taken twice or given back wrongly; flushes of too many ranges; descriptors freed
  * twice or with another size; and at the end whatever is left of frames, descriptors, translations, tables.
@@ -26,7 +27,8 @@ enum softmmu_hook {
 	SOFTMMU_PROTECT = 0x8,
 	SOFTMMU_REPLACE = 0x10,
 	SOFTMMU_COPY = 0x20, /* as if the page had been unmapped meanwhile */
-	SOFTMMU_ANY = 0x3f,
+	SOFTMMU_CUT = 0x40,
+	SOFTMMU_ANY = 0x7f,
 };
 
 /* Frames behind the last that are no memory: they can only be mapped by number. */

@@ -180,6 +180,26 @@ static void what_is_not_mapped_is_unmapped(void **state)
 	end();
 }
 
+/* Half of what one call mapped, and then after a cut, which has to be where something is mapped. */
+static void a_part_is_unmapped(void **state)
+{
+	(void)state;
+	map(BASE, 2);
+	assert_int_equal(host->cut(mmu, BASE + PAGE), 0);
+	unmap_and_flush(BASE, 1);
+	unmap_and_flush(BASE + PAGE, 1);
+	check_nothing_caught();
+	map(BASE, 2);
+	unmap_and_flush(BASE, 1);
+	check_caught("not cut off");
+	unmap_and_flush(BASE + PAGE, 1);
+	assert_int_equal(softmmu_violations(mmu), 1);
+	host->cut(mmu, BASE + PAGE);
+	assert_int_equal(softmmu_violations(mmu), 2);
+	host->page_put(mmu, pages, 2);
+	end();
+}
+
 static void ranges_leave_the_space(void **state)
 {
 	(void)state;
@@ -311,6 +331,7 @@ int main(void)
 		cmocka_unit_test_setup(the_wrong_range_is_flushed, setup),
 		cmocka_unit_test_setup(areas_overlap, setup),
 		cmocka_unit_test_setup(what_is_not_mapped_is_unmapped, setup),
+		cmocka_unit_test_setup(a_part_is_unmapped, setup),
 		cmocka_unit_test_setup(ranges_leave_the_space, setup),
 		cmocka_unit_test_setup(too_many_ranges_are_flushed, setup),
 		cmocka_unit_test_setup(references_are_wrong, setup),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Theory: the kernel's own memory. The heap hands out blocks of powers of two from one piece of memory and keeps freed ones by size; each
- * block begins with its size class. Table frames are such blocks too, of a page, without a header, in a piece of their own. And the four
+ * block begins with its size class. Each CPU keeps some of what it freed for itself, so that it takes no lock for the next of that size. Table frames are such blocks too, of a page, without a header, in a piece of their own. And the four
  * functions that compilers call on their own.
  */
 #include "kernel.h"
@@ -17,6 +17,14 @@ struct block {
 	struct block *next; /* where it is free; and the user's bytes begin at the next multiple of 16 */
 };
 
+/* Of this, a CPU keeps up to so many of a size, and gives or takes half. Threads are not moved, and interrupts do not come here. */
+#define KEPT 64
+
+struct kept {
+	struct block *free[CLASSES];
+	unsigned n[CLASSES];
+} __attribute__((aligned(64)));
+
 static struct {
 	uint32_t lock;
 	uintptr_t end;
@@ -24,6 +32,7 @@ static struct {
 	uintptr_t tables_end;
 	void **tables_free;
 	size_t tables_used;
+	struct kept kept[CPUS];
 } memory;
 
 static unsigned long contended;
@@ -49,41 +58,82 @@ void spin_unlock(uint32_t *lock)
 	__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
 }
 
+/* Under the lock: a block that is free, or new. */
+static struct block *take(size_t class)
+{
+	size_t bytes = (size_t)1 << (MIN_SHIFT + class);
+	struct block *block = memory.free[class];
+
+	if (block) {
+		memory.free[class] = block->next;
+	} else if (bytes <= HEAP_SIZE - memory.end) {
+		block = (struct block *)(HEAP + memory.end);
+		block->class = class;
+		memory.end += bytes;
+	}
+	return block;
+}
+
+static void fill(struct kept *kept, size_t class)
+{
+	struct block *block;
+
+	spin_lock(&memory.lock);
+	/* Of large blocks just one. */
+	while (kept->n[class] < (class < 8 ? KEPT / 2 : 1) && (block = take(class))) {
+		block->next = kept->free[class];
+		kept->free[class] = block;
+		kept->n[class]++;
+	}
+	spin_unlock(&memory.lock);
+}
+
+static void drain(struct kept *kept, size_t class)
+{
+	struct block *block;
+
+	spin_lock(&memory.lock);
+	while (kept->n[class] > KEPT / 2) {
+		block = kept->free[class];
+		kept->free[class] = block->next;
+		kept->n[class]--;
+		block->next = memory.free[class];
+		memory.free[class] = block;
+	}
+	spin_unlock(&memory.lock);
+}
+
 void *heap_alloc(size_t size)
 {
-	size_t class = 0, bytes;
-	struct block *block = NULL;
+	struct kept *kept = &memory.kept[cpu_self()->id];
+	struct block *block;
+	size_t class = 0;
 
 	while (((size_t)1 << (MIN_SHIFT + class)) < size + 16)
 		if (++class == CLASSES)
 			return NULL;
-	bytes = (size_t)1 << (MIN_SHIFT + class);
-	spin_lock(&memory.lock);
-	if (memory.free[class]) {
-		block = memory.free[class];
-		memory.free[class] = block->next;
-	} else if (bytes <= HEAP_SIZE - memory.end) {
-		block = (struct block *)(HEAP + memory.end);
-		memory.end += bytes;
-	}
-	spin_unlock(&memory.lock);
+	if (!kept->n[class])
+		fill(kept, class);
+	block = kept->free[class];
 	if (!block)
 		return NULL;
-	block->class = class;
+	kept->free[class] = block->next;
+	kept->n[class]--;
 	return (char *)block + 16;
 }
 
 void heap_free(void *mem)
 {
+	struct kept *kept = &memory.kept[cpu_self()->id];
 	struct block *block;
 
 	if (!mem)
 		return;
 	block = (struct block *)(void *)((char *)mem - 16);
-	spin_lock(&memory.lock);
-	block->next = memory.free[block->class];
-	memory.free[block->class] = block;
-	spin_unlock(&memory.lock);
+	block->next = kept->free[block->class];
+	kept->free[block->class] = block;
+	if (++kept->n[block->class] > KEPT)
+		drain(kept, block->class);
 }
 
 bool table_alloc(uint64_t *phys)

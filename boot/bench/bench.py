@@ -33,6 +33,7 @@ REPEAT = 1.0  # per cent
 LIVE = 1.2
 WORK = 1.5
 CONTENDED = 1.0  # per cent
+MACHINE = 'machine'  # CPUs that share nothing: what the machine can do
 GIVEN = 1.9  # CPUs that the machine must give for its clock to be used
 
 QEMU = ['qemu-system-x86_64', '-m', '512M', '-M', 'pc', '-cpu', 'max', '-nodefaults', '-display', 'none', '-no-reboot', '-serial',
@@ -61,11 +62,21 @@ def cpu_times(pid):
     return [seconds for _, seconds in sorted(times)]
 
 
+def first():
+    """What is measured by time goes before what else the machine does, where the user may say so: in its session, and its session too."""
+    try:
+        os.nice(-20)
+        with open('/proc/self/autogroup', 'w', encoding='ascii') as file:
+            file.write('-20')
+    except OSError:
+        pass
+
+
 def run(kernel, machine):
-    """What the kernel prints, as dictionaries; a run of two CPUs knows what time these were given."""
+    """What the kernel prints, as dictionaries; a run of two CPUs knows what share of the time each was given."""
     records, before, last = [], None, ''
     with subprocess.Popen(QEMU + machine + ['-kernel', kernel], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                          errors='replace') as qemu:
+                          errors='replace', start_new_session=True, preexec_fn=first if machine == TWO_CPUS else None) as qemu:
         for last in qemu.stdout:
             words = last.split()
             if words[:1] == ['begin']:
@@ -74,8 +85,8 @@ def run(kernel, machine):
                 record = {'kind': words[0]}
                 record.update((name, int(value) if value.isdigit() else value) for name, value in zip(words[1::2], words[2::2]))
                 if words[0] == 'run':
-                    record['seconds'] = time.monotonic() - before[0]
-                    record['given'] = [b - a for a, b in zip(before[1], cpu_times(qemu.pid))]
+                    seconds = time.monotonic() - before[0]
+                    record['given'] = [(b - a) / seconds for a, b in zip(before[1], cpu_times(qemu.pid))]
                 records.append(record)
             elif words[:1] == ['end']:
                 break
@@ -162,26 +173,28 @@ def show_scenarios(page, records):
     page.verdicts([f'15,000 live areas cost {ratio:.2f} times what none do, at most {LIVE}: {verdict(ratio <= LIVE)}'])
 
 
-def rate(record, times):
-    """Operations a second, by these times of its CPUs."""
-    return sum(record[name] / seconds for name, seconds in zip(('operations', 'second'), times))
+def rate(record, shares):
+    """Operations a tick, by what share of the time each CPU was given."""
+    return sum(record[name] / share for name, share in zip(('operations', 'second'), shares)) / record['ticks']
 
 
 def show_two(page, records):
     page.section('Two CPUs', 'Work of two CPUs, each with pages of its own, in the space of one: multi-threaded TCG, medians of 15 runs of one CPU and '
                  f'of two in turn. Where the machine gives the two CPUs less than {GIVEN} of its own, because something else runs on it, the time counts '
-                 'that it did give.')
+                 f'that it did give. `{MACHINE}` is what two CPUs of it do that share nothing: each fills memory of its own.')
     rows, verdicts = [], []
     for work in dict.fromkeys(r['work'] for r in records):
         one, two = ([r for r in records if r['work'] == work and r['cpus'] == n] for n in (1, 2))
-        wall = statistics.median(rate(b, [b['ticks']] * 2) / rate(a, [a['ticks']]) for a, b in zip(one, two))
+        wall = statistics.median(rate(b, [1, 1]) / rate(a, [1]) for a, b in zip(one, two))
         # A run whose begin and end were read at once, as this program had to wait for a CPU, says nothing here.
         given = statistics.median(rate(b, b['given']) / rate(a, a['given'][:1]) for a, b in zip(one, two)
                                   if a['given'][0] and all(b['given']))
-        cpus = statistics.median(sum(r['given']) / r['seconds'] for r in two)
+        cpus = statistics.median(sum(r['given']) for r in two)
         contended = 100 * sum(r['contended'] for r in two) / sum(r['operations'] + r['second'] for r in two)
         rows.append([work, f'{wall:.2f}', f'{given:.2f}', f'{cpus:.2f}', f'{contended:.2f}'])
         by, times = ('the clock', wall) if cpus >= GIVEN else ('the time given', given)
+        if work == MACHINE:
+            continue
         verdicts += [f'{work}: {times:.2f} times the work by {by}, at least {WORK}: {verdict(times >= WORK)}',
                      f'{work}: {contended:.2f} contended locks in 100 operations, at most {CONTENDED}: {verdict(contended <= CONTENDED)}']
     page.table(['scenario', 'times the work', 'by the time given', 'CPUs given', 'contended in 100'], rows)
@@ -190,13 +203,13 @@ def show_two(page, records):
 
 def main():
     folder, count, cpus = sys.argv[1:]
-    first, second = run(count, COUNTING), run(count, COUNTING)
+    once, again = run(count, COUNTING), run(count, COUNTING)
     two = run(cpus, TWO_CPUS)
     page = Page()
-    worst = show_table(page, [r for r in first if r['kind'] == 'table'], [r for r in two if r['kind'] == 'table'])
-    show_scenarios(page, [r for r in first if r['kind'] == 'scenario'])
+    worst = show_table(page, [r for r in once if r['kind'] == 'table'], [r for r in two if r['kind'] == 'table'])
+    show_scenarios(page, [r for r in once if r['kind'] == 'scenario'])
     show_two(page, [r for r in two if r['kind'] == 'run'])
-    deviation = largest_deviation(first, second)
+    deviation = largest_deviation(once, again)
     page.section('In short', 'Instructions, ours to those of Linux, where a fifth (borrowed) and a third (references) are wanted.')
     page.verdicts([f'figures repeat within {REPEAT:.0f} %, the largest deviation is {deviation:.3f} %: {verdict(deviation <= REPEAT)}']
                   + [f'worst ratio to Linux, {how} {worst[how]:.2f}' for how in ('borrowed', 'references')])

@@ -77,7 +77,7 @@ static bool is_inside(struct softmmu *mmu, uintptr_t addr)
 }
 
 /* total base pages: those of pages, or of frames where these are given. */
-static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, const uint64_t *frames, size_t total, unsigned prot)
+static int map_own(void *ctx, uintptr_t addr, struct vmap_page *const *pages, const uint64_t *frames, size_t total, unsigned prot)
 {
 	struct softmmu *mmu = mmu_enter(ctx, "map");
 	bool fails = mmu_injects(mmu, SOFTMMU_MAP);
@@ -98,9 +98,29 @@ static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, co
 	return fails ? -VMAP_ENOMEM : 0;
 }
 
+/* n pages, or n frames. */
+static int map_any(void *ctx, uintptr_t addr, struct vmap_page *const *pages, const uint64_t *frames, size_t n, unsigned prot)
+{
+	struct softmmu *mmu = ctx;
+	const struct vmap_host *second = mmu->second;
+	size_t total = frames ? n : base_pages(pages, n);
+	int err = map_own(ctx, addr, pages, frames, total, prot);
+
+	if (err || !second)
+		return err;
+	err = frames ? second->map_pfn(second->ctx, addr, frames, n, prot) : second->map(second->ctx, addr, pages, n, prot);
+	if (err) {
+		mmu_enter(mmu, NULL);
+		while (total--)
+			mmu_clear(mmu, addr + total * mmu->page_size);
+		mmu_leave(mmu);
+	}
+	return err;
+}
+
 static int map_nowait(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
 {
-	return map_any(ctx, addr, pages, NULL, base_pages(pages, n), prot);
+	return map_any(ctx, addr, pages, NULL, n, prot);
 }
 
 static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
@@ -125,7 +145,14 @@ static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
 	struct softmmu *mmu = mmu_enter_sleeping(ctx, "protect");
 	bool fails = mmu_injects(mmu, SOFTMMU_PROTECT);
 	struct translation leaf;
+	int err = 0;
 
+	mmu_leave(mmu);
+	if (mmu->second && !fails)
+		err = mmu->second->protect(mmu->second->ctx, addr, size, prot);
+	if (err)
+		return err;
+	mmu_enter(mmu, NULL);
 	if (prot & ~(VMAP_READ | VMAP_WRITE | VMAP_EXEC))
 		mmu_violation(mmu, "protect of 0x%zx with 0x%x", (size_t)addr, prot);
 	for (size_t at = 0; at < (fails ? size / 2 : size); at += mmu->page_size) {
@@ -149,7 +176,7 @@ static int replace(void *ctx, uintptr_t area, uintptr_t addr, struct vmap_page *
 	}
 	for (size_t i = 0; i < (fails ? (n + 1) / 2 : n); i++) {
 		old = table_walk(&mmu->table, addr + i * mmu->page_size);
-		mmu_change(mmu, addr + i * mmu->page_size, page->frame + i, prot & ~VMAP_LARGE);
+		mmu_change(mmu, addr + i * mmu->page_size, page->frame + i, prot);
 		if (fails)
 			mmu_change(mmu, addr + i * mmu->page_size, old.frame, old.prot);
 	}
@@ -176,8 +203,11 @@ static int copy(void *ctx, void *to, uintptr_t addr, size_t size)
 
 static void unmap(void *ctx, uintptr_t addr, size_t size)
 {
-	struct softmmu *mmu = mmu_enter(ctx, "unmap");
+	struct softmmu *mmu = ctx;
 
+	if (mmu->second)
+		mmu->second->unmap(mmu->second->ctx, addr, size);
+	mmu_enter(mmu, "unmap");
 	if (!mmu_in_range(mmu, addr, size)) {
 		mmu_violation(mmu, "unmap of 0x%zx bytes at 0x%zx, which are not all in the range", size, (size_t)addr);
 	} else {
@@ -192,15 +222,19 @@ static void unmap(void *ctx, uintptr_t addr, size_t size)
 static int cut(void *ctx, uintptr_t addr)
 {
 	struct softmmu *mmu = mmu_enter_sleeping(ctx, "cut");
-	bool fails = mmu_injects(mmu, SOFTMMU_CUT);
+	int err = mmu_injects(mmu, SOFTMMU_CUT) ? -VMAP_ENOMEM : 0;
 
+	mmu_leave(mmu);
+	if (mmu->second && mmu->second->cut && !err)
+		err = mmu->second->cut(mmu->second->ctx, addr);
+	mmu_enter(mmu, NULL);
 	if (!mmu_in_range(mmu, addr - mmu->page_size, 2 * mmu->page_size) || !table_walk(&mmu->table, addr).valid ||
 	    !table_walk(&mmu->table, addr - mmu->page_size).valid)
 		mmu_violation(mmu, "cut at 0x%zx, where nothing is mapped on one side", (size_t)addr);
-	else if (!fails)
+	else if (!err)
 		*end_at(mmu, addr) = true;
 	mmu_leave(mmu);
-	return fails ? -VMAP_ENOMEM : 0;
+	return err;
 }
 
 /* Flushing */
@@ -222,7 +256,10 @@ static void flush(void *ctx, const struct vmap_range *ranges, size_t n)
 	struct softmmu *mmu;
 
 	run_before_flush(ctx);
-	mmu = mmu_enter_sleeping(ctx, "flush");
+	mmu = ctx;
+	if (mmu->second)
+		mmu->second->flush(mmu->second->ctx, ranges, n);
+	mmu_enter_sleeping(mmu, "flush");
 	mmu->flushes++;
 	if (n > VMAP_FLUSH_RANGES) {
 		mmu_violation(mmu, "flush of %zu ranges", n);
@@ -273,6 +310,12 @@ void softmmu_worker_end(struct softmmu *mmu)
 	mmu->worker_ends = true;
 	pthread_cond_signal(&mmu->woken);
 	mmu_leave(mmu);
+}
+
+void softmmu_second(struct softmmu *mmu, const struct vmap_host *second)
+{
+	mmu->second = second;
+	mmu->host.replace = NULL;
 }
 
 static unsigned cpu(void *ctx)

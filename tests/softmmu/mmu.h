@@ -29,6 +29,7 @@ struct descriptor {
 
 struct softmmu {
 	struct vmap_host host;
+	const struct vmap_host *second;
 	unsigned page_shift;
 	size_t page_size;
 	uintptr_t base;

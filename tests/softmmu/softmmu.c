@@ -253,6 +253,14 @@ void softmmu_inject(struct softmmu *mmu, unsigned hooks, unsigned k, bool sticky
 	mmu_leave(mmu);
 }
 
+bool softmmu_fails(struct softmmu *mmu, enum softmmu_hook hook)
+{
+	bool fails = mmu_injects(mmu_enter(mmu, NULL), hook);
+
+	mmu_leave(mmu);
+	return fails;
+}
+
 bool softmmu_injected(struct softmmu *mmu)
 {
 	bool injected;

@@ -28,7 +28,8 @@ enum softmmu_hook {
 	SOFTMMU_REPLACE = 0x10,
 	SOFTMMU_COPY = 0x20, /* as if the page had been unmapped meanwhile */
 	SOFTMMU_CUT = 0x40,
-	SOFTMMU_ANY = 0x7f,
+	SOFTMMU_TABLE = 0x80, /* of a second host: making a page table */
+	SOFTMMU_ANY = 0xff,
 };
 
 /* Frames behind the last that are no memory: they can only be mapped by number. */
@@ -84,6 +85,15 @@ unsigned softmmu_wakes(struct softmmu *mmu);
 /* Of a thread that is the worker: sleep until the hook was called since the last time. false: softmmu_worker_end() was called. */
 bool softmmu_worker_sleep(struct softmmu *mmu);
 void softmmu_worker_end(struct softmmu *mmu);
+
+/*
+ * Before a space is made: whatever is mapped, unmapped, protected and flushed is so, with the same addresses, by another host as well, whose
+ * tables a test compares with those of the machine. What the second one fails to do, the machine takes back. There is no replace hook then.
+ */
+void softmmu_second(struct softmmu *mmu, const struct vmap_host *second);
+
+/* Whether this call of a hook of the second host is the one that shall fail. */
+bool softmmu_fails(struct softmmu *mmu, enum softmmu_hook hook);
 
 /* What the tables say about addr, whatever the TLBs hold: whether it is mapped, and to which frame. */
 bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame);

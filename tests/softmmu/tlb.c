@@ -49,7 +49,7 @@ void mmu_clear(struct softmmu *mmu, uintptr_t addr)
 
 bool mmu_set(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned prot)
 {
-	struct translation leaf = {.valid = true, .frame = frame, .prot = prot};
+	struct translation leaf = {.valid = true, .frame = frame, .prot = prot & ~VMAP_LARGE};
 
 	if (!mmu->frames[frame].used)
 		mmu_violation(mmu, "map of free frame %zu at 0x%zx", (size_t)frame, (size_t)addr);
@@ -72,7 +72,7 @@ bool mmu_set(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned prot)
 
 void mmu_change(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned prot)
 {
-	struct translation leaf = {.valid = true, .frame = frame, .prot = prot};
+	struct translation leaf = {.valid = true, .frame = frame, .prot = prot & ~VMAP_LARGE};
 	struct translation old = table_walk(&mmu->table, addr);
 
 	if (!old.valid || !mmu->frames[frame].used) {

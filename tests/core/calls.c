@@ -134,7 +134,7 @@ static struct request random_request(struct model *model, enum model_kind kind)
 	struct request request = {.area.kind = kind};
 	struct vmap_options *o = &request.options;
 
-	o->prot = prots[rnd(model, sizeof(prots))];
+	o->prot = prots[rnd(model, sizeof(prots))] | (model->config->large && rnd(model, 4) ? VMAP_LARGE : 0);
 	o->flags |= rnd(model, 8) ? 0 : VMAP_NOWAIT;
 	o->flags |= rnd(model, 8) < model->config->guards ? 0 : VMAP_NO_GUARD;
 	request.area.guard = !(o->flags & VMAP_NO_GUARD);
@@ -161,7 +161,7 @@ static void map(struct model *model, enum model_kind kind)
 {
 	struct request request = random_request(model, kind);
 	struct model_area *area = &request.area;
-	unsigned orders = rnd(model, 4) ? 3 : 5;
+	unsigned orders = rnd(model, model->config->large ? 2 : 4) ? 3 : 5;
 
 	area->n = 1 + rnd(model, kind == MODEL_RAM ? 4 : MODEL_ARRAY);
 	if (!rnd(model, 5))
@@ -280,7 +280,7 @@ static void replace(struct model *model)
 	struct model_area *area = any_live(model);
 	size_t index = rnd(model, area->n + 1), start = 0;
 	struct vmap_page *page = model->stock[rnd(model, MODEL_STOCK)];
-	bool right = (area->kind == MODEL_MAPPED || area->kind == MODEL_RAM) && index < area->n &&
+	bool right = !model->large && (area->kind == MODEL_MAPPED || area->kind == MODEL_RAM) && index < area->n &&
 		     area->array[index]->order == page->order;
 	int err;
 
@@ -376,6 +376,8 @@ static void look(struct model *model)
 	assert_int_equal(value, first_byte(model, area, k));
 	assert_int_equal(softmmu_write(model->mmu, model->cpu, addr, value), !!(prot & VMAP_WRITE));
 	assert_int_equal(softmmu_prot(model->mmu, addr), prot);
+	if (model->large)
+		model->leaves += large_check(model->large, area->addr, area->pages);
 	assert_int_equal(vmap_area_at(model->space, ptr(area->addr + (area->pages + area->guard) * MODEL_PAGE - 1), &info), 0);
 	assert_int_equal(info.addr, area->addr);
 	assert_int_equal(info.size, area->pages * MODEL_PAGE);

@@ -48,6 +48,8 @@ void model_begin(struct model *model, const struct model_config *config, uint64_
 	assert_non_null(model->mmu);
 	if (config->worker)
 		softmmu_worker(model->mmu);
+	if (config->large)
+		model->large = large_create(model->mmu, MODEL_BASE, MODEL_SIZE);
 	assert_int_equal(vmap_space_create(softmmu_host(model->mmu), &space, &model->space), 0);
 	for (size_t i = 0; i < MODEL_STOCK; i++) {
 		assert_int_equal(softmmu_host(model->mmu)->page_alloc(model->mmu, i % 5, 1, &model->stock[i]), 0);
@@ -211,6 +213,8 @@ void model_purge(struct model *model)
 	for (size_t k = 0; k < model->n; k++)
 		frames += model->live[k].kind == MODEL_ALLOCATED ? model->live[k].pages : 0;
 	assert_int_equal(softmmu_frames_used(model->mmu), frames);
+	if (model->large)
+		model->leaves += large_check(model->large, MODEL_BASE, MODEL_PAGES);
 	model->purges++;
 }
 
@@ -222,5 +226,7 @@ void model_end(struct model *model)
 	model_check(model);
 	softmmu_host(model->mmu)->page_put(model->mmu, model->stock, MODEL_STOCK);
 	assert_int_equal(vmap_space_destroy(model->space), 0);
+	if (model->large)
+		large_destroy(model->large);
 	assert_int_equal(softmmu_destroy(model->mmu), 0);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <vmap/vmap.h>
+#include "large.h"
 #include "softmmu.h"
 
 /*
@@ -32,6 +33,7 @@ struct model_config {
 	unsigned cpus; /* that the thread moves between */
 	unsigned fails; /* in one call of so many a hook fails; 0: none does */
 	bool worker;
+	bool large; /* over the page-table host, too, with large leaves */
 };
 
 enum model_kind { MODEL_MAPPED, MODEL_ALLOCATED, MODEL_FRAMES, MODEL_RAM };
@@ -50,6 +52,7 @@ struct model_area {
 struct model {
 	const struct model_config *config;
 	struct softmmu *mmu;
+	struct large *large;
 	struct vmap_space *space;
 	uint64_t seed;
 	unsigned cpu;
@@ -60,7 +63,7 @@ struct model {
 	uint64_t lazy[MODEL_WORDS]; /* unmapped since everything was flushed last */
 	unsigned char prot[MODEL_PAGES]; /* what the page allows, with the memory type; 0: it is not mapped */
 	size_t mapped, guards; /* base pages */
-	uint64_t maps, unmaps, refused, failed, purges, wakes; /* how often something was so */
+	uint64_t maps, unmaps, refused, failed, purges, wakes, leaves; /* how often something was so */
 };
 
 void model_begin(struct model *model, const struct model_config *config, uint64_t seed);

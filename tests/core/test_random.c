@@ -22,6 +22,8 @@ static const struct model_config configs[] = {
 	{.name = "no-guards", .lazy_max = SIZE_MAX, .guards = 0, .cpus = 2},
 	{.name = "quarantine", .lazy_max = SIZE_MAX, .quarantine = 100 * MODEL_PAGE, .guards = 6, .cpus = 2},
 	{.name = "worker", .lazy_max = 40 * MODEL_PAGE, .guards = 6, .cpus = 2, .worker = true},
+	{.name = "large-leaves", .lazy_max = 200 * MODEL_PAGE, .guards = 6, .cpus = 2, .large = true},
+	{.name = "large-leaves-failures", .lazy_max = 0, .guards = 0, .cpus = 1, .large = true, .fails = 3},
 	{.name = "failures", .lazy_max = 100 * MODEL_PAGE, .guards = 6, .cpus = 2, .fails = 3},
 	{.name = "failures-synchronous", .lazy_max = 0, .guards = 6, .cpus = 1, .fails = 3},
 };
@@ -59,6 +61,7 @@ static void run(void **state)
 	assert_true(model->refused > STEPS / 200);
 	assert_true(model->maps > STEPS / 10);
 	assert_true(!config->fails || model->failed > STEPS / 20);
+	assert_true(!config->large || model->leaves > STEPS / 1000);
 	assert_true(!config->worker || model->wakes > STEPS / 1000);
 	printf("%s: seed %llu, %d steps: %llu areas, %llu calls refused, %llu with a hook that failed, %llu wakes\n",
 	       config->name, (unsigned long long)now.seed, STEPS, (unsigned long long)model->maps,

@@ -9,7 +9,7 @@
  * and no CPU may know a translation that is not in the tables.
  */
 
-#define SNAPSHOT_PAGES 512
+#define SNAPSHOT_PAGES 1536
 #define SNAPSHOT_AREAS 64
 #define SNAPSHOT_HELD 8
 

@@ -70,9 +70,9 @@ static struct mmap_mech *mmap_of(struct vmap_mech *mech)
 }
 
 /* The second of the LEAD pages in front of the space. Dropped, it makes room for two mappings. */
-static void mmap_ballast(struct mmap_mech *m, bool keep)
+static bool mmap_ballast(struct mmap_mech *m, bool keep)
 {
-	mprotect(m->reservation + m->lead / LEAD, m->lead / LEAD, keep ? PROT_READ : PROT_NONE);
+	return !mprotect(m->reservation + m->lead / LEAD, m->lead / LEAD, keep ? PROT_READ : PROT_NONE);
 }
 
 static size_t mmap_page(const struct mmap_mech *m, uintptr_t addr)
@@ -289,7 +289,9 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap
 		m->reservation = vmap_reserve(m->lead + size, unit, PROT_NONE);
 	if (m->reservation)
 		m->edges = vmap_reserve(size >> page_shift, 1, PROT_READ | PROT_WRITE);
-	if (!m->edges) {
+	if (!m->edges || !mmap_ballast(m, true)) {
+		if (m->edges)
+			munmap(m->edges, size >> page_shift);
 		if (m->reservation)
 			munmap(m->reservation, m->lead + size);
 		free(m);
@@ -303,7 +305,6 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap
 		.inherited = inherited,
 	};
 	pthread_mutex_init(&m->lock, NULL);
-	mmap_ballast(m, true);
 	*mech = &m->mech;
 	return 0;
 }

@@ -110,7 +110,10 @@ int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frame
 	pool->fd = pool_memfd(name, huge.kind);
 	if (pool->fd < 0)
 		return errno == EINVAL ? -VMAP_EINVAL : -VMAP_ENOMEM;
-	fcntl(pool->fd, F_ADD_SEALS, F_SEAL_SHRINK);
+	if (fcntl(pool->fd, F_ADD_SEALS, F_SEAL_SHRINK)) {
+		close(pool->fd);
+		return -VMAP_ENOMEM;
+	}
 	pool->memory = pool_map(pool);
 	pool->pages = vmap_reserve(pool->frames * sizeof(*pool->pages), 1, PROT_READ | PROT_WRITE);
 	pool->buddy.nodes = vmap_reserve(vmap_buddy_bytes(pool->buddy.order), 1, PROT_READ | PROT_WRITE);

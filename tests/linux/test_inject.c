@@ -6,40 +6,9 @@
  */
 #include "support.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <vmap/cache.h>
-
-static size_t calls, fail_at; /* counted from 1; 0: never */
-static bool for_good;
-
-static bool fails(void)
-{
-	calls++;
-	return fail_at && (calls == fail_at || (for_good && calls > fail_at));
-}
-
-/* WRAP(result, name, error number, failure, parameters, arguments) */
-#define WRAP(type, name, number, failure, parameters, arguments)                                                                 \
-	type __real_##name parameters;                                                                                           \
-	type __wrap_##name parameters;                                                                                           \
-	type __wrap_##name parameters                                                                                            \
-	{                                                                                                                        \
-		if (!fails())                                                                                                    \
-			return __real_##name arguments;                                                                          \
-		errno = number;                                                                                                  \
-		return failure;                                                                                                  \
-	}
-
-WRAP(void *, malloc, ENOMEM, NULL, (size_t size), (size))
-WRAP(void *, calloc, ENOMEM, NULL, (size_t n, size_t size), (n, size))
-WRAP(void *, realloc, ENOMEM, NULL, (void *mem, size_t size), (mem, size))
-WRAP(void *, mmap, ENOMEM, MAP_FAILED, (void *at, size_t size, int prot, int flags, int fd, off_t offset),
-     (at, size, prot, flags, fd, offset))
-WRAP(int, fallocate, ENOSPC, -1, (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size))
-WRAP(int, memfd_create, EMFILE, -1, (const char *name, unsigned flags), (name, flags))
-WRAP(int, madvise, EAGAIN, -1, (void *at, size_t size, int advice), (at, size, advice))
+#include "inject.h"
 
 static size_t page_size;
 
@@ -119,24 +88,21 @@ static int next_descriptor(void)
 	return fd;
 }
 
-static void fail_each(bool always)
+static void fail_each(enum inject_mode mode)
 {
 	const int fd = next_descriptor();
 	size_t all, mappings;
 
-	fail_at = 0;
 	life();
-	calls = 0;
+	inject_arm(0, mode);
 	life();
-	all = calls;
-	assert_true(all > 30);
+	all = inject_disarm();
+	assert_true(all > 60);
 	mappings = count_mappings();
 	for (size_t at = 1; at <= all; at++) {
-		calls = 0;
-		for_good = always;
-		fail_at = at;
+		inject_arm(at, mode);
 		life();
-		fail_at = 0;
+		inject_disarm();
 		assert_int_equal(next_descriptor(), fd);
 	}
 	life();
@@ -147,13 +113,13 @@ static void fail_each(bool always)
 static void test_once(void **state)
 {
 	(void)state;
-	fail_each(false);
+	fail_each(INJECT_ONCE);
 }
 
 static void test_for_good(void **state)
 {
 	(void)state;
-	fail_each(true);
+	fail_each(INJECT_ALL);
 }
 
 int main(void)

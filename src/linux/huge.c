@@ -53,6 +53,12 @@ int vmap_huge_choose(unsigned wish, struct vmap_huge *huge, unsigned *page_shift
 	return 0;
 }
 
+void vmap_huge_advise(const struct vmap_huge *huge, void *memory, size_t size)
+{
+	if (huge->kind == VMAP_HUGE_TRANSPARENT)
+		madvise(memory, size, MADV_HUGEPAGE);
+}
+
 void vmap_huge_collapse(struct vmap_huge *huge, void *memory, size_t size)
 {
 	if (huge->kind != VMAP_HUGE_TRANSPARENT || size < (size_t)1 << VMAP_HUGE_SHIFT)
@@ -61,7 +67,6 @@ void vmap_huge_collapse(struct vmap_huge *huge, void *memory, size_t size)
 		huge->skip--;
 		return;
 	}
-	madvise(memory, size, MADV_HUGEPAGE);
 	if (!madvise(memory, size, MADV_COLLAPSE)) {
 		huge->why = "yes: transparent";
 		huge->refused = 0;

@@ -123,6 +123,7 @@ int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frame
 		vmap_pool_destroy(pool);
 		return -VMAP_ENOMEM;
 	}
+	vmap_huge_advise(&pool->huge, pool->memory, pool->frames << page_shift);
 	pool_fence(pool);
 	vmap_shadow_reserve(pool->memory, pool->frames << pool->page_shift);
 	return 0;

@@ -61,6 +61,9 @@ void vmap_pool_stats(struct vmap_pool *pool, struct vmap_process_stats *stats);
 /* What the caller's wish (VMAP_HUGE_...) comes to on this system; the base page for it. -VMAP_EINVAL; -VMAP_ENOMEM: none are reserved. */
 int vmap_huge_choose(unsigned wish, struct vmap_huge *huge, unsigned *page_shift);
 
+/* Say of all of a pool's memory what it is for: of a part it would cost mappings. */
+void vmap_huge_advise(const struct vmap_huge *huge, void *memory, size_t size);
+
 /* Have these fresh bytes of a pool backed by 2 MiB pages, where they are transparent; says in huge whether it could be done. */
 void vmap_huge_collapse(struct vmap_huge *huge, void *memory, size_t size);
 

@@ -21,6 +21,8 @@ enum {
 	APPLY_UNDO,
 	STOP_AT,
 	UNTIL_BAD,
+	SKIP_ITEM,
+	APPLY_ITEM,
 	LOG,
 	JSON,
 	STATS
@@ -40,6 +42,8 @@ static const struct option longs[] = {
 	{"log", optional_argument, NULL, LOG},
 	{"stop-at", required_argument, NULL, STOP_AT},
 	{"until-bad", no_argument, NULL, UNTIL_BAD},
+	{"skip-item", required_argument, NULL, SKIP_ITEM},
+	{"apply-item", required_argument, NULL, APPLY_ITEM},
 	{"json", no_argument, NULL, JSON},
 	{"stats", no_argument, NULL, STATS},
 	{"help", no_argument, NULL, 'h'},
@@ -63,6 +67,10 @@ static const char help[] =
 	"  --pass2-only   replay, but leave operations that were interrupted to a kernel, and the log dirty for it\n"
 	"  --until-bad    salvage: replay a damaged log up to the damage, list what is lost, and end the log there\n"
 	"  --stop-at LSN  the same up to the record of this LSN (CYCLE:BLOCK), wherever the damage is\n"
+	"  --skip-item CYCLE:BLOCK:TID:NUMBER=FILE\n"
+	"                 salvage: leave out one item of the log, as messages name it, and keep it in the new FILE\n"
+	"  --apply-item FILE\n"
+	"                 replay the item that FILE keeps, on a filesystem whose log is clean\n"
 	"  --undo FILE    keep what is overwritten in the new FILE\n"
 	"  --apply-undo FILE\n"
 	"                 put back what FILE kept: IMAGE, and LOGDEV, are as they were\n"
@@ -96,6 +104,11 @@ static int check(struct options *o)
 		return wrong("--apply-undo goes with -l and --offset only");
 	if ((o->stop_at || o->until_bad) && (o->pass2_only || o->apply_undo))
 		return wrong("--stop-at and --until-bad end the log themselves: give no --pass2-only or --apply-undo");
+	if (o->nskips && (o->pass2_only || o->apply_undo || o->apply_item))
+		return wrong("--skip-item ends the log itself: give no --pass2-only, --apply-undo or --apply-item");
+	if (o->apply_item && (o->stop_at || o->until_bad || o->apply_undo || o->pass2_only || o->look))
+		return wrong("--apply-item needs a clean log and writes: give nothing that salvages, leaves work, or only looks, "
+			     "but -n");
 	if (o->json && o->log_html)
 		return wrong("--log=html writes a page to standard output: give no --json");
 	if (o->json && o->look == LOOK_CAT)
@@ -145,6 +158,22 @@ static bool parse_lsn(const char *text, uint64_t *lsn)
 		return false;
 	*lsn = (uint64_t)cycle << 32 | block;
 	return true;
+}
+
+/* CYCLE:BLOCK:TID:NUMBER=FILE */
+static int add_skip(struct options *o, const char *text)
+{
+	struct skip_option *skip = &o->skips[o->nskips];
+	unsigned cycle, block, tid, number;
+	int used = 0;
+
+	if (o->nskips == MAX_SKIPS)
+		return wrong("--skip-item: no more than 64 items");
+	if (sscanf(text, "%9u:%9u:%x:%9u=%n", &cycle, &block, &tid, &number, &used) != 4 || !used || !text[used] || !cycle)
+		return wrong("--skip-item needs an item as messages have it, and a file: CYCLE:BLOCK:TID:NUMBER=FILE");
+	*skip = (struct skip_option){(uint64_t)cycle << 32 | block, tid, number, text + used};
+	o->nskips++;
+	return 0;
 }
 
 bool options_stdout_taken(const struct options *o)
@@ -218,6 +247,12 @@ int options_parse(struct options *o, int argc, char **argv)
 		case STOP_AT:
 			if (!parse_lsn(optarg, &o->stop_at))
 				return wrong("--stop-at needs an LSN as messages have it, CYCLE:BLOCK");
+			break;
+		case SKIP_ITEM:
+			ret = add_skip(o, optarg);
+			break;
+		case APPLY_ITEM:
+			o->apply_item = optarg;
 			break;
 		case UNTIL_BAD:
 			o->until_bad = true;

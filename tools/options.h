@@ -8,6 +8,14 @@
 /* What is to be shown of the filesystem: all of these write nothing to it. */
 enum look { LOOK_NOT, LOOK_TREE, LOOK_TREE_BEFORE, LOOK_LS, LOOK_CAT, LOOK_EXTRACT, LOOK_LOG };
 
+/* An item of the log that is to be left out: see struct xr_skip. */
+struct skip_option {
+	uint64_t lsn;
+	uint32_t tid, number;
+	const char *file;
+};
+#define MAX_SKIPS 64
+
 /* What the user asked for. The strings are those of the command line. */
 struct options {
 	const char *program; /* begins every error message */
@@ -21,6 +29,9 @@ struct options {
 	bool pass2_only; /* leave intents, unlinked inodes and copy-on-write leftovers to a kernel */
 	uint64_t stop_at; /* salvage: replay ends before the record of this LSN; 0: none */
 	bool until_bad; /* salvage: replay ends before what is damaged */
+	struct skip_option skips[MAX_SKIPS]; /* salvage: what is left out */
+	unsigned nskips;
+	const char *apply_item; /* an item that was left out before */
 	bool verbose, json, stats;
 	bool tell_replayed; /* -e */
 };

@@ -55,7 +55,7 @@ void report_init(struct report *report, const struct options *options)
 			json_pack("{s:s, s:s, s:[]}", "program", "xfs_replay " XR_VERSION, "image", options->image, "messages");
 }
 
-static json_t *lsn_json(uint64_t lsn)
+json_t *report_lsn(uint64_t lsn)
 {
 	return json_sprintf("%u:%u", xr_lsn_cycle(lsn), xr_lsn_block(lsn));
 }
@@ -89,7 +89,7 @@ void report_log(struct report *report, const struct xr_log *log, const struct xr
 	json_object_set_new(report->json, "log",
 			    json_pack("{s:b, s:I, s:b, s:b, s:o, s:o, s:I, s:I}", "internal", sb->logstart != 0, "basic_blocks",
 				      (json_int_t)log->bbs, "empty", head->empty, "clean", head->clean || head->empty, "head",
-				      lsn_json(xr_lsn(head->cycle, head->head)), "tail", lsn_json(head->tail_lsn), "records",
+				      report_lsn(xr_lsn(head->cycle, head->head)), "tail", report_lsn(head->tail_lsn), "records",
 				      (json_int_t)head->records, "torn_records", (json_int_t)head->torn));
 }
 

@@ -26,6 +26,9 @@ struct report {
 
 void report_init(struct report *report, const struct options *options);
 
+/* An LSN, as all reports have it. */
+json_t *report_lsn(uint64_t lsn);
+
 /* How much of the log was replayed: xr_replay.progress, with the report as its argument. */
 void report_progress(void *report, uint32_t done, uint32_t all);
 

@@ -240,6 +240,27 @@ static int refuse_fragments(struct run *run)
 		xr_lsn_cycle(s->fragment_lsn), xr_lsn_block(s->fragment_lsn));
 }
 
+void run_begin_replay(struct run *run)
+{
+	const struct options *o = run->options;
+
+	xr_replay_destroy(&run->replay);
+	xr_replay_init(&run->replay, &run->log, run->cache, run->msg);
+	run->replay.skips = run->skips;
+	run->replay.nskips = o->nskips;
+	for (unsigned i = 0; i < o->nskips; i++) {
+		run->skips[i].lsn = o->skips[i].lsn;
+		run->skips[i].tid = o->skips[i].tid;
+		run->skips[i].number = o->skips[i].number;
+		run->skips[i].file = o->dry_run ? NULL : o->skips[i].file;
+	}
+}
+
+bool run_salvaged(const struct run *run)
+{
+	return run->head.cut || run->options->nskips;
+}
+
 int run_replay(struct run *run)
 {
 	struct xr_replay *r = &run->replay;
@@ -248,7 +269,7 @@ int run_replay(struct run *run)
 
 	if (ret)
 		return ret;
-	xr_replay_init(r, &run->log, run->cache, run->msg);
+	run_begin_replay(run);
 	ret = salvage_check(run);
 	r->progress = report_progress;
 	r->progress_arg = run->report;

@@ -21,6 +21,8 @@ struct run {
 	struct xr_head head;
 	struct xr_cache *cache;
 	struct xr_replay replay;
+	struct xr_skip skips[MAX_SKIPS]; /* --skip-item */
+	struct xr_log item_log; /* --apply-item: log, in the byte order of the item's writer */
 	struct xr_summary summary;
 };
 
@@ -40,6 +42,9 @@ int run_end_undo(struct run *run);
  */
 int run_replay(struct run *run);
 
+/* A replay that knows what the options leave out; again, where there was one. */
+void run_begin_replay(struct run *run);
+
 /*
  * After run_replay(): complete what it left, unless the options say otherwise, and report what remains. Where the image may be written the
  * replay is on the disk before, and the completion after it. 0 also where something cannot be completed here, said; negative errno, said.
@@ -48,5 +53,8 @@ int run_complete(struct run *run);
 
 /* Nothing is left to be completed: the log can be made clean. */
 bool run_finished(const struct run *run);
+
+/* A part of the log was left out, on request. */
+bool run_salvaged(const struct run *run);
 
 #endif

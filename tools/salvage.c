@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Salvage: what --stop-at and --until-bad leave out
+ * Salvage: what --stop-at, --until-bad and --skip-item leave out
  *
  * The log is cut where the damage begins, and pass 1 repeated on what is left, until it finds nothing wrong: each cut is before the one
  * before it, so that ends. Half transactions are none, so what is replayed ends with the last one that was committed before the cut.
@@ -31,8 +31,7 @@ int salvage_check(struct run *run)
 		run->head.cut = true;
 		run->head.end = reached;
 		xr_say(run->msg, XR_WARN, "%s: nothing from log block %u on is replayed", run->options->image, reached);
-		xr_replay_destroy(r);
-		xr_replay_init(r, &run->log, run->cache, run->msg);
+		run_begin_replay(run);
 		ret = xr_replay_check(r, &run->head);
 	}
 	return ret;
@@ -74,22 +73,63 @@ static int match(void *arg, const struct xr_tree_entry *entry)
 	return 0;
 }
 
+/* What was left out behind the cut. */
+static int find_cut(struct listing *l)
+{
+	struct run *run = l->run;
+	int ret = xr_lost_find(&run->log, &run->head, &l->lost);
+
+	if (!ret)
+		xr_say(run->msg, XR_WARN,
+		       "%s: the replay ended at log block %u: %" PRIu64 " later records, and %" PRIu64
+		       " damaged blocks, are left out; %zu inodes lose changes",
+		       run->options->image, run->head.end, l->lost.records, l->lost.damaged, l->lost.inodes.count);
+	return ret;
+}
+
+/* What the items that were left out would have changed. */
+static int find_skipped(struct listing *l)
+{
+	struct run *run = l->run;
+	json_t *array = run->report->json && run->options->nskips ? json_array() : NULL;
+	int ret = 0;
+
+	for (unsigned i = 0; i < run->options->nskips && !ret; i++) {
+		const struct xr_skip *skip = &run->skips[i];
+
+		if (skip->ino)
+			ret = xr_table_add(&l->lost.inodes, skip->ino, 0) ? 0 : -ENOMEM;
+		else if (skip->target.bbs && skip->target.daddr < run->replay.end_bbs)
+			ret = xr_lost_owners(&run->replay.sb, run->cache, &skip->target, &l->lost);
+		if (skip->target.bbs)
+			xr_say(run->msg, XR_WARN, "lost: a change of blocks %" PRIu64 "+%u", skip->target.daddr,
+			       skip->target.bbs);
+		if (array)
+			json_array_append_new(array,
+					      json_pack("{s:o, s:I, s:I, s:s, s:I, s:I}", "lsn", report_lsn(skip->lsn),
+							"transaction", (json_int_t)skip->tid, "number", (json_int_t)skip->number,
+							"file", run->options->skips[i].file, "block",
+							(json_int_t)skip->target.daddr, "blocks", (json_int_t)skip->target.bbs));
+	}
+	if (array)
+		json_object_set_new(run->report->json, "skipped", array);
+	return ret;
+}
+
 int salvage_report(struct run *run)
 {
 	struct listing l = {.run = run};
 	struct xr_fs fs = {&run->replay.sb, run->cache, run->msg};
 	struct xr_tree_result result;
-	int ret;
+	int ret = 0;
 
-	if (!run->head.cut)
+	if (!run_salvaged(run))
 		return 0;
 	l.array = run->report->json ? json_array() : NULL;
-	ret = xr_lost_find(&run->log, &run->head, &l.lost);
+	if (run->head.cut)
+		ret = find_cut(&l);
 	if (!ret)
-		xr_say(run->msg, XR_WARN,
-		       "%s: the replay ended at log block %u: %" PRIu64 " later records, and %" PRIu64
-		       " damaged blocks, are left out; %zu inodes lose changes",
-		       run->options->image, run->head.end, l.lost.records, l.lost.damaged, l.lost.inodes.count);
+		ret = find_skipped(&l);
 	if (!ret)
 		ret = xr_tree_walk(&fs, match, &l, &result);
 	for (const struct xr_entry *e = l.lost.inodes.first; e && !ret; e = e->next)

@@ -96,7 +96,7 @@ static void print_text(FILE *out, const struct xr_logview *view)
 					view->records[t->commit].block);
 		}
 		for (size_t k = r->items; k < items_end(view, i); k++)
-			fprintf(out, "    %#x %s\n", view->trans[view->items[k].trans].tid,
+			fprintf(out, "    %#x:%u %s\n", view->trans[view->items[k].trans].tid, view->items[k].number,
 				showlog_item(&view->items[k], text, sizeof(text)));
 	}
 }
@@ -109,9 +109,9 @@ static json_t *record_json(const struct xr_logview *view, size_t i)
 
 	for (size_t k = r->items; k < items_end(view, i); k++) {
 		const struct xr_seen_item *item = &view->items[k];
-		json_t *o = json_pack("{s:I, s:s, s:s, s:I}", "transaction", (json_int_t)item->trans, "type",
-				      xr_item_type_name(item->type), "text", showlog_item(item, text, sizeof(text)), "regions",
-				      (json_int_t)item->regions);
+		json_t *o = json_pack("{s:I, s:I, s:s, s:s, s:I}", "transaction", (json_int_t)item->trans, "number",
+				      (json_int_t)item->number, "type", xr_item_type_name(item->type), "text",
+				      showlog_item(item, text, sizeof(text)), "regions", (json_int_t)item->regions);
 
 		if (item->group != UINT32_MAX)
 			json_object_set_new(o, "group", json_integer(item->group));

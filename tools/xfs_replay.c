@@ -7,6 +7,9 @@
  * short: it can be repeated at any time); write the blocks; complete what was interrupted, in transactions of our own; and only when all that is
  * on the disk make the log clean.
  */
+#include <errno.h>
+
+#include "applyitem.h"
 #include "finish/finish.h"
 #include "look.h"
 #include "showlog.h"
@@ -17,7 +20,7 @@ enum { CLEAN = 0, FAILED = 1, DIRTY = 2, REPLAYED = 4, SALVAGED = 8 };
 /* Write the blocks, and after them the clean log; or leave it dirty where a kernel has to finish. */
 static int write_back(struct run *run)
 {
-	bool clean = run_finished(run) || run->head.cut;
+	bool clean = run_finished(run) || run_salvaged(run);
 	int ret = 0;
 
 	if (clean)
@@ -59,6 +62,12 @@ static int recover(struct run *run)
 	}
 	if (o->look == LOOK_TREE_BEFORE) {
 		ret = look(run, &run->sb);
+	} else if (o->apply_item) {
+		ret = clean ? apply_item(run)
+			    : xr_fail(run->msg, -EINVAL, "%s: the log is dirty: replay it before --apply-item", o->image);
+		if (!ret)
+			ret = run_complete(run);
+		clean = false;
 	} else if (clean) {
 		xr_say(run->msg, XR_INFO, "%s: the log is clean, there is nothing to replay", o->image);
 		ret = o->look ? look(run, &run->sb) : finish_output(run);
@@ -70,20 +79,20 @@ static int recover(struct run *run)
 			ret = look(run, &run->replay.sb);
 	}
 	if (ret || clean || o->dry_run) {
-		if (!ret && !clean && o->look != LOOK_TREE_BEFORE)
+		if (!ret && o->apply_item)
+			xr_say(run->msg, XR_INFO, "%s: nothing was changed", o->image);
+		else if (!ret && !clean && o->look != LOOK_TREE_BEFORE)
 			xr_say(run->msg, XR_INFO, "%s: the log is dirty; nothing was changed", o->image);
-		return ret ? ret : clean ? CLEAN : DIRTY;
+		return ret ? ret : clean || o->apply_item ? CLEAN : DIRTY;
 	}
 	ret = write_back(run);
 	if (!ret)
 		ret = finish_output(run);
 	if (ret)
 		return ret;
-	if (run->head.cut) {
-		xr_say(run->msg, XR_WARN,
-		       "%s: salvaged: the log is clean now and a part of it is lost; what was interrupted was not completed: run "
-		       "xfs_repair",
-		       target);
+	if (run_salvaged(run)) {
+		xr_say(run->msg, XR_WARN, "%s: salvaged: the log is clean now and a part of it is %s%s: run xfs_repair", target,
+		       run->head.cut ? "lost" : "left out", run_finished(run) ? "" : "; what was interrupted was not completed");
 		return SALVAGED;
 	}
 	if (!run_finished(run)) {

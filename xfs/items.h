@@ -51,6 +51,15 @@ int xr_buf_item_note(struct xr_replay *, const struct xr_item *);
 int xr_inode_item_note(struct xr_replay *, const struct xr_item *);
 int xr_quotaoff_item_note(struct xr_replay *, const struct xr_item *);
 
+/*
+ * Replay one item that does not come from the log at hand (quarantine.h): all of pass 2 for a transaction that has only it. Changes the cache; an
+ * intent is pending afterwards. Errors as xr_replay_apply().
+ */
+int xr_replay_one(struct xr_replay *replay, const struct xr_trans *trans, enum xr_outcome *outcome);
+
+/* The blocks that an item of any type is for, checked or not; none: bbs 0. */
+void xr_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target);
+
 /* The type of the item that ends an intent of this type; 0: it is no intent. */
 uint16_t xr_intent_done_type(uint16_t type);
 

@@ -100,7 +100,8 @@ static int add_item(struct reader *r, size_t trans, const uint8_t *p, uint32_t l
 		return -ENOMEM;
 	v->items = items;
 	item = &items[v->nitems++];
-	*item = (struct xr_seen_item){.type = xr_get16(r->log->order, p), .regions = count, .trans = trans};
+	*item = (struct xr_seen_item){
+		.type = xr_get16(r->log->order, p), .regions = count, .trans = trans, .number = (uint32_t)v->trans[trans].items};
 	describe(r->log, p, len, item);
 	v->trans[trans].items++;
 	if (item->group != UINT32_MAX)

@@ -39,6 +39,7 @@ struct xr_seen_item {
 	uint32_t bbs; /* of buffers */
 	uint64_t what; /* buffers: daddr; inodes: number; dquots: id; intents and what ends them: id; icreates: daddr */
 	uint32_t group; /* allocation group; UINT32_MAX: none */
+	uint32_t number; /* in its transaction */
 	size_t trans;
 };
 

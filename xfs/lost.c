@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "format.h"
+#include "verify.h"
 
 #define OP_BYTES 12u
 #define INO_AT 16u /* in the 56-byte format; 12 in the 52-byte one */
@@ -29,14 +30,21 @@ static int no_memory(const struct finder *f)
 	return xr_fail(f->log->msg, -ENOMEM, "no memory for the list of what is lost");
 }
 
+bool xr_lost_inode(struct xr_order order, const uint8_t *data, uint32_t len, uint64_t *ino)
+{
+	if ((len != sizeof(struct xfs_inode_log_format) && len != sizeof(struct xfs_inode_log_format_32)) ||
+	    xr_get16(order, data) != XFS_LI_INODE)
+		return false;
+	*ino = xr_get64(order, data + (len == sizeof(struct xfs_inode_log_format) ? INO_AT : INO_AT - 4));
+	return true;
+}
+
 static int see_region(struct finder *f, const uint8_t *data, uint32_t len)
 {
 	uint64_t ino;
 
-	if ((len != sizeof(struct xfs_inode_log_format) && len != sizeof(struct xfs_inode_log_format_32)) ||
-	    xr_get16(f->log->order, data) != XFS_LI_INODE)
+	if (!xr_lost_inode(f->log->order, data, len, &ino))
 		return 0;
-	ino = xr_get64(f->log->order, data + (len == sizeof(struct xfs_inode_log_format) ? INO_AT : INO_AT - 4));
 	return xr_table_add(&f->lost->inodes, ino, 0) ? 0 : no_memory(f);
 }
 
@@ -119,6 +127,50 @@ int xr_lost_find(const struct xr_log *log, const struct xr_head *head, struct xr
 		error = see_behind(&f, block, xr_log_distance(log, block, head->head), &blocks);
 	xr_table_clear(&f.open);
 	return error;
+}
+
+/* Where a block says whose it is; 0: it does not. Version 5 only. */
+static size_t owner_at(const uint8_t *data, size_t size)
+{
+	const struct xr_kind *kind = xr_kind_of(data, size);
+
+	switch (kind ? kind->magic : 0) {
+	case XFS_BMAP_CRC_MAGIC:
+		return 56;
+	case XFS_SYMLINK_MAGIC:
+	case XFS_ATTR3_RMT_MAGIC:
+		return 32;
+	case XFS_DIR3_BLOCK_MAGIC:
+	case XFS_DIR3_DATA_MAGIC:
+	case XFS_DIR3_FREE_MAGIC:
+		return 40;
+	case XFS_DIR3_LEAF1_MAGIC:
+	case XFS_DIR3_LEAFN_MAGIC:
+	case XFS_DA3_NODE_MAGIC:
+	case XFS_ATTR3_LEAF_MAGIC:
+		return 48;
+	default:
+		return 0;
+	}
+}
+
+int xr_lost_owners(const struct xr_sb *sb, struct xr_cache *cache, const struct xr_extent *buffer, struct xr_lost *lost)
+{
+	struct xr_buf buf;
+	size_t at;
+	int ret = xr_buf_read(cache, buffer->daddr, buffer->bbs, &buf);
+
+	if (ret)
+		return ret;
+	at = sb->v5 ? owner_at(buf.data, buf.size) : 0;
+	if (at && !xr_table_add(&lost->inodes, xr_be64(buf.data + at), 0))
+		ret = -ENOMEM;
+	if (sb->v5 && xr_be16(buf.data) == XFS_DINODE_MAGIC)
+		for (at = 0; at + sb->inodesize <= buf.size && !ret; at += sb->inodesize)
+			if (!xr_table_add(&lost->inodes, xr_be64(buf.data + at + offsetof(struct xfs_dinode, di_ino)), 0))
+				ret = -ENOMEM;
+	xr_buf_put(cache, &buf);
+	return ret;
 }
 
 void xr_lost_clear(struct xr_lost *lost)

@@ -2,6 +2,7 @@
 #ifndef XR_LOST_H
 #define XR_LOST_H
 
+#include "cache.h"
 #include "head.h"
 #include "table.h"
 
@@ -18,5 +19,14 @@ struct xr_lost {
  */
 int xr_lost_find(const struct xr_log *log, const struct xr_head *head, struct xr_lost *lost);
 void xr_lost_clear(struct xr_lost *lost);
+
+/* Whether a region looks like the first one of an inode item; *ino is the inode then. */
+bool xr_lost_inode(struct xr_order order, const uint8_t *data, uint32_t len, uint64_t *ino);
+
+/*
+ * The inodes that a buffer of metadata belongs to, as what it holds now says: the owner of a directory, attribute or extent btree block or of a symlink's
+ * target; all inodes of a cluster. Added to lost->inodes; none where it tells of none. -EIO, -ENOMEM.
+ */
+int xr_lost_owners(const struct xr_sb *sb, struct xr_cache *cache, const struct xr_extent *buffer, struct xr_lost *lost);
 
 #endif

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "quarantine.h"
 #include "scatter.h"
 #include "slices.h"
 #include "verify.h"
@@ -80,8 +81,10 @@ int xr_item_bad(const struct xr_replay *replay, const struct xr_trans *trans, co
 	va_start(ap, format);
 	vsnprintf(what, sizeof(what), format, ap);
 	va_end(ap);
-	return xr_fail(replay->msg, -EUCLEAN, "log record at LSN %u:%u, transaction %#x, %s item: %s", xr_lsn_cycle(item->lsn),
-		       xr_lsn_block(item->lsn), trans->tid, xr_item_type_name(item->type), what);
+	return xr_fail(replay->msg, -EUCLEAN,
+		       "log record at LSN %u:%u, transaction %#x, %s item: %s (--skip-item %u:%u:%#x:%u=FILE leaves it out)",
+		       xr_lsn_cycle(item->lsn), xr_lsn_block(item->lsn), trans->tid, xr_item_type_name(item->type), what,
+		       xr_lsn_cycle(item->lsn), xr_lsn_block(item->lsn), trans->tid, item->number);
 }
 
 void xr_replay_init(struct xr_replay *replay, const struct xr_log *log, struct xr_cache *cache, const struct xr_msg *msg)
@@ -120,6 +123,15 @@ const char *xr_item_type_name(uint16_t type)
 	return t ? t->name : "unknown";
 }
 
+void xr_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
+{
+	const struct xr_item_type *type = type_of(item->type);
+
+	*target = (struct xr_extent){0};
+	if (type && type->target)
+		type->target(replay, item, target);
+}
+
 /* Both passes: behind this the item's own type, sizes and counts can be relied on. */
 static int check_item(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
@@ -129,15 +141,25 @@ static int check_item(const struct xr_replay *replay, const struct xr_trans *tra
 		    : xr_item_bad(replay, trans, item, "type %#x is none that this program knows", item->type);
 }
 
+/* Whether the user asked to leave this item out. */
+static struct xr_skip *skip_of(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+{
+	for (size_t i = 0; i < replay->nskips; i++) {
+		struct xr_skip *skip = &replay->skips[i];
+
+		if (skip->lsn == item->lsn && skip->tid == trans->tid && skip->number == item->number)
+			return skip;
+	}
+	return NULL;
+}
+
 /* --- pass 1 --- */
 
-static int note_target(struct xr_replay *replay, const struct xr_item_type *type, const struct xr_item *item)
+static int note_target(struct xr_replay *replay, const struct xr_item *item)
 {
 	struct xr_extent target;
 
-	if (!type->target)
-		return 0;
-	type->target(replay, item, &target);
+	xr_item_target(replay, item, &target);
 	if (!target.bbs || !xr_targets_add(&replay->targets, target.daddr, target.bbs))
 		return 0;
 	return xr_fail(replay->msg, -ENOMEM, "no memory to note what the log changes");
@@ -150,7 +172,7 @@ static int note_item(struct xr_replay *replay, const struct xr_item *item)
 
 	if (item->type != XFS_LI_BUF) /* those know better */
 		replay->trivial = false;
-	return ret ? ret : note_target(replay, type, item);
+	return ret ? ret : note_target(replay, item);
 }
 
 static int note_trans(void *arg, const struct xr_trans *trans)
@@ -158,10 +180,12 @@ static int note_trans(void *arg, const struct xr_trans *trans)
 	struct xr_replay *replay = arg;
 
 	for (size_t i = 0; i < trans->nitems; i++) {
-		int ret = check_item(replay, trans, &trans->items[i]);
+		const struct xr_item *item = &trans->items[i];
+		struct xr_skip *skip = skip_of(replay, trans, item);
+		int ret = skip ? xr_quarantine(replay, skip, trans, item) : check_item(replay, trans, item);
 
-		if (!ret)
-			ret = note_item(replay, &trans->items[i]);
+		if (!ret && !skip)
+			ret = note_item(replay, item);
 		if (ret)
 			return ret;
 	}
@@ -173,6 +197,15 @@ int xr_replay_check(struct xr_replay *replay, const struct xr_head *head)
 	int ret = xr_trans_walk(replay->log, head, note_trans, replay, &replay->stats.log, NULL, NULL);
 
 	replay->digest = replay->stats.log.digest;
+	for (size_t i = 0; i < replay->nskips && !ret; i++) {
+		const struct xr_skip *skip = &replay->skips[i];
+
+		if (!skip->met)
+			ret = xr_fail(replay->msg, -EINVAL,
+				      "the log has no item %u of transaction %#x that begins in the record at LSN %u:%u: nothing "
+				      "to leave out",
+				      skip->number, skip->tid, xr_lsn_cycle(skip->lsn), xr_lsn_block(skip->lsn));
+	}
 	return ret;
 }
 
@@ -223,11 +256,9 @@ static int finish_group(struct xr_replay *replay)
 static bool in_slice(const void *arg, const struct xr_item *item)
 {
 	const struct xr_replay *replay = arg;
-	const struct xr_item_type *type = type_of(item->type);
-	struct xr_extent target = {0};
+	struct xr_extent target;
 
-	if (type && type->target)
-		type->target(replay, item, &target);
+	xr_item_target(replay, item, &target);
 	return target.daddr >= replay->from && target.daddr < replay->to;
 }
 
@@ -269,13 +300,13 @@ static int replay_trans(void *arg, const struct xr_trans *trans)
 		replay->group_lsn = trans->lsn;
 	}
 	for (size_t i = 0; i < trans->nitems && !ret; i++)
-		ret = check_item(replay, trans, &trans->items[i]);
+		ret = skip_of(replay, trans, &trans->items[i]) ? 0 : check_item(replay, trans, &trans->items[i]);
 	for (enum list list = BUFFERS; list <= CANCELS && !ret; list++)
 		for (size_t i = 0; i < trans->nitems && !ret; i++) {
 			/* The two later lists are worked through in reverse. */
 			size_t at = list < INODE_BUFFERS ? i : trans->nitems - 1 - i;
 
-			if (list_of(replay, &trans->items[at]) == list)
+			if (!skip_of(replay, trans, &trans->items[at]) && list_of(replay, &trans->items[at]) == list)
 				ret = replay_item(replay, trans, &trans->items[at]);
 		}
 	return ret;
@@ -292,6 +323,24 @@ int xr_replay_slice(struct xr_replay *replay, const struct xr_head *head)
 	if (!ret && (replay->cancel.count || replay->stats.log.digest != replay->digest))
 		ret = xr_fail(replay->msg, -EUCLEAN,
 			      "the log changed while it was read: does anything else write to it, or is the medium failing?");
+	return ret ? ret : xr_scatter_finish(replay);
+}
+
+int xr_replay_one(struct xr_replay *replay, const struct xr_trans *trans, enum xr_outcome *outcome)
+{
+	const struct xr_item *item = &trans->items[0];
+	int ret = check_item(replay, trans, item);
+
+	replay->group_lsn = trans->lsn;
+	*outcome = XR_NOTED;
+	if (!ret && item->type == XFS_LI_BUF && xr_buf_item_cancels(replay, item))
+		ret = xr_fail(replay->msg, -EINVAL, "the item says that blocks were freed: there is nothing to apply");
+	if (!ret)
+		ret = note_item(replay, item);
+	if (!ret)
+		ret = type_of(item->type)->replay(replay, trans, item, outcome);
+	if (!ret)
+		ret = finish_group(replay);
 	return ret ? ret : xr_scatter_finish(replay);
 }
 

@@ -42,6 +42,17 @@ struct xr_intent {
 	struct xr_region regions[];
 };
 
+/* An item that is not to be replayed, by its place in the log. */
+struct xr_skip {
+	uint64_t lsn; /* of the record in which it begins */
+	uint32_t tid, number;
+	const char *file; /* new, it keeps the item (quarantine.h); NULL: none does */
+	bool met;
+	/* What it would have changed, once it was met: blocks, or nothing. */
+	struct xr_extent target;
+	uint64_t ino; /* an inode item's; 0 */
+};
+
 struct xr_replay {
 	const struct xr_log *log;
 	struct xr_cache *cache;
@@ -61,6 +72,8 @@ struct xr_replay {
 	struct xr_table pieces; /* (daddr, BBs) of those that pass 2 changed; value: the last LSN */
 	struct xr_table owners; /* (inode number, 0): the inodes that the log names */
 	struct xr_table intents; /* (n << 16 | type, id): n-th without a done item, in log order; value: struct xr_intent * */
+	struct xr_skip *skips; /* the caller's */
+	size_t nskips;
 	bool trivial; /* nothing but the superblock was logged: a frozen filesystem */
 	struct xr_replay_stats stats;
 	void (*progress)(void *arg, uint32_t done, uint32_t all); /* may be NULL */

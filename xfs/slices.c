@@ -96,6 +96,8 @@ static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
 	slice.to = s->bounds[i + 1];
 	slice.quotaoff = s->whole->quotaoff;
 	slice.end_bbs = s->whole->end_bbs;
+	slice.skips = s->whole->skips;
+	slice.nskips = s->whole->nskips;
 	slice.digest = s->whole->digest;
 	ret = xr_cache_sibling(&slice.cache, s->whole->cache);
 	if (!ret)

@@ -42,6 +42,7 @@ struct open {
 	struct chunk *chunks; /* the newest first */
 	struct xr_region *regions; /* of all items, in order */
 	size_t nregions, max_regions, max_items;
+	uint32_t nseen; /* items, those that nobody wanted too */
 	struct chunk *item_chunk; /* where the last item begins in the arena */
 	size_t item_used;
 	uint64_t memory;
@@ -254,8 +255,8 @@ static int add_item(struct assembly *as, struct open *open, const struct op *op)
 	open->trans.items = items;
 	open->item_chunk = open->chunks;
 	open->item_used = open->chunks ? open->chunks->used : 0;
-	items[open->trans.nitems++] =
-		(struct xr_item){.type = xr_get16(as->log->order, op->data), .count = count, .lsn = op->rec->lsn};
+	items[open->trans.nitems++] = (struct xr_item){
+		.type = xr_get16(as->log->order, op->data), .count = count, .lsn = op->rec->lsn, .number = open->nseen++};
 	return 0;
 }
 

@@ -21,6 +21,8 @@ struct xr_item {
 	uint16_t have; /* regions it has; equal to count at commit (checked) */
 	struct xr_region *regions;
 	uint64_t lsn; /* LSN of the record that holds the item's first region: names it in messages */
+	uint32_t
+		number; /* in the transaction as it was logged, from 0 on: with lsn and the transaction's tid it names the item */
 };
 
 struct xr_trans {

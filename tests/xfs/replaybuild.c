@@ -100,6 +100,8 @@ int rb_run(struct rb *rb)
 	assert_int_equal(ret, 0);
 	xr_replay_destroy(&rb->replay);
 	xr_replay_init(&rb->replay, &rb->lb.log, rb->cache, &rb->lb.said.msg);
+	rb->replay.skips = rb->skips;
+	rb->replay.nskips = rb->nskips;
 	if (rb->slice_bytes)
 		rb->replay.slice_bytes = rb->slice_bytes;
 	ret = xr_replay_check(&rb->replay, &rb->lb.head);

@@ -20,6 +20,8 @@ struct rb {
 	struct xr_cache *cache;
 	struct xr_replay replay;
 	uint64_t slice_bytes; /* not 0: pass 2 in slices of this size */
+	struct xr_skip *skips; /* items that are left out */
+	size_t nskips;
 };
 
 /* For cmocka: *state is the fixture; the log stands open for operations of its first record. */

@@ -3,7 +3,8 @@
 #
 # usage: run-tool.sh DIRTY.img.zst
 #
-# The tool's options on one dirty image, without root and without the kernel: undo, also of a run that was killed at any write; a filesystem
+# The tool's options on one dirty image, without root and without the kernel: undo, also of a run that was killed at any write; an item of the
+# log that is left out and applied later; a filesystem
 # inside a larger image; two filesystems with the same UUID; looking. Environment: XFS_REPLAY the tool, IMAGE_DIE_AFTER the library.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -155,7 +156,55 @@ check_look() {
   same img dirty "looking changed the image"
 }
 
+# One item of the log is left out, kept, and applied later.
+check_items() {
+  rm -f undo
+  local lsn item ino
+  tool 2 --log dirty
+  read -r lsn item ino < <(awk '$1 == "record" { lsn = $2 } $2 == "inode" { last = lsn " " $1 " " $3 } END { print last }' out)
+  copy dirty img
+  tool 1 --skip-item "$lsn:0x7e57:9=kept" img
+  said "nothing to leave out"
+  tool 1 --skip-item "$lsn=kept" img
+  tool 1 --skip-item "$lsn:$item=kept" --pass2-only img
+  tool 2 --skip-item "$lsn:$item=kept" -n img
+  [ ! -e kept ] || fail "-n made a file"
+  same img dirty "an item that was refused, or left out with -n, changed the image"
+  tool 8 --skip-item "$lsn:$item=kept" --undo undo img
+  said "lost: later changes of inode $ino"
+  said "is left out, and kept in kept"
+  copy img salvaged
+  copy dirty again
+  tool 1 --skip-item "$lsn:$item=kept" again
+  said "kept"
+  same again dirty "the image was changed though the item could not be kept"
+
+  tool 1 --apply-item kept dirty
+  said "the log is dirty"
+  tool 0 --apply-item kept -n img
+  same img salvaged "--apply-item -n changes the image"
+  tool 0 --apply-item kept --undo later img
+  tool 0 --tree img
+  mv out tree
+  tool 0 --tree clean
+  same out tree "--apply-item does not make the filesystem what it would have been"
+  tool 0 --tree salvaged
+  ! cmp -s out tree || fail "the item that was left out changes nothing: the test is void"
+  tool 0 --apply-undo later img
+  same img salvaged "--apply-undo does not take the item back"
+  tool 0 --apply-undo undo img
+  same img dirty "--apply-undo does not bring the item back into the log"
+
+  printf 'x' | dd of=kept bs=1 seek=100 conv=notrunc status=none
+  tool 1 --apply-item kept salvaged
+  said "is damaged"
+  tool 1 --apply-item clean salvaged
+  said "holds no log item"
+  tool 1 --apply-item nothing salvaged
+}
+
 check_undo
+check_items
 check_offset
 check_twins
 check_look

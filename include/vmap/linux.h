@@ -85,12 +85,17 @@ struct vmap_process_config {
 /* What this process's pool and views cost; all O(1). */
 struct vmap_process_stats {
 	size_t pool_pages; /* base pages in use */
-	size_t pool_bytes; /* bytes the memfd has grown to */
+	size_t pool_bytes; /* bytes that it owns: what the memfd has grown to */
 	size_t pool_peak; /* the most bytes of pages that were in use at once */
 	uint64_t mmaps; /* mmap() calls made to map views, ever; failed ones count */
 	uint64_t runs; /* runs of neighbouring base pages that those mapped, ever */
 	size_t mappings; /* mappings that live views have taken from the budget: the most that they can cost */
 	size_t mappings_max; /* the budget */
+	size_t mappings_left; /* of it */
+	size_t views; /* that are live: areas, and maps of vmap_ram(); those without a mapping do not count */
+	size_t fragments; /* runs of neighbours that they show; at most, where something was replaced */
+	size_t aliased; /* bytes that they show */
+	uint64_t refused; /* views for which the budget had too little left, ever */
 	size_t page_size; /* of a base page */
 	const char *huge; /* whether the pool has 2 MiB pages, and why: "yes: ..." or "no: ..." */
 };
@@ -99,7 +104,8 @@ struct vmap_process_stats {
  * Make a pool, a reservation and a space over them. config may be NULL (all 0).
  *
  * -VMAP_EINVAL: sizes that are no multiple of the base page, a name that is too long, an unknown wish for huge, numa or fork, or nodes that the
- * system does not have. -VMAP_ENOMEM: the system gave no memory, memfd, descriptors (seven), address space or reserved pages.
+ * system does not have. -VMAP_ENOMEM: the system gave no memory, memfd, descriptors (seven; vmapstat sees only objects that got an eighth),
+ * address space or reserved pages.
  */
 VMAP_API int vmap_process_create(const struct vmap_process_config *config, struct vmap_process **process);
 

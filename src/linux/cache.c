@@ -16,6 +16,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "probes.h"
 #include "process.h"
 #include <vmap/cache.h>
 
@@ -291,7 +292,12 @@ int vmap_cache_get(struct vmap_cache *cache, struct vmap_page *const *pages, siz
 	if (entry)
 		cache_use(cache, entry, view);
 	pthread_mutex_unlock(&cache->lock);
-	return entry ? 0 : cache_miss(cache, hash, pages, n, view);
+	if (!entry) {
+		VMAP_PROBE2(cache_miss, pages, n);
+		return cache_miss(cache, hash, pages, n, view);
+	}
+	VMAP_PROBE2(cache_hit, view->addr, view->size);
+	return 0;
 }
 
 int vmap_cache_again(struct vmap_cache *cache, uint64_t handle, struct vmap_cached *view)
@@ -304,7 +310,10 @@ int vmap_cache_again(struct vmap_cache *cache, uint64_t handle, struct vmap_cach
 	if (entry)
 		cache_use(cache, entry, view);
 	pthread_mutex_unlock(&cache->lock);
-	return entry ? 0 : -VMAP_ENOENT;
+	if (!entry)
+		return -VMAP_ENOENT;
+	VMAP_PROBE2(cache_hit, view->addr, view->size);
+	return 0;
 }
 
 int vmap_cache_put(struct vmap_cache *cache, const struct vmap_cached *view)

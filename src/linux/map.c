@@ -5,11 +5,12 @@
  * Theory: the core says which pages appear where; the mechanism (mech.h) makes them appear. Between the two stands what a view
  * may cost: its runs are counted, the budget is asked, and what was taken is noted where the view begins, until it ends.
  *
- * Cost: a look at each page for the runs; four bytes of address space for each page of it.
+ * Cost: a look at each page for the runs; eight bytes of address space for each page of it.
  */
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include "probes.h"
 #include "process.h"
 #include "reserve.h"
 
@@ -20,7 +21,7 @@ int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift
 	if (err)
 		return err;
 	views->costs_size = (size >> page_shift) * sizeof(*views->costs);
-	views->costs = vmap_reserve(views->costs_size, 1, PROT_READ | PROT_WRITE);
+	views->costs = vmap_reserve_named(views->costs_size, "vmap: costs");
 	if (!views->costs)
 		goto destroy_mech;
 	err = vmap_shadow_create(&views->shadow, views->mech->base, size, (size_t)1 << page_shift);
@@ -39,7 +40,7 @@ void vmap_views_destroy(struct vmap_views *views)
 	views->mech->ops->destroy(views->mech);
 }
 
-uint32_t *vmap_views_cost(const struct vmap_views *views, uintptr_t addr)
+struct vmap_cost *vmap_views_cost(const struct vmap_views *views, uintptr_t addr)
 {
 	return &views->costs[(addr - views->mech->base) >> views->mech->page_shift];
 }
@@ -54,19 +55,35 @@ static struct vmap_runs linux_runs(const struct vmap_process *process, struct vm
 	return (struct vmap_runs){.regions = process->regions, .pages = pages, .n = n, .page_shift = process->pool.page_shift};
 }
 
-/* What a view of these runs costs, and its size. -VMAP_EACCES: some of it may only be read. */
-static int linux_survey(struct vmap_process *process, struct vmap_runs runs, unsigned prot, size_t *cost, size_t *size)
+/* How many runs these are, and their size. -VMAP_EACCES: some of it may only be read. */
+static int linux_survey(struct vmap_runs runs, unsigned prot, size_t *n, size_t *size)
 {
 	struct vmap_run run;
-	size_t n = 0;
 
-	for (*size = 0; vmap_runs_next(&runs, &run); n++) {
+	for (*n = *size = 0; vmap_runs_next(&runs, &run); ++*n) {
 		if (prot & VMAP_WRITE && !run.region->writable)
 			return -VMAP_EACCES;
 		*size += run.size;
 	}
-	*cost = process->views.mech->ops->cost(n);
 	return 0;
+}
+
+/* Take from the budget, and count it; or give back. */
+static bool linux_take(struct vmap_process *process, size_t mappings)
+{
+	if (!vmap_budget_take(&process->budget, mappings)) {
+		vmap_stat_add(&process->stat, VMAP_STAT_REFUSED, 1);
+		VMAP_PROBE3(budget_refused, mappings, process->budget.used, process->budget.max);
+		return false;
+	}
+	vmap_stat_add(&process->stat, VMAP_STAT_MAPPINGS, mappings);
+	return true;
+}
+
+static void linux_give(struct vmap_process *process, size_t mappings)
+{
+	vmap_budget_give(&process->budget, mappings);
+	vmap_stat_add(&process->stat, VMAP_STAT_MAPPINGS, -(uint64_t)mappings);
 }
 
 int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
@@ -74,21 +91,26 @@ int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, si
 	struct vmap_process *process = ctx;
 	struct vmap_mech *mech = process->views.mech;
 	struct vmap_runs runs = linux_runs(process, pages, n);
-	size_t size, cost;
+	size_t size, count, cost;
 	int err = vmap_process_may_take(process);
 
 	if (!err)
-		err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(process, runs, prot, &cost, &size);
+		err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(runs, prot, &count, &size);
 	if (err)
 		return err;
-	if (cost > UINT32_MAX || !vmap_budget_take(&process->budget, cost))
+	cost = mech->ops->cost(count);
+	if (cost > UINT32_MAX || !linux_take(process, cost))
 		return -VMAP_EOVERFLOW;
 	err = mech->ops->map(mech, addr, size, &runs, linux_prot(prot));
 	if (err) {
-		vmap_budget_give(&process->budget, cost);
+		linux_give(process, cost);
 		return err;
 	}
-	*vmap_views_cost(&process->views, addr) = (uint32_t)cost;
+	*vmap_views_cost(&process->views, addr) = (struct vmap_cost){.mappings = (uint32_t)cost, .fragments = (uint32_t)count};
+	vmap_stat_add(&process->stat, VMAP_STAT_VIEWS, 1);
+	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, count);
+	vmap_stat_add(&process->stat, VMAP_STAT_ALIASED, size);
+	VMAP_PROBE3(map, addr, size, count);
 	vmap_shadow_view(&process->views.shadow, addr, size);
 	return 0;
 }
@@ -96,15 +118,19 @@ int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, si
 void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	struct vmap_process *process = ctx;
-	uint32_t *cost = vmap_views_cost(&process->views, addr);
+	struct vmap_cost *cost = vmap_views_cost(&process->views, addr);
 
 	/* In a child that has no views other things may lie there by now. */
 	if (process->inherited || *process->owner) {
 		vmap_shadow_retire(&process->views.shadow, addr, size);
 		process->views.mech->ops->unmap(process->views.mech, addr, size);
 	}
-	vmap_budget_give(&process->budget, *cost);
-	*cost = 0;
+	VMAP_PROBE3(unmap, addr, size, cost->fragments);
+	vmap_stat_add(&process->stat, VMAP_STAT_VIEWS, -(uint64_t)1);
+	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, -(uint64_t)cost->fragments);
+	vmap_stat_add(&process->stat, VMAP_STAT_ALIASED, -(uint64_t)size);
+	linux_give(process, cost->mappings);
+	*cost = (struct vmap_cost){0};
 }
 
 int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_page *page, unsigned prot)
@@ -121,14 +147,17 @@ int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_pa
 	vmap_runs_next(&runs, &run);
 	if (prot & VMAP_WRITE && !run.region->writable)
 		return -VMAP_EACCES;
-	if (!vmap_budget_take(&process->budget, cost))
+	if (!linux_take(process, cost))
 		return -VMAP_EOVERFLOW;
 	err = mech->ops->replace(mech, view, addr, &run, linux_prot(prot));
-	if (err)
-		vmap_budget_give(&process->budget, cost);
-	else
-		*vmap_views_cost(&process->views, view) += (uint32_t)cost;
-	return err;
+	if (err) {
+		linux_give(process, cost);
+		return err;
+	}
+	vmap_views_cost(&process->views, view)->mappings += (uint32_t)cost;
+	vmap_views_cost(&process->views, view)->fragments += (uint32_t)cost;
+	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, cost);
+	return 0;
 }
 
 int vmap_linux_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
@@ -151,6 +180,5 @@ int vmap_linux_copy(void *ctx, void *to, uintptr_t addr, size_t size)
 void vmap_linux_flush(void *ctx, const struct vmap_range *ranges, size_t n)
 {
 	(void)ctx;
-	(void)ranges;
-	(void)n;
+	VMAP_PROBE2(flush, ranges, n);
 }

@@ -288,7 +288,7 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap
 	if (size <= SIZE_MAX - m->lead)
 		m->reservation = vmap_reserve(m->lead + size, unit, PROT_NONE);
 	if (m->reservation)
-		m->edges = vmap_reserve(size >> page_shift, 1, PROT_READ | PROT_WRITE);
+		m->edges = vmap_reserve_named(size >> page_shift, "vmap: edges");
 	if (!m->edges || !mmap_ballast(m, true)) {
 		if (m->edges)
 			munmap(m->edges, size >> page_shift);

@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "pool.h"
+#include "probes.h"
 #include "reserve.h"
 #include "shadow.h"
 
@@ -39,7 +40,7 @@
 #define MFD_HUGE_2MB (21u << 26)
 #endif
 
-static int pool_memfd(const char *name, unsigned huge)
+int vmap_pool_memfd(const char *name, unsigned huge)
 {
 	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge == VMAP_HUGE_RESERVED ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
 	int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
@@ -107,7 +108,7 @@ int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frame
 	while ((uint64_t)1 << pool->buddy.order < pool->frames)
 		pool->buddy.order++;
 
-	pool->fd = pool_memfd(name, huge.kind);
+	pool->fd = vmap_pool_memfd(name, huge.kind);
 	if (pool->fd < 0)
 		return errno == EINVAL ? -VMAP_EINVAL : -VMAP_ENOMEM;
 	if (fcntl(pool->fd, F_ADD_SEALS, F_SEAL_SHRINK)) {
@@ -115,9 +116,9 @@ int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frame
 		return -VMAP_ENOMEM;
 	}
 	pool->memory = pool_map(pool);
-	pool->pages = vmap_reserve(pool->frames * sizeof(*pool->pages), 1, PROT_READ | PROT_WRITE);
-	pool->buddy.nodes = vmap_reserve(vmap_buddy_bytes(pool->buddy.order), 1, PROT_READ | PROT_WRITE);
-	pool->backed = vmap_reserve(pool_steps(pool), 1, PROT_READ | PROT_WRITE);
+	pool->pages = vmap_reserve_named(pool->frames * sizeof(*pool->pages), "vmap: pages");
+	pool->buddy.nodes = vmap_reserve_named(vmap_buddy_bytes(pool->buddy.order), "vmap: free frames");
+	pool->backed = vmap_reserve_named(pool_steps(pool), "vmap: growth");
 	pthread_mutex_init(&pool->lock, NULL);
 	if (!pool->memory || !pool->pages || !pool->buddy.nodes || !pool->backed) {
 		vmap_pool_destroy(pool);
@@ -172,6 +173,12 @@ static bool pool_step(struct vmap_pool *pool, uint64_t step, int mode)
 	return true;
 }
 
+static void pool_tell(const struct vmap_pool *pool)
+{
+	vmap_stat_pool(pool->stat, pool->used << pool->page_shift, pool->grown << pool->page_shift,
+		       pool->peak << pool->page_shift);
+}
+
 /* How many frames of these have to be given memory first. */
 static uint64_t pool_lacking(const struct vmap_pool *pool, uint64_t frame, uint64_t end)
 {
@@ -201,6 +208,8 @@ void vmap_pool_trim(struct vmap_pool *pool, size_t keep)
 		if (pool->backed[step] && vmap_buddy_is_free(&pool->buddy, step << pool->step, pool->step))
 			pool_step(pool, step, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
 	}
+	pool_tell(pool);
+	VMAP_PROBE2(purge, keep, pool->grown << pool->page_shift);
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -259,6 +268,7 @@ int vmap_pool_alloc(struct vmap_pool *pool, unsigned order, size_t n, struct vma
 	} else if (pool->used > pool->peak) {
 		pool->peak = pool->used;
 	}
+	pool_tell(pool);
 	pthread_mutex_unlock(&pool->lock);
 	return done < n ? -VMAP_ENOMEM : 0;
 }
@@ -281,8 +291,10 @@ void vmap_pool_put(struct vmap_pool *pool, struct vmap_page *const *pages, size_
 		locked = true;
 		pool_free_locked(pool, pages[i]);
 	}
-	if (locked)
-		pthread_mutex_unlock(&pool->lock);
+	if (!locked)
+		return;
+	pool_tell(pool);
+	pthread_mutex_unlock(&pool->lock);
 }
 
 /* The page that frame lies in; NULL: none. */

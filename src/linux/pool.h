@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <vmap/linux.h>
 #include "buddy.h"
+#include "stat.h"
 
 #define VMAP_HUGE_SHIFT 21
 
@@ -31,7 +32,11 @@ struct vmap_pool {
 	uint64_t reach; /* no base page from this one on has ever had memory */
 	struct vmap_huge huge;
 	uint64_t used, peak; /* base pages in use, and the most at once */
+	struct vmap_stat *stat; /* whom to tell; NULL: nobody */
 };
+
+/* A memfd that is no program; huge: VMAP_HUGE_... Negative, and errno: none. */
+int vmap_pool_memfd(const char *name, unsigned huge);
 
 /* frames: more than 0. 0, -VMAP_EINVAL for a name that is too long, -VMAP_ENOMEM. */
 int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frames, const char *name, struct vmap_huge huge);

@@ -143,6 +143,26 @@ static int linux_numa(const struct vmap_pool *pool, const struct vmap_process_co
 		       : 0;
 }
 
+static void linux_show(struct vmap_process *process, const struct vmap_process_config *config)
+{
+	struct vmap_stat_page page = {
+		.magic = VMAP_STAT_MAGIC,
+		.version = VMAP_STAT_VERSION,
+		.size = sizeof(page),
+		.pid = (uint64_t)getpid(),
+		.page_size = (uint64_t)1 << process->pool.page_shift,
+		.pool = (uintptr_t)process->pool.memory,
+		.pool_max = config->pool_max,
+		.space = process->views.mech->base,
+		.space_size = config->space_size,
+		.mappings_max = process->budget.max,
+	};
+
+	strncpy(page.name, config->name ? config->name : "vmap", sizeof(page.name) - 1);
+	vmap_stat_show(&process->stat, process->owner, &page);
+	process->pool.stat = &process->stat;
+}
+
 /* Of a configuration that is complete. */
 static int linux_create(const struct vmap_process_config *config, struct vmap_huge huge, unsigned page_shift,
 			struct vmap_process **out)
@@ -184,6 +204,7 @@ static int linux_create(const struct vmap_process_config *config, struct vmap_hu
 	err = linux_space(process, config->lazy_max, config->quarantine);
 	if (err)
 		goto destroy_locks;
+	linux_show(process, config);
 	*out = process;
 	return 0;
 
@@ -251,6 +272,7 @@ int vmap_process_destroy(struct vmap_process *process)
 	pthread_mutex_destroy(&process->regions_lock);
 	pthread_mutex_destroy(&process->lock);
 	vmap_region_close(&process->memory);
+	vmap_stat_end(&process->stat);
 	vmap_views_destroy(&process->views);
 	vmap_fork_exit(process);
 	vmap_pool_destroy(&process->pool);
@@ -270,6 +292,11 @@ void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats 
 	stats->runs = __atomic_load_n(&process->views.mech->runs, __ATOMIC_RELAXED);
 	stats->mappings = __atomic_load_n(&process->budget.used, __ATOMIC_RELAXED);
 	stats->mappings_max = process->budget.max;
+	stats->mappings_left = stats->mappings_max > stats->mappings ? stats->mappings_max - stats->mappings : 0;
+	stats->views = vmap_stat_get(&process->stat, VMAP_STAT_VIEWS);
+	stats->fragments = vmap_stat_get(&process->stat, VMAP_STAT_FRAGMENTS);
+	stats->aliased = vmap_stat_get(&process->stat, VMAP_STAT_ALIASED);
+	stats->refused = vmap_stat_get(&process->stat, VMAP_STAT_REFUSED);
 }
 
 int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *mappings)
@@ -279,7 +306,7 @@ int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *m
 	*mappings = 0;
 	if (vmap_area_at(process->space, addr, &info) || info.state != VMAP_STATE_MAPPED || info.addr != (uintptr_t)addr)
 		return -VMAP_ENOENT;
-	*mappings = *vmap_views_cost(&process->views, info.addr);
+	*mappings = vmap_views_cost(&process->views, info.addr)->mappings;
 	return 0;
 }
 

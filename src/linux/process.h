@@ -11,10 +11,15 @@
 /* Regions that pages can lie in, at once; 0 is the pool. */
 #define VMAP_REGIONS 64
 
+/* What a view takes of the budget, and the runs of neighbours that it shows: the most that there can be, where something was replaced. */
+struct vmap_cost {
+	uint32_t mappings, fragments;
+};
+
 /* What map.c knows about views. */
 struct vmap_views {
 	struct vmap_mech *mech;
-	uint32_t *costs; /* by base page of the space: what the view that begins there has taken from the budget */
+	struct vmap_cost *costs; /* by base page of the space: of the view that begins there */
 	size_t costs_size; /* bytes */
 	struct vmap_shadow shadow;
 };
@@ -27,6 +32,7 @@ struct vmap_process {
 	struct vmap_region *regions[VMAP_REGIONS]; /* by number; NULL: none */
 	struct vmap_views views;
 	struct vmap_budget budget;
+	struct vmap_stat stat;
 	pthread_mutex_t lock; /* the space's */
 	struct vmap_space *space;
 	unsigned order; /* what VMAP_ORDER_DEFAULT stands for */
@@ -49,7 +55,7 @@ int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift
 void vmap_views_destroy(struct vmap_views *views);
 
 /* Where it is noted what the view at addr costs. */
-uint32_t *vmap_views_cost(const struct vmap_views *views, uintptr_t addr);
+struct vmap_cost *vmap_views_cost(const struct vmap_views *views, uintptr_t addr);
 
 /* How many regions were adopted. */
 size_t vmap_regions_adopted(struct vmap_process *process);

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Theory: the kernel aligns to its own page; for more than that, take as much more and give back both ends. */
+/*
+ * Theory: the kernel aligns to its own page; for more than that, take as much more and give back both ends. Names help whoever reads
+ * /proc/PID/maps. The space of views has none: the kernel merges only mappings of the same name, and each unmap would cost a call more.
+ */
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include "reserve.h"
+
+#ifndef PR_SET_VMA /* Linux 5.17, CONFIG_ANON_VMA_NAME */
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
 
 void *vmap_reserve(size_t size, size_t align, int prot)
 {
@@ -22,4 +31,13 @@ void *vmap_reserve(size_t size, size_t align, int prot)
 		munmap(mem, front);
 	munmap(mem + front + size, slack - front);
 	return mem + front;
+}
+
+void *vmap_reserve_named(size_t size, const char *name)
+{
+	void *mem = vmap_reserve(size, 1, PROT_READ | PROT_WRITE);
+
+	if (mem)
+		prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, mem, size, name);
+	return mem;
 }

@@ -439,25 +439,25 @@ static void descriptors(void)
 	begin(NULL);
 	mappings = count_mappings();
 	for (n = 1; n < 20; n++) {
-		limit.rlim_cur = (rlim_t)first + 8 + n;
+		limit.rlim_cur = (rlim_t)first + 9 + n;
 		CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
 		if (!vmap_process_create(&config, &second))
 			break;
 		CHECK(!second);
 		CHECK(count_mappings() <= mappings);
 		fd = dup(0);
-		CHECK(fd == first + 8);
+		CHECK(fd == first + 9);
 		close(fd);
 	}
 	CHECK(n == 7 && !vmap_process_destroy(second));
 	for (n = 1; n < 20; n++) {
-		limit.rlim_cur = (rlim_t)first + 8 + n;
+		limit.rlim_cur = (rlim_t)first + 9 + n;
 		CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
 		if (!vmap_region_adopt(process, &region))
 			break;
 	}
 	CHECK(n == 7 && !vmap_region_remove(process, region.addr));
-	limit.rlim_cur = (rlim_t)first + 8;
+	limit.rlim_cur = (rlim_t)first + 9;
 	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
 	CHECK(vmap_process_descriptor(process, VMAP_READ) == -VMAP_EIO);
 	CHECK(!view_of(5, views) && view_is(views[0], 5) && !vmap_unmap(space, views[0]));

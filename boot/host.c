@@ -11,11 +11,6 @@
 #define PAGE ((size_t)4096)
 #define KEEP 4
 
-/* After each unlock an emulator that runs one CPU at a time goes on with another. 0: where it does not, or there is none. */
-#ifndef YIELD
-#define YIELD 1
-#endif
-
 struct rig {
 	struct vmap_pgtable pgtable; /* first: it is the ctx of the hooks */
 	struct vmap_pgtable_format format;
@@ -117,8 +112,7 @@ static void unlock(void *ctx, unsigned long saved)
 	(void)ctx;
 	spin_unlock(&rig.lock);
 	arch_irq_restore(saved);
-	if (YIELD)
-		arch_relax();
+	cpu_relax();
 }
 
 static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)

@@ -18,6 +18,20 @@
 
 #define CPUS 8
 
+/*
+ * How a CPU waits for another one, and lets it go on after an unlock. 1: it yields, for an emulator that runs one CPU at a time. 0: for one that
+ * does not, and for which yielding is expensive (QEMU takes a lock of its own).
+ */
+#ifndef YIELD
+#define YIELD 1
+#endif
+
+static inline void cpu_relax(void)
+{
+	if (YIELD)
+		arch_relax();
+}
+
 /* What a page fault was, as the handler saw it. */
 struct fault {
 	uintptr_t addr;

@@ -44,7 +44,7 @@ void spin_lock(uint32_t *lock)
 	__atomic_fetch_add(&contended, 1, __ATOMIC_RELAXED);
 	do
 		while (__atomic_load_n(lock, __ATOMIC_RELAXED))
-			arch_relax();
+			cpu_relax();
 	while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE));
 }
 

@@ -32,7 +32,7 @@ void shootdown(const struct vmap_range *ranges, size_t n)
 	}
 	for (struct cpu *cpu = cpus; cpu < cpus + CPUS; cpu++)
 		while (__atomic_load_n(&cpu->flush, __ATOMIC_ACQUIRE) && __atomic_load_n(&cpu->active, __ATOMIC_ACQUIRE))
-			arch_relax();
+			cpu_relax();
 	spin_unlock(&request.lock);
 }
 

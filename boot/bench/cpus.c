@@ -10,6 +10,7 @@
 
 #define RUNS 15
 #define PAGES 16
+#define APART 64
 
 /* The TSC is the host's, some GHz. */
 #define TICKS ((uint64_t)1 << 29)
@@ -18,10 +19,11 @@ struct worker {
 	pthread_t thread;
 	struct conformance_bed *bed;
 	const struct work *work;
-	struct vmap_page *pages[PAGES];
+	struct vmap_page
+		*pages[APART]; /* PAGES of them are used: the descriptors of two CPUs' pages shall not share cache lines */
 	uint64_t stamp;
 	uint64_t operations;
-};
+} __attribute__((aligned(128)));
 
 struct work {
 	const char *name;
@@ -92,7 +94,7 @@ static void *work_until_stop(void *arg)
 	struct worker *worker = arg;
 
 	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE))
-		arch_relax();
+		cpu_relax();
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
 		once(worker);
 	return NULL;
@@ -133,7 +135,7 @@ static void *idle(void *arg)
 {
 	(void)arg;
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
-		arch_relax();
+		cpu_relax();
 	return NULL;
 }
 
@@ -161,7 +163,7 @@ void kernel_main(void)
 	bench_begin(&bed, 2);
 	for (unsigned i = 0; i < 2; i++) {
 		workers[i] = (struct worker){.bed = &bed, .stamp = (uint64_t)i << 32};
-		if (boot_host.page_alloc(&bed, 0, PAGES, workers[i].pages))
+		if (boot_host.page_alloc(&bed, 0, APART, workers[i].pages))
 			panic("bench: no memory");
 	}
 	/* The first round is not shown: QEMU translates. */
@@ -171,7 +173,7 @@ void kernel_main(void)
 				run(workers, &works[kind], n, i > 0);
 	vmap_purge(bed.space);
 	for (unsigned i = 0; i < 2; i++)
-		boot_host.page_put(&bed, workers[i].pages, PAGES);
+		boot_host.page_put(&bed, workers[i].pages, APART);
 	bench_end(&bed);
 	print("end\n");
 	arch_power_off(true);

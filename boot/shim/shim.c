@@ -178,7 +178,7 @@ int pthread_join(pthread_t thread, void **result)
 {
 	(void)result;
 	while (!__atomic_load_n(&thread->done, __ATOMIC_ACQUIRE))
-		arch_relax();
+		cpu_relax();
 	__atomic_store_n(&thread->taken, 0, __ATOMIC_RELEASE);
 	return 0;
 }

@@ -23,6 +23,7 @@ struct vmap_area {
 	struct vmap_ram_block *ram; /* this is a block of short-lived maps; NULL: it is not */
 	struct vmap_sparse *sparse; /* this is a tile of a sparse area; NULL: it is not */
 	bool allocated; /* made by vmap_alloc() */
+	bool uneven; /* vmap_protect() has changed a part of it */
 	bool busy; /* a thread is changing it, without the lock: nobody else may, nor unmap it */
 	unsigned
 		replacing; /* threads that replace entries of its array: nobody may change it otherwise meanwhile, nor unmap it */

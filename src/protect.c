@@ -36,6 +36,7 @@ int vmap_protect(struct vmap_space *space, const void *addr, size_t size, unsign
 	host->flush(host->ctx, &range, 1);
 	saved = vmap_space_lock(space);
 	space->stats.flushes++;
+	area->uneven = err || size != area->size;
 	if (!err && size == area->size)
 		area->prot = (area->prot & (VMAP_LARGE | VMAP_MEMORY_MASK)) | prot | VMAP_READ;
 	vmap_space_unclaim(area);

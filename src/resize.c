@@ -7,10 +7,25 @@
  * are free of translations; the new pages are mapped there, and only then do both ranges become one. The longer page array is
  * made before; what fails gives back what was taken.
  *
+ * Moving maps the same pages, and the new ones behind them, at other addresses, and then the old area goes the way of any that is unmapped. Until
+ * the flush both hold each page: a reference of its own is taken for the new area, as CPUs may still see the page at the old
+ * address when somebody frees the new one. Nothing of the old area changes before all that can fail has been done.
+ *
  * Shrinking unmaps and flushes at once: the new guard takes over addresses that were mapped, and a later flush of the area would not
  * cover them. The descriptor that the freed range needs is taken before anything is changed.
  */
 #include "map.h"
+#include "purge.h"
+
+/* What an area shall become. */
+struct resize {
+	size_t base_pages;
+	unsigned order; /* of new pages */
+	void **addr; /* where to tell the new address; NULL: it must not move */
+	struct vmap_options options; /* where it may move to */
+	bool same_guard; /* with the guard that it has */
+	const void *caller;
+};
 
 static int claim(struct vmap_space *space, uintptr_t addr, struct vmap_area **area)
 {
@@ -33,14 +48,17 @@ static void release(struct vmap_space *space, struct vmap_area *area)
 	vmap_space_unlock(space, saved);
 }
 
-/* Map the pages behind entry n of the array at the area's end, and join the range that follows the guard. */
-static int extend(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array *array, size_t extra)
+/*
+ * Map the pages behind entry n of the array at the area's end, and join the range that follows the guard; with nowait only if nothing
+ * has to be flushed for that.
+ */
+static int extend(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array *array, size_t extra, bool nowait)
 {
 	struct vmap_range added = {.addr = area->extent.addr + area->size, .size = extra};
 	uintptr_t end = area->extent.addr + area->extent.size;
 	struct vmap_options options = {
 		.align = (size_t)1 << space->host->page_shift, .min = end, .max = end + (extra - 1), .flags = VMAP_NO_GUARD};
-	struct vmap_area model = {.size = extra}, *behind;
+	struct vmap_area model = {.size = extra, .flags = nowait ? VMAP_NOWAIT : 0}, *behind;
 	size_t n = area->pages->n;
 	unsigned long saved;
 	int err;
@@ -67,11 +85,80 @@ static int extend(struct vmap_space *space, struct vmap_area *area, struct vmap_
 	return 0;
 }
 
-static int grow(struct vmap_space *space, struct vmap_area *area, size_t base_pages, unsigned order)
+/* Under the lock: the area has a successor, which is mapped, and is unmapped itself. */
+static void succeed(struct vmap_space *space, struct vmap_area *area, struct vmap_area *successor, uint64_t now,
+		    const void *caller)
 {
-	struct vmap_page_array *old = area->pages, *array;
+	vmap_areas_insert(&space->areas, successor);
+	successor->generation = ++space->stats.maps;
+	vmap_space_unclaim(area);
+	area->state = VMAP_STATE_LAZY;
+	area->unmapped_by = caller;
+	area->unmapped_at = now;
+	space->stats.unmaps++;
+	vmap_space_count_unmapped(space, area);
+}
+
+/* Map all pages of the array, those of the area first, somewhere else, and end the area. */
+static int move(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array *array, const struct resize *resize)
+{
+	const struct vmap_page_array *old = area->pages;
 	const struct vmap_host *host = space->host;
-	size_t n = vmap_pages_count(base_pages, order);
+	struct vmap_area model, *successor;
+	uint64_t now = vmap_space_now(space);
+	unsigned long saved;
+	int err;
+
+	if (area->uneven)
+		return -VMAP_ENOSPC;
+	model = (struct vmap_area){
+		.size = resize->base_pages << host->page_shift,
+		.pages = array,
+		.tag = area->tag,
+		.flags = area->flags & ~VMAP_NOWAIT,
+		.prot = area->prot,
+		.state = VMAP_STATE_MAPPED,
+		.allocated = true,
+	};
+	err = vmap_area_reserve(space, &resize->options, &model, &successor);
+	if (err)
+		return err;
+	host->page_get(host->ctx, old->pages, old->n);
+	err = vmap_area_call_map(host, successor, NULL);
+	if (err) {
+		vmap_space_flush(space, (struct vmap_range){.addr = successor->extent.addr, .size = successor->size});
+		host->page_put(host->ctx, old->pages, old->n);
+		vmap_area_unreserve(space, successor);
+		return err;
+	}
+	*resize->addr = (void *)successor->extent.addr;
+	saved = vmap_space_lock(space);
+	succeed(space, area, successor, now, resize->caller);
+	vmap_space_unlock_keep(space, saved);
+	host->unmap(host->ctx, area->extent.addr, area->size);
+	vmap_purge_area(space, area);
+	return 0;
+}
+
+static int alloc_pages(struct vmap_space *space, struct vmap_page **pages, size_t base_pages, unsigned order)
+{
+	int err = vmap_pages_alloc(space->host, pages, base_pages, order, false);
+
+	/* Unmapped areas hold pages until their flush. */
+	if (err == -VMAP_ENOMEM) {
+		vmap_purge(space);
+		err = vmap_pages_alloc(space->host, pages, base_pages, order, false);
+	}
+	return err;
+}
+
+/* An area that has moved is gone: *area is NULL then. */
+static int grow(struct vmap_space *space, struct vmap_area **area, const struct resize *resize)
+{
+	size_t base_pages = resize->base_pages - ((*area)->size >> space->host->page_shift);
+	struct vmap_page_array *old = (*area)->pages, *array;
+	const struct vmap_host *host = space->host;
+	size_t n = vmap_pages_count(base_pages, resize->order);
 	int err;
 
 	array = vmap_page_array_make(host, old->n + n, true, false);
@@ -79,11 +166,18 @@ static int grow(struct vmap_space *space, struct vmap_area *area, size_t base_pa
 		return -VMAP_ENOMEM;
 	for (size_t i = 0; i < old->n; i++)
 		array->pages[i] = old->pages[i];
-	err = vmap_pages_alloc(host, array->pages + old->n, base_pages, order, false);
+	err = alloc_pages(space, array->pages + old->n, base_pages, resize->order);
 	if (!err) {
 		array->held = true;
 		vmap_page_array_index(array);
-		err = extend(space, area, array, base_pages << host->page_shift);
+		err = extend(space, *area, array, base_pages << host->page_shift, resize->addr);
+		if (err && resize->addr) {
+			err = move(space, *area, array, resize);
+			if (!err) {
+				*area = NULL;
+				return 0;
+			}
+		}
 		if (err)
 			host->page_put(host->ctx, array->pages + old->n, n);
 	}
@@ -132,25 +226,46 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 	return 0;
 }
 
-int vmap_realloc(struct vmap_space *space, const void *addr, size_t size, unsigned order)
+static int resize_area(struct vmap_space *space, const void *addr, size_t size, struct resize *resize)
 {
 	unsigned shift = space->host->page_shift;
-	size_t wanted, now, most;
 	struct vmap_area *area;
+	size_t now, most;
 	int err;
 
-	if (!size || order > VMAP_MAX_ORDER || !space->host->parts || !space->host->page_alloc)
+	if (!size || resize->order > VMAP_MAX_ORDER || !space->host->parts || !space->host->page_alloc)
 		return -VMAP_EINVAL;
 	err = claim(space, (uintptr_t)addr, &area);
 	if (err)
 		return err;
-	wanted = (size >> shift) + !!(size & (((size_t)1 << shift) - 1));
+	resize->base_pages = (size >> shift) + !!(size & (((size_t)1 << shift) - 1));
 	now = area->size >> shift;
-	err = vmap_size_of(space, wanted, area->extent.size - area->size, &most);
-	if (!err && wanted > now)
-		err = grow(space, area, wanted - now, order);
-	else if (!err && wanted < now)
-		err = shrink(space, area, wanted);
-	release(space, area);
+	if (resize->same_guard)
+		resize->options.guard = vmap_area_guard(area);
+	err = vmap_size_of(space, resize->base_pages, resize->addr ? resize->options.guard : vmap_area_guard(area), &most);
+	if (!err && resize->base_pages > now)
+		err = grow(space, &area, resize);
+	else if (!err && resize->base_pages < now)
+		err = shrink(space, area, resize->base_pages);
+	if (area)
+		release(space, area);
 	return err;
+}
+
+int vmap_realloc(struct vmap_space *space, const void *addr, size_t size, unsigned order)
+{
+	struct resize resize = {.order = order};
+
+	return resize_area(space, addr, size, &resize);
+}
+
+int vmap_realloc_move(struct vmap_space *space, void **addr, size_t size, unsigned order, const struct vmap_options *options)
+{
+	struct resize resize = {.order = order, .addr = addr, .caller = __builtin_return_address(0)};
+
+	if (vmap_options_resolve(space, options, &resize.options) || resize.options.flags & ~VMAP_NO_GUARD ||
+	    (options && options->prot))
+		return -VMAP_EINVAL;
+	resize.same_guard = !options || !(options->guard || options->flags & VMAP_NO_GUARD);
+	return resize_area(space, *addr, size, &resize);
 }

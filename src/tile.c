@@ -146,6 +146,7 @@ struct vmap_area *vmap_tile_flushed(struct vmap_space *space, struct vmap_area *
 	}
 	tile->state = VMAP_STATE_HOLE;
 	tile->pages = NULL;
+	tile->uneven = false;
 	tile->unmapped_by = NULL;
 	tile->unmapped_at = 0;
 	tile->flags = sparse->flags;

@@ -141,6 +141,18 @@ VMAP_API int vmap_free(struct vmap_space *space, const void *addr);
  */
 VMAP_API int vmap_realloc(struct vmap_space *space, const void *addr, size_t size, unsigned order);
 
+/*
+ * The same, but where the addresses behind the guard are not free now, the area at *addr moves and *addr becomes its new address: the
+ * same pages are mapped there, nothing is copied. The old address is unmapped as by vmap_free(), and until its flush holds a reference on
+ * each page of its own. options (NULL: none) say where the area may move to, and with which guard (0: the one it has); of flags only
+ * NO_GUARD may be given, and no prot: it keeps tag, protection and flags. On failure *addr and the area are what they were.
+ *
+ * As vmap_realloc(), and -VMAP_EINVAL: other options. -VMAP_ENOSPC: no place to move to, even after everything was flushed; or it would have
+ * to move and vmap_protect() has changed a part of it. Errors of the map hook are passed on.
+ */
+VMAP_API int vmap_realloc_move(struct vmap_space *space, void **addr, size_t size, unsigned order,
+			       const struct vmap_options *options);
+
 /* The same from any context, as vmap_unmap_nowait(). */
 VMAP_API int vmap_free_nowait(struct vmap_space *space, const void *addr);
 

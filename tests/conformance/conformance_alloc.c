@@ -248,6 +248,125 @@ static void growing_needs_room(void **state)
 	bed_end(bed);
 }
 
+/* An allocation with another right behind it. */
+static void *hemmed_in(struct conformance_bed *bed, size_t pages, void **behind)
+{
+	struct vmap_options options = {.min = bed->base + 8 * bed->page_size, .tag = "moves"};
+	void *mem;
+
+	assert_int_equal(vmap_alloc(bed->space, pages * bed->page_size, 1, &options, &mem), 0);
+	options.min = (uintptr_t)mem + (pages + 1) * bed->page_size;
+	options.max = options.min + 2 * bed->page_size - 1;
+	assert_int_equal(vmap_alloc(bed->space, bed->page_size, 0, &options, behind), 0);
+	return mem;
+}
+
+/* The pages go along; the old address is unmapped as any other, and holds them until its flush. */
+static void an_area_moves(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, (size_t)4 << 20, SIZE_MAX);
+	struct vmap_page *first, *page;
+	struct vmap_explanation why;
+	struct vmap_area_info info;
+	struct vmap_options options = {.align = 16 * bed->page_size};
+	void *mem, *behind, *old;
+	size_t p = bed->page_size, offset;
+	uint64_t flushes;
+
+	if (!resizes(bed)) {
+		bed_end(bed);
+		return;
+	}
+	mem = old = hemmed_in(bed, 6, &behind);
+	stamp(bed, (uintptr_t)mem, 0, 6);
+	flushes = bed_stats(bed).flushes;
+	assert_int_equal(vmap_page_at(bed->space, mem, &first, &offset), 0);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 12 * p, 0, NULL), 0);
+	assert_ptr_not_equal(mem, old);
+	assert_int_equal(vmap_page_at(bed->space, mem, &page, &offset), 0);
+	assert_ptr_equal(page, first);
+	assert_int_equal(bed->host->page_refs(bed, page), 2);
+	assert_int_equal(bed_state(bed, (uintptr_t)old), VMAP_STATE_LAZY);
+	assert_int_equal(vmap_free(bed->space, old), -VMAP_EALREADY);
+	assert_int_equal(vmap_explain(bed->space, old, &why), 0);
+	assert_non_null(why.unmapped_by);
+	assert_int_equal(bed_stats(bed).flushes, flushes);
+	stamp(bed, (uintptr_t)mem, 6, 12);
+	vmap_purge(bed->space);
+	assert_int_equal(bed->host->page_refs(bed, page), 1);
+	bed_check_faults(bed, (uintptr_t)old, 6 * p);
+	assert_int_equal(vmap_free(bed->space, behind), 0);
+	vmap_purge(bed->space);
+	check_length(bed, (uintptr_t)mem, 12);
+	assert_int_equal(vmap_area_at(bed->space, mem, &info), 0);
+	assert_string_equal(info.tag, "moves");
+
+	/* In place where there is room, and shorter always. */
+	old = mem;
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 20 * p, 0, NULL), 0);
+	assert_ptr_equal(mem, old);
+	stamp(bed, (uintptr_t)mem, 12, 20);
+	check_length(bed, (uintptr_t)mem, 20);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 6 * p, 0, NULL), 0);
+	assert_ptr_equal(mem, old);
+	check_length(bed, (uintptr_t)mem, 6);
+	assert_int_equal(vmap_free(bed->space, mem), 0);
+	vmap_purge(bed->space);
+
+	/* Where it is told to; and freed before the old address was flushed. */
+	mem = old = hemmed_in(bed, 6, &behind);
+	options.guard = 3 * p;
+	stamp(bed, (uintptr_t)mem, 0, 6);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 7 * p, 0, &options), 0);
+	assert_int_equal((uintptr_t)mem % (16 * p), 0);
+	assert_int_equal(vmap_area_at(bed->space, mem, &info), 0);
+	assert_int_equal(info.guard, 3 * p);
+	assert_int_equal(vmap_free(bed->space, mem), 0);
+	assert_int_equal(vmap_free(bed->space, behind), 0);
+	assert_int_equal(bed_stats(bed).pages_held, 3 + 4 + 1);
+	vmap_purge(bed->space);
+	assert_int_equal(bed->host->pages_used(bed), 0);
+	assert_int_equal(bed_stats(bed).free, bed->size);
+	bed_end(bed);
+}
+
+static void a_move_may_be_refused(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, (size_t)4 << 20, SIZE_MAX);
+	struct vmap_options above = {.min = bed->base + bed->size}, sync = {.flags = VMAP_SYNC}, prot = {.prot = VMAP_READ};
+	void *mem, *behind, *old;
+	size_t p = bed->page_size;
+	unsigned char value;
+
+	if (!resizes(bed)) {
+		bed_end(bed);
+		return;
+	}
+	mem = old = hemmed_in(bed, 4, &behind);
+	stamp(bed, (uintptr_t)mem, 0, 4);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 8 * p, 0, &sync), -VMAP_EINVAL);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 8 * p, 0, &prot), -VMAP_EINVAL);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 0, 0, NULL), -VMAP_EINVAL);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, bed->size, 0, NULL), -VMAP_ENOSPC);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 8 * p, 0, &above), -VMAP_ENOSPC);
+	/* Of an area of which each page has its own protection no other place would be the same. */
+	assert_int_equal(vmap_protect(bed->space, (char *)mem + p, p, VMAP_READ), 0);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 8 * p, 0, NULL), -VMAP_ENOSPC);
+	assert_ptr_equal(mem, old);
+	check_length(bed, (uintptr_t)mem, 4);
+	assert_false(bed->host->write(bed, (uintptr_t)mem + p, 1));
+	/* As a whole it goes along. */
+	assert_int_equal(vmap_protect(bed->space, mem, 4 * p, VMAP_READ), 0);
+	assert_int_equal(vmap_realloc_move(bed->space, &mem, 8 * p, 0, NULL), 0);
+	assert_ptr_not_equal(mem, old);
+	assert_true(bed->host->read(bed, (uintptr_t)mem + p, &value));
+	assert_int_equal(value, 4);
+	assert_false(bed->host->write(bed, (uintptr_t)mem + p, 1));
+	assert_int_equal(vmap_free(bed->space, mem), 0);
+	assert_int_equal(vmap_free(bed->space, behind), 0);
+	bed_end(bed);
+}
+
 const struct CMUnitTest conformance_alloc_tests[] = {
 	cmocka_unit_test(alloc_wastes_less_than_a_base_page),
 	cmocka_unit_test(pages_live_until_the_flush),
@@ -256,5 +375,7 @@ const struct CMUnitTest conformance_alloc_tests[] = {
 	cmocka_unit_test(bad_allocations_are_refused),
 	cmocka_unit_test(an_area_grows_and_shrinks),
 	cmocka_unit_test(growing_needs_room),
+	cmocka_unit_test(an_area_moves),
+	cmocka_unit_test(a_move_may_be_refused),
 	CONFORMANCE_END,
 };

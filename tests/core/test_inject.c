@@ -448,6 +448,46 @@ static void resizing_may_fail(void **state)
 	assert_true(failed >= 4);
 }
 
+/* Moving may fail at each hook; the area stays where it was, and the same call then succeeds. */
+static void moving_may_fail(void **state)
+{
+	static const struct operation none = {.name = "none"};
+	struct vmap_stats before, after;
+	unsigned failed = 0;
+	void *addr, *old;
+	int err;
+
+	(void)state;
+	for (unsigned k = 1; k < 12; k++) {
+		begin(&none);
+		assert_int_equal(vmap_alloc(space, 5 * PAGE, 1, NULL, &addr), 0);
+		prepare_alloc(PAGE);
+		old = addr;
+		vmap_space_stats(space, &before);
+		softmmu_inject(mmu, SOFTMMU_ANY, k, true);
+		err = vmap_realloc_move(space, &addr, 12 * PAGE, 2, NULL);
+		softmmu_inject(mmu, 0, 0, false);
+		assert_null(check_space(space));
+		if (err) {
+			failed++;
+			assert_int_equal(err, -VMAP_ENOMEM);
+			assert_ptr_equal(addr, old);
+			vmap_space_stats(space, &after);
+			assert_int_equal(after.mapped, before.mapped);
+			assert_int_equal(after.pages_held, before.pages_held);
+			assert_int_equal(after.lazy, 0);
+			assert_true(softmmu_write(mmu, 1, (uintptr_t)addr + 4 * PAGE, 1));
+			assert_int_equal(vmap_realloc_move(space, &addr, 12 * PAGE, 2, NULL), 0);
+		}
+		assert_ptr_not_equal(addr, old);
+		assert_null(check_space(space));
+		assert_true(softmmu_write(mmu, 1, (uintptr_t)addr + 11 * PAGE, 1));
+		release(addr);
+		end();
+	}
+	assert_true(failed >= 3);
+}
+
 /* Unmapping that cuts parts at both ends, of one part and of two; what fails has changed nothing. */
 static void cutting_may_fail(void **state)
 {
@@ -544,9 +584,13 @@ static void giving_back_needs_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_hook_call_may_fail), cmocka_unit_test(making_a_space_may_fail),
-		cmocka_unit_test(protecting_may_fail),      cmocka_unit_test(resizing_may_fail),
-		cmocka_unit_test(cutting_may_fail),         cmocka_unit_test(giving_back_needs_no_memory),
+		cmocka_unit_test(every_hook_call_may_fail),
+		cmocka_unit_test(making_a_space_may_fail),
+		cmocka_unit_test(protecting_may_fail),
+		cmocka_unit_test(resizing_may_fail),
+		cmocka_unit_test(moving_may_fail),
+		cmocka_unit_test(cutting_may_fail),
+		cmocka_unit_test(giving_back_needs_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("inject", tests, NULL, NULL);

@@ -103,8 +103,7 @@ static struct vmap_extent *lowest_in(struct vmap_tree_node *node, size_t size)
 	}
 }
 
-/* The lowest extent of at least size bytes that ends behind addr. */
-static struct vmap_extent *tree_find(struct vmap_ranges *ranges, uintptr_t addr, size_t size)
+struct vmap_extent *vmap_ranges_find(struct vmap_ranges *ranges, uintptr_t addr, size_t size)
 {
 	struct vmap_extent *extent = tree_at(ranges, addr);
 	struct vmap_tree_node *node, *from;
@@ -197,7 +196,7 @@ static int search(struct vmap_ranges *ranges, struct vmap_request *request, size
 	uintptr_t from = request->cursor > request->min ? request->cursor : request->min;
 
 	for (unsigned i = 0; i < VMAP_RANGES_BATCH; i++) {
-		*found = tree_find(ranges, from, size);
+		*found = vmap_ranges_find(ranges, from, size);
 		if (!*found || (*found)->addr > request->max)
 			return -VMAP_ENOSPC;
 		if (fits(*found, request, addr))

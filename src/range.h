@@ -71,6 +71,9 @@ void vmap_ranges_init(struct vmap_ranges *ranges, unsigned page_shift);
 int vmap_ranges_take(struct vmap_ranges *ranges, struct vmap_request *request, struct vmap_spares *spares,
 		     struct vmap_extent **extent);
 
+/* The lowest range in the tree of at least size bytes that ends behind addr; NULL: none. O(log n). */
+struct vmap_extent *vmap_ranges_find(struct vmap_ranges *ranges, uintptr_t addr, size_t size);
+
 /* Make this range free; its descriptor goes with it. Up to two that coalescing leaves over go to spares. O(log n). */
 void vmap_ranges_give(struct vmap_ranges *ranges, struct vmap_extent *extent, struct vmap_spares *spares);
 

@@ -551,9 +551,9 @@ int vmap_sparse_unmap_nowait(struct vmap_space *space, const void *at, size_t si
 
 /* Ending */
 
-/* Shut everybody else out of the area that begins at addr. */
-static int shut(struct vmap_space *space, uintptr_t addr, struct parts *parts)
+int vmap_sparse_shut(struct vmap_space *space, uintptr_t addr, const void *caller)
 {
+	uint64_t now = vmap_space_now(space);
 	unsigned long saved = vmap_space_lock(space);
 	struct vmap_area *tile = vmap_areas_at(&space->areas, addr);
 	struct vmap_sparse *sparse = tile ? tile->sparse : NULL;
@@ -568,32 +568,61 @@ static int shut(struct vmap_space *space, uintptr_t addr, struct parts *parts)
 	else if (sparse->changing)
 		err = -VMAP_EBUSY;
 	if (!err) {
-		err = enter(space, addr, sparse->size, parts);
-		sparse->unmapped_by = parts->caller;
-		sparse->unmapped_at = parts->now;
+		sparse->changing++;
+		sparse->unmapped_by = caller;
+		sparse->unmapped_at = now;
 		vmap_sparse_ending(space, sparse);
 	}
 	vmap_space_unlock_keep(space, saved);
 	return err;
 }
 
-static int end_sparse(struct vmap_space *space, uintptr_t addr, bool nowait, const void *caller)
+void vmap_sparse_reopen(struct vmap_space *space, uintptr_t addr)
 {
-	struct parts parts = {.nowait = nowait, .caller = caller, .now = vmap_space_now(space)};
-	struct vmap_area *last;
-	unsigned long saved;
-	bool now;
-	int err = shut(space, addr, &parts);
+	unsigned long saved = vmap_space_lock(space);
+	struct vmap_sparse *sparse = vmap_areas_at(&space->areas, addr)->sparse;
 
-	if (err)
-		return err;
-	now = parts.sparse->flags & VMAP_SYNC;
+	sparse->changing--;
+	vmap_sparse_not_ending(space, sparse);
+	vmap_space_unlock_keep(space, saved);
+}
+
+bool vmap_sparse_finish(struct vmap_space *space, uintptr_t addr, bool nowait)
+{
+	unsigned long saved = vmap_space_lock(space);
+	struct vmap_sparse *sparse = vmap_areas_at(&space->areas, addr)->sparse;
+	bool sync = sparse->flags & VMAP_SYNC;
+	struct vmap_area *last;
+	struct parts parts = {
+		.sparse = sparse,
+		.start = addr,
+		.end = addr + sparse->size,
+		.nowait = nowait,
+		.caller = sparse->unmapped_by,
+		.now = sparse->unmapped_at,
+	};
+
+	vmap_space_unlock_keep(space, saved);
 	/* Nobody is at work in it: no part is busy. */
 	claim_parts(space, &parts);
 	last = end_parts(space, &parts, &saved);
 	if (last)
 		vmap_purge_free(space, last);
-	vmap_purge_unlock(space, saved, now || vmap_purge_at_once(space), nowait);
+	vmap_space_unlock_keep(space, saved);
+	return sync;
+}
+
+static int end_sparse(struct vmap_space *space, uintptr_t addr, bool nowait, const void *caller)
+{
+	int err = vmap_sparse_shut(space, addr, caller);
+	unsigned long saved;
+	bool sync;
+
+	if (err)
+		return err;
+	sync = vmap_sparse_finish(space, addr, nowait);
+	saved = vmap_space_lock(space);
+	vmap_purge_unlock(space, saved, sync || vmap_purge_at_once(space), nowait);
 	return 0;
 }
 

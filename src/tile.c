@@ -155,10 +155,17 @@ struct vmap_area *vmap_tile_flushed(struct vmap_space *space, struct vmap_area *
 	return last_tile(space, sparse);
 }
 
-void vmap_sparse_ending(struct vmap_space *space, struct vmap_sparse *sparse)
+/* The guard, unless a part that is mapped, or waits, has it. */
+static size_t guard_of_hole(const struct vmap_space *space, const struct vmap_sparse *sparse)
 {
 	const struct vmap_area *end = vmap_areas_at(&space->areas, sparse->extent.addr + (sparse->extent.size - 1));
-	size_t guard = end->state == VMAP_STATE_HOLE ? vmap_area_guard(end) : 0;
+
+	return end->state == VMAP_STATE_HOLE ? vmap_area_guard(end) : 0;
+}
+
+void vmap_sparse_ending(struct vmap_space *space, struct vmap_sparse *sparse)
+{
+	size_t guard = guard_of_hole(space, sparse);
 
 	sparse->ending = true;
 	space->stats.areas--;
@@ -166,6 +173,18 @@ void vmap_sparse_ending(struct vmap_space *space, struct vmap_sparse *sparse)
 	space->stats.holes -= sparse->holes;
 	space->stats.guards -= guard;
 	space->stats.lazy += sparse->holes + guard;
+}
+
+void vmap_sparse_not_ending(struct vmap_space *space, struct vmap_sparse *sparse)
+{
+	size_t guard = guard_of_hole(space, sparse);
+
+	sparse->ending = false;
+	space->stats.areas++;
+	space->stats.unmaps--;
+	space->stats.holes += sparse->holes;
+	space->stats.guards += guard;
+	space->stats.lazy -= sparse->holes + guard;
 }
 
 struct vmap_area *vmap_sparse_ended(struct vmap_space *space, struct vmap_sparse *sparse)

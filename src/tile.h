@@ -50,8 +50,12 @@ void vmap_tile_lazy(struct vmap_space *space, struct vmap_area *tile);
  */
 struct vmap_area *vmap_tile_flushed(struct vmap_space *space, struct vmap_area *tile);
 
-/* Nothing can be mapped in the area any more. And: the same for the caller who was the last one at work in it. */
+/*
+ * Nothing can be mapped in the area any more; and back again. What vmap_tile_flushed() gives, for the caller who was the last one at work
+ * in it.
+ */
 void vmap_sparse_ending(struct vmap_space *space, struct vmap_sparse *sparse);
+void vmap_sparse_not_ending(struct vmap_space *space, struct vmap_sparse *sparse);
 struct vmap_area *vmap_sparse_ended(struct vmap_space *space, struct vmap_sparse *sparse);
 
 /* What is said of the sparse area around a tile, looked at in this tile; and of the area as a whole. */

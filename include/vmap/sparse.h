@@ -71,6 +71,30 @@ VMAP_API int vmap_sparse_unmap_nowait(struct vmap_space *space, const void *at, 
 VMAP_API int vmap_sparse_free(struct vmap_space *space, const void *addr);
 VMAP_API int vmap_sparse_free_nowait(struct vmap_space *space, const void *addr);
 
+/*
+ * Congruent sets
+ *
+ * n sparse areas that lie to each other as offsets say, for memory of which each CPU, or each node, has its own: what is at one
+ * place in the first is at the same place in the others, a known distance away.
+ *
+ * Reserve area i at base + offsets[i], sizes[i] bytes long (rounded up to base pages), for one base that is options->phase modulo
+ * options->align; addrs[i] is its address. All or none. The offsets are base page aligned and rise, with no area reaching into the next
+ * one, its guard included. What options say of guard, min and max holds for each area. The lowest such base is taken.
+ *
+ * Each area is one of its own, and may be ended alone; or all of a set with vmap_congruent_free(). May sleep, unless VMAP_NOWAIT.
+ *
+ * On failure addrs[] is all NULL and nothing is left reserved. Errors as vmap_sparse(); -VMAP_EINVAL also for n = 0, and for offsets that break
+ * the rule. -VMAP_EAGAIN: with VMAP_NOWAIT, a purge could have helped.
+ */
+VMAP_API int vmap_congruent(struct vmap_space *space, const size_t *offsets, const size_t *sizes, size_t n,
+			    const struct vmap_options *options, void **addrs);
+
+/*
+ * End n sparse areas as vmap_sparse_free() does, but all or none, and with one flush where they are flushed at once. May sleep. Errors as
+ * there, of the first one that cannot be ended; nothing has changed then.
+ */
+VMAP_API int vmap_congruent_free(struct vmap_space *space, void *const *addrs, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -50,7 +50,8 @@ void *bed_ptr(uintptr_t addr);
 /* The tests, a table a file. */
 extern const struct CMUnitTest conformance_map_tests[], conformance_alloc_tests[], conformance_place_tests[],
 	conformance_life_tests[], conformance_look_tests[], conformance_thread_tests[], conformance_nowait_tests[],
-	conformance_change_tests[], conformance_pfn_tests[], conformance_ram_tests[], conformance_sparse_tests[];
+	conformance_change_tests[], conformance_pfn_tests[], conformance_ram_tests[], conformance_sparse_tests[],
+	conformance_congruent_tests[];
 
 /* Ends a table. */
 #define CONFORMANCE_END                                                                                                          \

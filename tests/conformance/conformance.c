@@ -142,7 +142,7 @@ int conformance_run(const struct conformance_host *host)
 	static const struct CMUnitTest *const tables[] = {
 		conformance_map_tests,  conformance_alloc_tests,  conformance_place_tests,  conformance_life_tests,
 		conformance_look_tests, conformance_thread_tests, conformance_nowait_tests, conformance_change_tests,
-		conformance_pfn_tests,  conformance_ram_tests,    conformance_sparse_tests,
+		conformance_pfn_tests,  conformance_ram_tests,    conformance_sparse_tests, conformance_congruent_tests,
 	};
 	struct CMUnitTest tests[128];
 	size_t n = 0;

@@ -168,6 +168,24 @@ static int reserve_sparse_nowait(void **addr)
 	return err;
 }
 
+/* addrs[0] stands for all. */
+static int reserve_set(void **addr)
+{
+	static const size_t offsets[] = {0, 4 * PAGE, 12 * PAGE}, sizes[] = {2 * PAGE, 3 * PAGE, PAGE};
+	void *addrs[3];
+	int err = vmap_congruent(space, offsets, sizes, 3, NULL, addrs);
+
+	*addr = addrs[0];
+	return err;
+}
+
+static void free_set(void *addr)
+{
+	void *addrs[] = {addr, (char *)addr + 4 * PAGE, (char *)addr + 12 * PAGE};
+
+	assert_int_equal(vmap_congruent_free(space, addrs, 3), 0);
+}
+
 static void free_sparse(void *addr)
 {
 	assert_int_equal(vmap_sparse_free(space, addr), 0);
@@ -375,6 +393,9 @@ static void every_hook_call_may_fail(void **state)
 		{"alloc between others", fragment, alloc_mixed, release, 1, 0},
 		{"reserve a sparse area", NULL, reserve_sparse, free_sparse, 2, 0},
 		{"reserve a sparse area without waiting", NULL, reserve_sparse_nowait, free_sparse, 2, 0},
+		{"reserve a set", NULL, reserve_set, free_set, 6, 0},
+		{"reserve a set in a full space", fill_with_lazy, reserve_set, free_set, 3, 0},
+		{"reserve a set between others", fragment, reserve_set, free_set, 3, 0},
 		{"map a part", prepare_sparse, map_part, free_sparse, 3, 0},
 		{"map a part where another waits", prepare_lazy_part, map_lazy_part, free_sparse, 2, 0},
 		{"map a part without waiting", prepare_sparse, map_part_nowait, free_sparse, 3, 0},

@@ -95,6 +95,13 @@ struct vmap_host {
 	int (*map)(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
 
 	/*
+	 * As map, for an area with guard bytes (a multiple of the base page) of guard behind it. Those addresses are the area's as well; the
+	 * host may put there what it likes as long as every access faults, and takes it away when unmap is called for the mapped bytes.
+	 * With VMAP_NOWAIT it is used only where map_nowait is NULL. NULL: map is called.
+	 */
+	int (*map_guarded)(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot, size_t guard);
+
+	/*
 	 * Take the translations of [addr, addr + size) away. Cannot fail and must not need memory. CPUs may go on using stale
 	 * translations until flush: the core keeps addresses and page references back until then.
 	 */

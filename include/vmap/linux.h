@@ -13,8 +13,9 @@ extern "C" {
  *
  * Pages live in a pool: one memfd, mapped once as a whole. A view is a second mapping of some of those pages, in an order
  * of the caller's choice, in a reservation of address space that belongs to the space. Neighbours in the pool become one
- * mmap(); the pool hands pages out in address order so that there are neighbours. Guards and unmapped ranges are PROT_NONE and
- * fault. All functions are thread-safe; memory grows on demand, up to the configured limits.
+ * mmap(); the pool hands pages out in address order so that there are neighbours. Unmapped ranges are PROT_NONE and fault,
+ * and so do guards, on both sides of a view: behind it lies its own, before it that of the view before it, or nothing; only a view that
+ * was made with VMAP_NO_GUARD can end where the next one begins. All functions are thread-safe; memory grows on demand, up to the configured limits.
  *
  * Every run is a mapping of the process, and vm.max_map_count limits those for everything in the process. So views have a budget
  * of mappings: a share of that limit, less what the process had when the object was made. vmap_pages() and vmap_alloc() return
@@ -60,6 +61,11 @@ struct vmap_process;
 #define VMAP_FORK_INHERIT 0 /* pool and views, as shared memory */
 #define VMAP_FORK_DONT 1 /* nothing */
 
+/* What guards are made of: struct vmap_process_config, guards. Accesses fault in both. */
+#define VMAP_GUARDS_UNMAPPED 0 /* addresses where nothing is mapped, which costs each view a mapping more */
+#define VMAP_GUARDS_MARKED                                                                                                       \
+	1 /* marks in the page table (Linux 6.15), which cost a system call instead; of up to 16 base pages, where the kernel does it */
+
 /* The order for vmap_page_alloc() that stands for page_bytes. */
 #define VMAP_ORDER_DEFAULT (~0u)
 
@@ -78,6 +84,7 @@ struct vmap_process_config {
 	unsigned numa; /* VMAP_NUMA_... */
 	uint64_t numa_nodes; /* bit n: node n */
 	unsigned fork; /* VMAP_FORK_... */
+	unsigned guards; /* VMAP_GUARDS_... */
 	size_t quarantine; /* see struct vmap_space_config; if more than 0, the time of each unmap is noted as well: <vmap/fault.h> */
 	const char *name; /* shown in /proc/self/maps, at most 249 bytes; NULL: "vmap" */
 };
@@ -97,13 +104,14 @@ struct vmap_process_stats {
 	size_t aliased; /* bytes that they show */
 	uint64_t refused; /* views for which the budget had too little left, ever */
 	size_t page_size; /* of a base page */
+	bool guards_marked; /* asked for, and the kernel has not refused yet */
 	const char *huge; /* whether the pool has 2 MiB pages, and why: "yes: ..." or "no: ..." */
 };
 
 /*
  * Make a pool, a reservation and a space over them. config may be NULL (all 0).
  *
- * -VMAP_EINVAL: sizes that are no multiple of the base page, a name that is too long, an unknown wish for huge, numa or fork, or nodes that the
+ * -VMAP_EINVAL: sizes that are no multiple of the base page, a name that is too long, an unknown wish for huge, numa, fork or guards, or nodes that the
  * system does not have. -VMAP_ENOMEM: the system gave no memory, memfd, descriptors (seven; vmapstat sees only objects that got an eighth),
  * address space or reserved pages.
  */
@@ -124,7 +132,8 @@ VMAP_API void vmap_fork_begin(struct vmap_process *process);
 VMAP_API void vmap_fork_end(struct vmap_process *process);
 
 /*
- * How many mappings of the budget the view at addr, which must be what vmap_pages() or vmap_alloc() gave, has taken; O(log areas).
+ * How many mappings the view at addr, which must be what vmap_pages() or vmap_alloc() gave, costs by itself: its runs, and one for what it
+ * leaves free behind it, if it does. The budget knows of views that lie side by side, which take less together. O(log areas).
  *
  * -VMAP_ENOENT: no live view begins there.
  */

@@ -174,7 +174,7 @@ static int iov_view(struct vmap_process *process, const struct iovec *iov, size_
 			return err;
 		}
 		view->addr = (uint8_t *)held->mapped + into;
-		view->mappings = vmap_views_cost(&process->views, (uintptr_t)held->mapped)->mappings;
+		view->mappings = vmap_views_mappings(&process->views, (uintptr_t)held->mapped);
 	}
 	view->held = held;
 	return 0;

@@ -14,9 +14,9 @@
 #include "process.h"
 #include "reserve.h"
 
-int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift, bool inherited)
+int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift, bool inherited, bool guards)
 {
-	int err = vmap_mech_mmap(size, page_shift, inherited, &views->mech);
+	int err = vmap_mech_mmap(size, page_shift, inherited, guards, &views->mech);
 
 	if (err)
 		return err;
@@ -43,6 +43,11 @@ void vmap_views_destroy(struct vmap_views *views)
 struct vmap_cost *vmap_views_cost(const struct vmap_views *views, uintptr_t addr)
 {
 	return &views->costs[(addr - views->mech->base) >> views->mech->page_shift];
+}
+
+size_t vmap_views_mappings(const struct vmap_views *views, uintptr_t addr)
+{
+	return vmap_views_cost(views, addr)->mappings + views->mech->ops->besides(views->mech, addr);
 }
 
 static int linux_prot(unsigned prot)
@@ -86,33 +91,64 @@ static void linux_give(struct vmap_process *process, size_t mappings)
 	vmap_stat_add(&process->stat, VMAP_STAT_MAPPINGS, -(uint64_t)mappings);
 }
 
-int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+/* Take the mappings of a view of so many runs. */
+static bool linux_enter(struct vmap_process *process, uintptr_t addr, size_t size, size_t guard, size_t runs)
 {
-	struct vmap_process *process = ctx;
+	struct vmap_mech *mech = process->views.mech;
+	int gaps = mech->ops->enter(mech, addr, size, guard);
+
+	if (runs <= UINT32_MAX && linux_take(process, runs + (size_t)gaps))
+		return true;
+	gaps += mech->ops->leave(mech, addr, size);
+	linux_give(process, -(size_t)gaps);
+	return false;
+}
+
+static void linux_leave(struct vmap_process *process, uintptr_t addr, size_t size, size_t mappings)
+{
+	int gaps = process->views.mech->ops->leave(process->views.mech, addr, size);
+
+	linux_give(process, mappings - (size_t)gaps);
+}
+
+static int linux_map(struct vmap_process *process, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot,
+		     size_t guard)
+{
 	struct vmap_mech *mech = process->views.mech;
 	struct vmap_runs runs = linux_runs(process, pages, n);
-	size_t size, count, cost;
 	int err = vmap_process_may_take(process);
+	size_t size, count;
 
 	if (!err)
 		err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(runs, prot, &count, &size);
 	if (err)
 		return err;
-	cost = mech->ops->cost(count);
-	if (cost > UINT32_MAX || !linux_take(process, cost))
+	if (!linux_enter(process, addr, size, guard, count))
 		return -VMAP_EOVERFLOW;
 	err = mech->ops->map(mech, addr, size, &runs, linux_prot(prot));
 	if (err) {
-		linux_give(process, cost);
+		linux_leave(process, addr, size, count);
 		return err;
 	}
-	*vmap_views_cost(&process->views, addr) = (struct vmap_cost){.mappings = (uint32_t)cost, .fragments = (uint32_t)count};
+	*vmap_views_cost(&process->views, addr) = (struct vmap_cost){.mappings = (uint32_t)count, .fragments = (uint32_t)count};
 	vmap_stat_add(&process->stat, VMAP_STAT_VIEWS, 1);
 	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, count);
 	vmap_stat_add(&process->stat, VMAP_STAT_ALIASED, size);
 	VMAP_PROBE3(map, addr, size, count);
 	vmap_shadow_view(&process->views.shadow, addr, size);
 	return 0;
+}
+
+int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+{
+	return linux_map(ctx, addr, pages, n, prot, 0);
+}
+
+int vmap_linux_map_guarded(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot, size_t guard)
+{
+	int err = linux_map(ctx, addr, pages, n, prot, guard);
+
+	return err == -VMAP_EAGAIN ? linux_map(ctx, addr, pages, n, prot, 0) : err;
 }
 
 void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
@@ -129,7 +165,7 @@ void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 	vmap_stat_add(&process->stat, VMAP_STAT_VIEWS, -(uint64_t)1);
 	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, -(uint64_t)cost->fragments);
 	vmap_stat_add(&process->stat, VMAP_STAT_ALIASED, -(uint64_t)size);
-	linux_give(process, cost->mappings);
+	linux_leave(process, addr, size, cost->mappings);
 	*cost = (struct vmap_cost){0};
 }
 

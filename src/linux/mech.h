@@ -21,14 +21,22 @@ struct vmap_mech;
 #define VMAP_WINDOW ((size_t)64 << 10)
 
 struct vmap_mech_ops {
-	/* Mappings of the process that a view of so many runs takes at most, over what there is without the view. */
-	size_t (*cost)(size_t runs);
+	/*
+	 * A view is about to be at [addr, addr + size), and guard bytes behind it are its own. It takes a mapping for each of its runs, and
+	 * what this returns (-1, 0, 1), as it fills a gap or cuts one in two. leave() follows in any case.
+	 */
+	int (*enter)(struct vmap_mech *mech, uintptr_t addr, size_t size, size_t guard);
+	/* It is over, or never was. What this returns (-1, 0, 1) is taken: its neighbours may have come or gone meanwhile. */
+	int (*leave)(struct vmap_mech *mech, uintptr_t addr, size_t size);
+	/* Mappings that a view takes besides its runs, if it has free addresses on both sides: for its guard. */
+	size_t (*besides)(struct vmap_mech *mech, uintptr_t addr);
 	/* And those that one run more takes at most, in the place of a part of a view. */
 	size_t (*cost_replace)(void);
 
 	/*
 	 * Show the runs from addr on, size bytes together. May read runs to its end, once. 0, -VMAP_EOVERFLOW: the kernel's limit
-	 * of mappings; -VMAP_ENOMEM: another one, of memory or address space; -VMAP_EIO: anything else; nothing is mapped then.
+	 * of mappings; -VMAP_ENOMEM: another one, of memory or address space; -VMAP_EAGAIN: it has to be entered again, without its guard;
+	 * -VMAP_EIO: anything else; nothing is mapped then.
 	 */
 	int (*map)(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot);
 
@@ -63,10 +71,11 @@ struct vmap_mech {
 	size_t size;
 	unsigned page_shift;
 	bool inherited; /* a child process has the views too */
+	bool guards; /* guards are marked in the page tables, for as long as the kernel does it; atomic */
 	uint64_t calls, runs; /* of the kernel to map, failed ones too, and runs mapped; ever; atomic */
 };
 
 /* mmap() over a reservation of size bytes. 0 or -VMAP_ENOMEM. */
-int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap_mech **mech);
+int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, bool guards, struct vmap_mech **mech);
 
 #endif

@@ -19,6 +19,11 @@
  * are neighbours in a region. The kernel never merges mappings of different open files, so each file is opened three times and a
  * view uses one that neither of the views it touches uses. Only a view's first and last page need to remember its colour.
  *
+ * Guards are what is left of the reservation between two views, and that costs each view a mapping more. Where it was asked for, and as long as
+ * the kernel does it, a view's last mapping goes on over its guard, which is marked in the page table (MADV_GUARD_INSTALL): every
+ * access faults, and views lie side by side without anything between. So the mappings that views take are their runs, and the gaps
+ * between rows of them; a view that comes or goes changes the number of gaps by what its two neighbours say.
+ *
  * Several views at once: whatever views and guards lie in a range, one call puts PROT_NONE over all of it. Only the core's later
  * unmap() of each is left to do, and needs no system call.
  *
@@ -57,12 +62,24 @@ struct mmap_mech {
 	uint8_t *reservation; /* lead bytes that no view covers, then the space */
 	size_t lead;
 	pthread_mutex_t lock; /* of edges and the ballast in the lead */
-	uint8_t *edges; /* by base page of the space: colour + 1 where a view begins or ends */
+	uint8_t *edges; /* by base page of the space, where a view begins and where its mappings end; 0: elsewhere */
 };
 
-/* What an edge says: the colour, and whether unmap_all() has taken the view away already. */
-#define EDGE_COLOUR 0x7f
+/*
+ * What an edge says: the colour + 1; and only where a view begins, whether its guard is a part of its last mapping, of how many pages it is
+ * then, less one, and whether unmap_all() has taken the view away already.
+ */
+#define EDGE_COLOUR 0x03
+#define EDGE_PAGES_SHIFT 2
+#define EDGE_GUARD 0x40
 #define EDGE_ENDED 0x80
+
+/* The largest guard that is marked: as many pages as there is room for in an edge. */
+#define GUARD_PAGES 16u
+
+#ifndef MADV_GUARD_INSTALL /* Linux 6.13, of files 6.15 */
+#define MADV_GUARD_INSTALL 102
+#endif
 
 static struct mmap_mech *mmap_of(struct vmap_mech *mech)
 {
@@ -80,27 +97,58 @@ static size_t mmap_page(const struct mmap_mech *m, uintptr_t addr)
 	return (addr - m->mech.base) >> m->mech.page_shift;
 }
 
-/* Choose, and note, a colour for a view of pages first to last of the space. */
-static size_t mmap_colour(struct mmap_mech *m, size_t first, size_t last)
+/* The guard that is a part of the mapping of the view that begins at this page: bytes. */
+static size_t mmap_guard(const struct mmap_mech *m, size_t first)
 {
-	size_t end = m->mech.size >> m->mech.page_shift;
+	uint8_t edge = m->edges[first];
+
+	return edge & EDGE_GUARD ? ((size_t)(edge >> EDGE_PAGES_SHIFT & (GUARD_PAGES - 1)) + 1) << m->mech.page_shift : 0;
+}
+
+/* Under the lock: the colours of what touches pages first to last of the space; 0: nothing. */
+static void mmap_neighbours(const struct mmap_mech *m, size_t first, size_t last, uint8_t *left, uint8_t *right)
+{
+	*left = first ? m->edges[first - 1] & EDGE_COLOUR : 0;
+	*right = last + 1 < m->mech.size >> m->mech.page_shift ? m->edges[last + 1] & EDGE_COLOUR : 0;
+}
+
+static int mmap_enter(struct vmap_mech *mech, uintptr_t addr, size_t size, size_t guard)
+{
+	struct mmap_mech *m = mmap_of(mech);
+	size_t pages = guard >> mech->page_shift, first = mmap_page(m, addr), last = mmap_page(m, addr + size - 1);
+	bool marked = pages && pages <= GUARD_PAGES && __atomic_load_n(&mech->guards, __ATOMIC_RELAXED);
 	uint8_t left, right, colour = 1;
 
+	last += marked ? pages : 0;
 	pthread_mutex_lock(&m->lock);
-	left = first ? m->edges[first - 1] & EDGE_COLOUR : 0;
-	right = last + 1 < end ? m->edges[last + 1] & EDGE_COLOUR : 0;
+	mmap_neighbours(m, first, last, &left, &right);
 	while (colour == left || colour == right)
 		colour++;
 	m->edges[first] = m->edges[last] = colour;
+	if (marked)
+		m->edges[first] |= (uint8_t)(EDGE_GUARD | (pages - 1) << EDGE_PAGES_SHIFT);
 	pthread_mutex_unlock(&m->lock);
-	return colour - 1u;
+	return 1 - !!left - !!right;
 }
 
-static void mmap_uncolour(struct mmap_mech *m, size_t first, size_t last)
+static int mmap_leave(struct vmap_mech *mech, uintptr_t addr, size_t size)
 {
+	struct mmap_mech *m = mmap_of(mech);
+	size_t first = mmap_page(m, addr), last = mmap_page(m, addr + size + mmap_guard(m, first) - 1);
+	uint8_t left, right;
+
 	pthread_mutex_lock(&m->lock);
+	mmap_neighbours(m, first, last, &left, &right);
 	m->edges[first] = m->edges[last] = 0;
 	pthread_mutex_unlock(&m->lock);
+	return !!left + !!right - 1;
+}
+
+static size_t mmap_besides(struct vmap_mech *mech, uintptr_t addr)
+{
+	struct mmap_mech *m = mmap_of(mech);
+
+	return !mmap_guard(m, mmap_page(m, addr));
 }
 
 static bool mmap_nothing(uintptr_t addr, size_t size)
@@ -129,18 +177,18 @@ static void mmap_clear(struct mmap_mech *m, uintptr_t addr, size_t size)
 static void mmap_unmap(struct vmap_mech *mech, uintptr_t addr, size_t size)
 {
 	struct mmap_mech *m = mmap_of(mech);
-	size_t first = mmap_page(m, addr), last = mmap_page(m, addr + size - 1);
+	size_t first = mmap_page(m, addr);
 
 	if (!(m->edges[first] & EDGE_ENDED))
-		mmap_clear(m, addr, size);
-	mmap_uncolour(m, first, last);
+		mmap_clear(m, addr, size + mmap_guard(m, first));
 }
 
 static void mmap_unmap_all(struct vmap_mech *mech, const struct vmap_range *ranges, size_t n)
 {
 	struct mmap_mech *m = mmap_of(mech);
+	const struct vmap_range *last = &ranges[n - 1];
 
-	mmap_clear(m, ranges[0].addr, ranges[n - 1].addr + ranges[n - 1].size - ranges[0].addr);
+	mmap_clear(m, ranges[0].addr, last->addr + last->size + mmap_guard(m, mmap_page(m, last->addr)) - ranges[0].addr);
 	pthread_mutex_lock(&m->lock);
 	for (size_t i = 0; i < n; i++)
 		m->edges[mmap_page(m, ranges[i].addr)] |= EDGE_ENDED;
@@ -188,27 +236,41 @@ static int mmap_shield(const struct mmap_mech *m, uintptr_t addr, size_t size)
 	return m->mech.inherited || !madvise((void *)addr, size, MADV_DONTFORK) ? 0 : -VMAP_EIO;
 }
 
+/* Every access there faults. Refused where the kernel is too old, or memory is locked: then no more. */
+static int mmap_mark(struct mmap_mech *m, uintptr_t addr, size_t guard)
+{
+	if (!guard || !madvise((void *)addr, guard, MADV_GUARD_INSTALL))
+		return 0;
+	__atomic_store_n(&m->mech.guards, false, __ATOMIC_RELAXED);
+	return -VMAP_EAGAIN;
+}
+
 static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot)
 {
 	struct mmap_mech *m = mmap_of(mech);
-	size_t colour = mmap_colour(m, mmap_page(m, addr), mmap_page(m, addr + size - 1));
+	size_t first = mmap_page(m, addr), guard = mmap_guard(m, first), colour = (m->edges[first] & EDGE_COLOUR) - 1u, n = 0;
 	uintptr_t at = addr, borders = addr;
 	struct vmap_run run;
-	size_t n = 0;
 	int err = 0;
 
 	for (; !err && vmap_runs_next(runs, &run); n++) {
-		err = mmap_run(m, at, &run, colour, prot);
+		uintptr_t start = at;
+
 		at += run.size;
 		borders |= at;
+		if (at == addr + size)
+			run.size += guard;
+		err = mmap_run(m, start, &run, colour, prot);
 	}
 	if (!err)
-		err = mmap_shield(m, addr, size);
+		err = mmap_mark(m, addr + size, guard);
+	if (!err)
+		err = mmap_shield(m, addr, size + guard);
 	if (!err)
 		mmap_populate(m, addr, size, n, !(borders & (VMAP_WINDOW - 1)));
 	/* All of it: a mmap() that fails may have taken the reservation away before. */
 	if (err)
-		mmap_unmap(mech, addr, size);
+		mmap_clear(m, addr, size + guard);
 	return err;
 }
 
@@ -218,7 +280,7 @@ static int mmap_replace(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, 
 	struct mmap_mech *m = mmap_of(mech);
 	int err;
 
-	err = mmap_run(m, addr, run, m->edges[mmap_page(m, view)] - 1u, prot);
+	err = mmap_run(m, addr, run, (m->edges[mmap_page(m, view)] & EDGE_COLOUR) - 1u, prot);
 	if (!err)
 		mmap_shield(m, addr, run->size); /* the new page is there, and stays */
 	return err;
@@ -230,12 +292,6 @@ static int mmap_protect(struct vmap_mech *mech, uintptr_t addr, size_t size, int
 	if (!mprotect((void *)addr, size, prot))
 		return 0;
 	return errno == ENOMEM ? -VMAP_EOVERFLOW : errno == EACCES ? -VMAP_EACCES : -VMAP_EIO;
-}
-
-/* A mapping for each run, and one for what its view leaves of the reservation behind it. */
-static size_t mmap_cost(size_t runs)
-{
-	return runs + 1;
 }
 
 /* The run that it replaces a part of is cut in two, with the new one between. */
@@ -265,7 +321,9 @@ static void mmap_destroy(struct vmap_mech *mech)
 }
 
 static const struct vmap_mech_ops mmap_ops = {
-	.cost = mmap_cost,
+	.enter = mmap_enter,
+	.leave = mmap_leave,
+	.besides = mmap_besides,
 	.cost_replace = mmap_cost_replace,
 	.map = mmap_map,
 	.replace = mmap_replace,
@@ -277,7 +335,7 @@ static const struct vmap_mech_ops mmap_ops = {
 	.destroy = mmap_destroy,
 };
 
-int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap_mech **mech)
+int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, bool guards, struct vmap_mech **mech)
 {
 	const size_t page = (size_t)1 << page_shift, unit = page > VMAP_WINDOW ? page : VMAP_WINDOW;
 	struct mmap_mech *m = calloc(1, sizeof(*m));
@@ -303,6 +361,7 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, struct vmap
 		.size = size,
 		.page_shift = page_shift,
 		.inherited = inherited,
+		.guards = guards,
 	};
 	pthread_mutex_init(&m->lock, NULL);
 	*mech = &m->mech;

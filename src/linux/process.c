@@ -111,6 +111,7 @@ static int linux_space(struct vmap_process *process, size_t lazy_max, size_t qua
 		.page_get = linux_page_get,
 		.page_put = linux_page_put,
 		.map = vmap_linux_map,
+		.map_guarded = vmap_linux_map_guarded,
 		.unmap = vmap_linux_unmap,
 		.flush = vmap_linux_flush,
 		.replace = vmap_linux_replace,
@@ -185,7 +186,8 @@ static int linux_create(const struct vmap_process_config *config, struct vmap_hu
 	err = linux_numa(&process->pool, config);
 	if (err)
 		goto exit_fork;
-	err = vmap_views_create(&process->views, config->space_size, page_shift, process->inherited);
+	err = vmap_views_create(&process->views, config->space_size, page_shift, process->inherited,
+				config->guards == VMAP_GUARDS_MARKED);
 	if (err)
 		goto exit_fork;
 	/* It needs a descriptor for a moment, and must not guess for want of one: so before all those that stay. */
@@ -238,7 +240,7 @@ int vmap_process_create(const struct vmap_process_config *given, struct vmap_pro
 		return err;
 	page_size = (size_t)1 << page_shift;
 	if (wish.page_bytes & (wish.page_bytes - 1) || wish.numa > VMAP_NUMA_INTERLEAVE || wish.fork > VMAP_FORK_DONT ||
-	    wish.pool_max % page_size || wish.space_size % page_size)
+	    wish.guards > VMAP_GUARDS_MARKED || wish.pool_max % page_size || wish.space_size % page_size)
 		return -VMAP_EINVAL;
 	/* The sizes that the caller left to us are not worth a failure. */
 	for (size = linux_default_size();; size /= 2) {
@@ -292,6 +294,7 @@ void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats 
 	stats->runs = __atomic_load_n(&process->views.mech->runs, __ATOMIC_RELAXED);
 	stats->mappings = __atomic_load_n(&process->budget.used, __ATOMIC_RELAXED);
 	stats->mappings_max = process->budget.max;
+	stats->guards_marked = __atomic_load_n(&process->views.mech->guards, __ATOMIC_RELAXED);
 	stats->mappings_left = stats->mappings_max > stats->mappings ? stats->mappings_max - stats->mappings : 0;
 	stats->views = vmap_stat_get(&process->stat, VMAP_STAT_VIEWS);
 	stats->fragments = vmap_stat_get(&process->stat, VMAP_STAT_FRAGMENTS);
@@ -306,7 +309,7 @@ int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *m
 	*mappings = 0;
 	if (vmap_area_at(process->space, addr, &info) || info.state != VMAP_STATE_MAPPED || info.addr != (uintptr_t)addr)
 		return -VMAP_ENOENT;
-	*mappings = vmap_views_cost(&process->views, info.addr)->mappings;
+	*mappings = vmap_views_mappings(&process->views, info.addr);
 	return 0;
 }
 

@@ -51,10 +51,13 @@ static inline int vmap_process_may_take(const struct vmap_process *process)
 }
 
 /* Reserve size bytes of address space for views, which a child inherits or does not. 0 or -VMAP_ENOMEM. */
-int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift, bool inherited);
+int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift, bool inherited, bool guards);
 void vmap_views_destroy(struct vmap_views *views);
 
-/* Where it is noted what the view at addr costs. */
+/* The mappings that the view at addr is told to cost: more than it takes where it lies beside others without anything between. */
+size_t vmap_views_mappings(const struct vmap_views *views, uintptr_t addr);
+
+/* Where it is noted what the view at addr costs: its runs, and what replacing parts of it has added. */
 struct vmap_cost *vmap_views_cost(const struct vmap_views *views, uintptr_t addr);
 
 /* How many regions were adopted. */
@@ -82,6 +85,7 @@ void vmap_iov_end(struct vmap_process *process, struct vmap_view *view, const vo
 
 /* The host hooks that make and end views; ctx is the struct vmap_process. Contracts: <vmap/host.h>. */
 int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
+int vmap_linux_map_guarded(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot, size_t guard);
 void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size);
 int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_page *page, unsigned prot);
 int vmap_linux_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot);

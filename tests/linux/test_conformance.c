@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The conformance suite over the Linux-process host. */
+/* The conformance suite over the Linux-process host; with the argument "marked", with guards that are marks in the page table. */
 #include "support.h"
 
 #include "conformance.h"
 #include "linux/process.h"
 
+static unsigned guards = VMAP_GUARDS_UNMAPPED;
+
 static int bed_setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 {
-	struct vmap_process_config config = {.pool_max = (size_t)64 << 20, .space_size = size, .lazy_max = lazy_max};
+	struct vmap_process_config config = {
+		.pool_max = (size_t)64 << 20, .space_size = size, .lazy_max = lazy_max, .guards = guards};
 	struct vmap_process *process;
 	int err = vmap_process_create(&config, &process);
 
@@ -89,7 +92,7 @@ static bool bed_write(struct conformance_bed *bed, uintptr_t addr, unsigned char
 	return try_write((void *)addr, value);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct conformance_host host = {
 		.name = "linux",
@@ -105,5 +108,8 @@ int main(void)
 		.write = bed_write,
 	};
 
+	if (argc > 1)
+		guards = VMAP_GUARDS_MARKED;
+	(void)argv;
 	return conformance_run(&host);
 }

@@ -597,7 +597,8 @@ static void test_default(void **state)
 /* With every call that is made only if asked for. */
 static void test_configured(void **state)
 {
-	struct vmap_process_config config = {.fork = VMAP_FORK_DONT, .huge = VMAP_HUGE_TRY, .quarantine = MIB};
+	struct vmap_process_config config = {
+		.fork = VMAP_FORK_DONT, .huge = VMAP_HUGE_TRY, .quarantine = MIB, .guards = VMAP_GUARDS_MARKED};
 
 	(void)state;
 	if (!access("/sys/devices/system/node/node0", F_OK)) {

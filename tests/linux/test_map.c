@@ -37,6 +37,18 @@ static int setup_unlimited(void **state)
 	return 0;
 }
 
+static int setup_unlimited_marked(void **state)
+{
+	const struct vmap_process_config config = {.mappings_max = SIZE_MAX, .guards = VMAP_GUARDS_MARKED};
+
+	(void)state;
+	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	if (vmap_process_create(&config, &process))
+		return -1;
+	space = vmap_process_space(process);
+	return 0;
+}
+
 /* Every test must give back what it took. */
 static int teardown(void **state)
 {
@@ -335,8 +347,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_alloc_and_peak, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_within_a_view, setup_unlimited, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_of_views, setup_unlimited, teardown),
+		cmocka_unit_test_setup_teardown(test_limit_within_a_view, setup_unlimited_marked, teardown),
+		cmocka_unit_test_setup_teardown(test_limit_of_views, setup_unlimited_marked, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_without_guards, setup_unlimited, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_without_any_room, setup_unlimited, teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_without_any_room, setup_unlimited_marked, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,10 +40,10 @@ struct options {
 
 static int said(int rc, const char *what)
 {
-	if (rc < 0)
+	if (rc < 0) {
 		rc = -errno;
-	if (rc)
 		fprintf(stderr, "workload: %s: %s\n", what, strerror(-rc));
+	}
 	return rc;
 }
 

@@ -9,7 +9,7 @@ git ls-files >/dev/null 2>&1 || { echo 'skipped: not a git checkout'; exit 77; }
 licences_of() {
 	case $1 in
 	include/* | src/* | examples/*) echo MIT ;;
-	xfs/* | tools/* | tests/xfs/* | demo/*) echo GPL-2.0-only ;;
+	xfs/* | tools/* | tests/xfs/* | fuzz/* | demo/*) echo GPL-2.0-only ;;
 	*) echo MIT GPL-2.0-only ;;
 	esac
 }

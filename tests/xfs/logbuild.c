@@ -202,6 +202,8 @@ uint32_t lb_flush(struct lb *lb)
 	uint8_t *record;
 	uint32_t len = lb->len;
 
+	if (lb->capture)
+		lb->capture(lb, lb->capture_arg);
 	if (lb->version == 2) {
 		blocks = (blocks + unit - 1) / unit * unit;
 		len = (blocks - headers) * XR_BB;

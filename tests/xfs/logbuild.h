@@ -35,6 +35,10 @@ struct lb {
 	/* Called between the stamping and the CRC, with the whole record; NULL: nothing. */
 	void (*spoil)(struct lb *lb, uint8_t *record, size_t bytes);
 
+	/* Called with the data of each record (data, len) before it is written; NULL: nothing. */
+	void (*capture)(struct lb *lb, void *arg);
+	void *capture_arg;
+
 	uint32_t last; /* block of the last record written */
 	uint32_t len, ops; /* of the record under construction */
 	uint8_t data[LB_MAX_DATA];

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include "format.h"
+#include "mutate.h"
 
 #define ROUNDS 3000u
 #define H(field) offsetof(struct xlog_rec_header, h_##field)
@@ -18,36 +19,16 @@ static struct lb_seen seen;
 static uint32_t outcomes[5]; /* read, -EUCLEAN, -EBADMSG, -EOPNOTSUPP, clean */
 static uint64_t only;
 
-/* A generator of our own, so that a seed means the same everywhere. */
-static uint64_t state_;
+static struct mutate random_;
 
 static uint32_t rnd(uint32_t below)
 {
-	state_ += 0x9e3779b97f4a7c15;
-	uint64_t z = (state_ ^ state_ >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (uint32_t)((z ^ z >> 31) >> 32) % below;
-}
-
-static uint32_t odd_value(uint32_t now)
-{
-	static const uint32_t values[] = {0, 1, 0xff, 512, 32768, 262144, 0x7fffffff, 0x80000000, 0xfffffff4, 0xffffffff};
-
-	switch (rnd(4)) {
-	case 0:
-		return values[rnd(sizeof(values) / sizeof(values[0]))];
-	case 1:
-		return now + rnd(9) - 4;
-	case 2:
-		return now ^ 1u << rnd(32);
-	default:
-		return rnd(UINT32_MAX);
-	}
+	return mutate_random(&random_, below);
 }
 
 static void spoil_word(uint8_t *p)
 {
-	xr_put_be32(p, odd_value(xr_be32(p)));
+	xr_put_be32(p, mutate_value(&random_, xr_be32(p)));
 }
 
 /* Change a field of the header, of the first operations, or anything. */
@@ -137,7 +118,7 @@ static void one_log(uint64_t seed)
 	static const uint32_t sizes[] = {1, 2, 9, 100, 400};
 	struct sb_build b = SB_BUILD_DEFAULT;
 
-	state_ = seed;
+	random_.state = seed;
 	b.logblocks = sizes[rnd(16) < 3 ? rnd(3) : 3 + rnd(2)];
 	lb_init(&lb, &b, process);
 	if (rnd(2))

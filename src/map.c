@@ -19,6 +19,7 @@
 #include "map.h"
 #include "purge.h"
 #include "ram.h"
+#include "tile.h"
 
 #define KNOWN_FLAGS (VMAP_BORROW | VMAP_PUT_PAGES | VMAP_NO_GUARD | VMAP_SYNC | VMAP_NOWAIT)
 #define KNOWN_PROT (VMAP_READ | VMAP_WRITE | VMAP_EXEC | VMAP_LARGE | VMAP_MEMORY_MASK)
@@ -386,7 +387,7 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, con
 
 	if (!found || found->extent.addr != (uintptr_t)addr)
 		err = -VMAP_ENOENT;
-	else if (found->state == VMAP_STATE_LAZY || found->state == VMAP_STATE_QUARANTINED)
+	else if (vmap_area_is_over(found))
 		err = -VMAP_EALREADY;
 	else if (found->allocated != allocated || found->ram || found->sparse)
 		err = -VMAP_EINVAL;

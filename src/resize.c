@@ -16,6 +16,7 @@
  */
 #include "map.h"
 #include "purge.h"
+#include "tile.h"
 
 /* What an area shall become. */
 struct resize {
@@ -30,12 +31,18 @@ struct resize {
 static int claim(struct vmap_space *space, uintptr_t addr, struct vmap_area **area)
 {
 	unsigned long saved = vmap_space_lock(space);
-	int err = vmap_space_claim_part(space, addr, 1, area);
+	struct vmap_area *found = vmap_areas_at(&space->areas, addr);
+	int err = 0;
 
-	if (!err && ((*area)->extent.addr != addr || !(*area)->allocated)) {
-		err = (*area)->extent.addr != addr ? -VMAP_ENOENT : -VMAP_EINVAL;
-		vmap_space_unclaim(*area);
-	}
+	if (!found || found->extent.addr != addr || vmap_area_is_over(found))
+		err = -VMAP_ENOENT;
+	else if (found->ram || found->sparse || !found->allocated)
+		err = -VMAP_EINVAL;
+	else if (found->busy || found->replacing)
+		err = -VMAP_EBUSY;
+	else
+		found->busy = true;
+	*area = found;
 	vmap_space_unlock_keep(space, saved);
 	return err;
 }

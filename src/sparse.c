@@ -559,9 +559,9 @@ int vmap_sparse_shut(struct vmap_space *space, uintptr_t addr, const void *calle
 	struct vmap_sparse *sparse = tile ? tile->sparse : NULL;
 	int err = 0;
 
-	if (!tile || (sparse ? sparse->extent.addr : tile->extent.addr) != addr)
+	if (!tile || vmap_area_begin(tile) != addr)
 		err = -VMAP_ENOENT;
-	else if (tile->state == VMAP_STATE_QUARANTINED || (sparse && sparse->ending))
+	else if (vmap_area_is_over(tile))
 		err = -VMAP_EALREADY;
 	else if (!sparse)
 		err = -VMAP_EINVAL;

@@ -21,6 +21,18 @@ struct vmap_sparse {
 	bool ending; /* goes with its last part */
 };
 
+/* Where the area begins that this is, or, of a sparse one, a tile of. */
+static inline uintptr_t vmap_area_begin(const struct vmap_area *area)
+{
+	return area->sparse ? area->sparse->extent.addr : area->extent.addr;
+}
+
+/* Whether it was unmapped: as a whole, not a part of it. */
+static inline bool vmap_area_is_over(const struct vmap_area *area)
+{
+	return area->sparse ? area->sparse->ending : area->state == VMAP_STATE_LAZY || area->state == VMAP_STATE_QUARANTINED;
+}
+
 _Static_assert(sizeof(struct vmap_sparse) <= sizeof(struct vmap_area), "a sparse area's owner fits into a descriptor");
 
 /* Everything here is called under the lock. */

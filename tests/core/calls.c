@@ -19,13 +19,13 @@ static void *ptr(uintptr_t addr)
 }
 
 /* Whether this call is to have a hook that fails; and whether one did. */
-static void inject(struct model *model)
+void model_inject(struct model *model)
 {
 	if (model->config->fails && !rnd(model, model->config->fails))
 		softmmu_inject(model->mmu, SOFTMMU_ANY, 1 + (unsigned)rnd(model, 5), rnd(model, 2));
 }
 
-static bool injected(struct model *model)
+bool model_injected(struct model *model)
 {
 	bool failed = model->config->fails && softmmu_injected(model->mmu);
 
@@ -52,6 +52,8 @@ static int make(struct model *model, const struct request *request, void **addr)
 	softmmu_atomic(request->options.flags & VMAP_NOWAIT);
 	if (area->kind == MODEL_ALLOCATED)
 		err = vmap_alloc(model->space, request->size, request->order, &request->options, addr);
+	else if (area->kind == MODEL_SPARSE)
+		err = vmap_sparse(model->space, request->size, &request->options, addr);
 	else if (area->kind == MODEL_FRAMES)
 		err = vmap_pfn(model->space, area->frames, area->pages, &request->options, addr);
 	else if (area->kind == MODEL_RAM)
@@ -111,9 +113,9 @@ static void make_and_note(struct model *model, struct request *request)
 
 	if (hand_over)
 		host->page_get(model->mmu, pages, request->area.n);
-	inject(model);
+	model_inject(model);
 	err = make(model, request, &addr);
-	if (injected(model) && err) {
+	if (model_injected(model) && err) {
 		assert_true(err == -VMAP_ENOMEM || err == -VMAP_ENOSPC || err == -VMAP_EAGAIN);
 		/* Without waiting, what the map hook had begun with waits for its flush. */
 		if (request->options.flags & VMAP_NOWAIT)
@@ -198,6 +200,15 @@ static void map_frames(struct model *model)
 	make_and_note(model, &request);
 }
 
+static void reserve(struct model *model)
+{
+	struct request request = random_request(model, MODEL_SPARSE);
+
+	request.area.pages = 1 + rnd(model, 60);
+	request.size = request.area.pages * MODEL_PAGE - rnd(model, MODEL_PAGE);
+	make_and_note(model, &request);
+}
+
 /* Ending them */
 
 static struct model_area *any_live(struct model *model)
@@ -227,11 +238,13 @@ void model_unmap(struct model *model)
 		[MODEL_FRAMES] = {vmap_unmap, vmap_unmap_nowait},
 		[MODEL_ALLOCATED] = {vmap_free, vmap_free_nowait},
 		[MODEL_RAM] = {vmap_ram_unmap, vmap_ram_unmap_nowait},
+		[MODEL_SPARSE] = {vmap_sparse_free, vmap_sparse_free_nowait},
 	};
 	struct model_area *area = any_live(model);
 	enum model_kind kind = area->kind;
 	void *addr = ptr(area->addr);
 	bool nowait = !rnd(model, 8);
+	int err;
 
 	if (!rnd(model, 8))
 		unmap_wrongly(model, area);
@@ -239,8 +252,10 @@ void model_unmap(struct model *model)
 	softmmu_atomic(nowait);
 	assert_int_equal(calls[kind][nowait](model->space, addr), 0);
 	softmmu_atomic(false);
-	if (!rnd(model, 8))
-		assert_int_not_equal(calls[kind][0](model->space, addr), 0);
+	if (!rnd(model, 8)) {
+		err = calls[kind][0](model->space, addr);
+		assert_true(err == -VMAP_ENOENT || err == -VMAP_EALREADY);
+	}
 }
 
 /* Changing them */
@@ -255,12 +270,14 @@ static void protect(struct model *model)
 	void *addr = ptr(area->addr + first * MODEL_PAGE);
 	int err;
 
-	if (area->kind == MODEL_RAM)
+	if (area->kind == MODEL_SPARSE)
+		model_sparse_protect(model);
+	if (area->kind == MODEL_RAM || area->kind == MODEL_SPARSE)
 		return;
 	assert_int_equal(vmap_protect(model->space, addr, (area->pages - first + 1) * MODEL_PAGE, prot), -VMAP_EFAULT);
-	inject(model);
+	model_inject(model);
 	err = vmap_protect(model->space, addr, n * MODEL_PAGE, prot);
-	if (injected(model) && err) {
+	if (model_injected(model) && err) {
 		assert_int_equal(err, -VMAP_ENOMEM);
 		for (size_t i = 0; i < n; i++)
 			assert_true(softmmu_prot(model->mmu, (uintptr_t)addr + i * MODEL_PAGE) == pages[i] ||
@@ -285,11 +302,11 @@ static void replace(struct model *model)
 	int err;
 
 	/* Which pages an area has that allocated them is not known here: beyond its array it is refused as well. */
-	if (area->kind == MODEL_ALLOCATED)
+	if (area->kind == MODEL_ALLOCATED || area->kind == MODEL_SPARSE)
 		index += area->pages;
-	inject(model);
+	model_inject(model);
 	err = vmap_replace(model->space, ptr(area->addr), index, page);
-	if (injected(model) && err && right) {
+	if (model_injected(model) && err && right) {
 		assert_int_equal(err, -VMAP_ENOMEM);
 		err = vmap_replace(model->space, ptr(area->addr), index, page);
 	}
@@ -313,14 +330,17 @@ static void resize(struct model *model)
 	size_t old = area->pages;
 	int err;
 
-	inject(model);
+	model_inject(model);
 	err = vmap_realloc(model->space, ptr(area->addr), wanted * MODEL_PAGE - rnd(model, MODEL_PAGE), order);
-	if (injected(model) && err && area->kind == MODEL_ALLOCATED) {
+	if (model_injected(model) && err && area->kind == MODEL_ALLOCATED) {
 		assert_true(err == -VMAP_ENOMEM || err == -VMAP_ENOSPC);
 		err = vmap_realloc(model->space, ptr(area->addr), wanted * MODEL_PAGE, order);
 	}
 	if (area->kind != MODEL_ALLOCATED) {
-		assert_true(err == -VMAP_EINVAL || err == -VMAP_ENOENT);
+		assert_int_equal(err, area->kind == MODEL_RAM && err == -VMAP_ENOENT ? err : -VMAP_EINVAL);
+		if (area->guard)
+			assert_int_equal(vmap_realloc(model->space, ptr(area->addr + area->pages * MODEL_PAGE), MODEL_PAGE, 0),
+					 -VMAP_ENOENT);
 		return;
 	}
 	if (err) {
@@ -366,6 +386,10 @@ static void look(struct model *model)
 	struct vmap_page *page;
 	int err;
 
+	if (area->kind == MODEL_SPARSE) {
+		model_sparse_look(model);
+		return;
+	}
 	err = vmap_page_at(model->space, ptr(addr + in), &page, &offset);
 	assert_int_equal(err, area->kind == MODEL_FRAMES ? -VMAP_EFAULT : 0);
 	if (!err) {
@@ -414,11 +438,15 @@ static void explain(struct model *model)
 	if (area) {
 		size_t into = addr - area->addr, size = area->pages * MODEL_PAGE;
 
-		assert_int_equal(why.state, into < size ? VMAP_STATE_MAPPED : VMAP_STATE_GUARD);
-		assert_int_equal(why.beyond, into < size ? 0 : into - size + 1);
+		if (area->kind == MODEL_SPARSE && !model->prot[model_number(addr)])
+			assert_true(why.state == (into < size ? VMAP_STATE_HOLE : VMAP_STATE_GUARD) ||
+				    (why.state == VMAP_STATE_LAZY && model_any(model->lazy, model_number(addr), 1)));
+		else
+			assert_int_equal(why.state, into < size ? VMAP_STATE_MAPPED : VMAP_STATE_GUARD);
+		assert_int_equal(why.beyond, why.state == VMAP_STATE_GUARD ? into - size + 1 : 0);
 		assert_int_equal(why.area.addr, area->addr);
 		assert_int_equal(why.area.size, size);
-		assert_null(why.unmapped_by);
+		assert_true(!why.unmapped_by || why.state == VMAP_STATE_LAZY);
 	} else {
 		assert_true(why.state != VMAP_STATE_MAPPED && why.state != VMAP_STATE_GUARD);
 		assert_int_equal(why.state == VMAP_STATE_QUARANTINED, why.area.size && why.area.state == VMAP_STATE_QUARANTINED);
@@ -474,7 +502,8 @@ static void read_over(struct model *model)
 
 void model_call(struct model *model, unsigned mood)
 {
-	static void (*const others[])(struct model * model) = {look, look, look, protect, replace, resize, explain, read_over};
+	static void (*const others[])(struct model * model) = {
+		look, look, protect, replace, resize, explain, read_over, model_sparse_map, model_sparse_map, model_sparse_unmap};
 	unsigned what = (unsigned)rnd(model, 11);
 
 	model->cpu = (unsigned)rnd(model, model->config->cpus);
@@ -483,12 +512,14 @@ void model_call(struct model *model, unsigned mood)
 		what = (unsigned)rnd(model, 8);
 		if (what < 3)
 			map(model, what < 2 ? MODEL_RAM : MODEL_MAPPED);
-		else if (what < 6)
+		else if (what < 5)
 			alloc(model);
-		else if (what < 7)
+		else if (what < 6)
 			map(model, MODEL_MAPPED);
-		else
+		else if (what < 7)
 			map_frames(model);
+		else
+			reserve(model);
 	} else if (what < 8) {
 		model_unmap(model);
 	} else {

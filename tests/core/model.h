@@ -36,7 +36,7 @@ struct model_config {
 	bool large; /* over the page-table host, too, with large leaves */
 };
 
-enum model_kind { MODEL_MAPPED, MODEL_ALLOCATED, MODEL_FRAMES, MODEL_RAM };
+enum model_kind { MODEL_MAPPED, MODEL_ALLOCATED, MODEL_FRAMES, MODEL_RAM, MODEL_SPARSE };
 
 struct model_area {
 	enum model_kind kind;
@@ -62,7 +62,14 @@ struct model {
 	uint64_t used[MODEL_WORDS]; /* by a live area or its guard */
 	uint64_t lazy[MODEL_WORDS]; /* unmapped since everything was flushed last */
 	unsigned char prot[MODEL_PAGES]; /* what the page allows, with the memory type; 0: it is not mapped */
-	size_t mapped, guards; /* base pages */
+	size_t mapped, guards, holes; /* base pages */
+
+	/* Of parts of sparse areas, by base page: */
+	uint64_t frame[MODEL_PAGES];
+	unsigned char within[MODEL_PAGES]; /* of its struct vmap_page, which base page it is */
+	unsigned char owed[MODEL_PAGES]; /* one of the stock, counted from 1, whose reference is held; 0: none */
+	unsigned part[MODEL_PAGES], parts; /* one number a part; the last that was given */
+
 	uint64_t maps, unmaps, refused, failed, purges, wakes, leaves; /* how often something was so */
 };
 
@@ -75,6 +82,16 @@ uint64_t model_random(struct model *model, uint64_t below);
 
 /* A random call, with what it must do; mood, 0 to 8, says how many of them make areas. */
 void model_call(struct model *model, unsigned mood);
+
+/* Let a hook of this call fail, where the configuration wants it; whether it did. */
+void model_inject(struct model *model);
+bool model_injected(struct model *model);
+
+/* Calls for parts of a sparse area, where there is one. */
+void model_sparse_map(struct model *model);
+void model_sparse_unmap(struct model *model);
+void model_sparse_protect(struct model *model);
+void model_sparse_look(struct model *model);
 
 /* Unmap one of the live areas. */
 void model_unmap(struct model *model);

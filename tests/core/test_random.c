@@ -60,11 +60,12 @@ static void run(void **state)
 	/* The run has been where it wanted to be. */
 	assert_true(model->refused > STEPS / 200);
 	assert_true(model->maps > STEPS / 10);
+	assert_true(model->parts > STEPS / 100);
 	assert_true(!config->fails || model->failed > STEPS / 20);
 	assert_true(!config->large || model->leaves > STEPS / 1000);
 	assert_true(!config->worker || model->wakes > STEPS / 1000);
-	printf("%s: seed %llu, %d steps: %llu areas, %llu calls refused, %llu with a hook that failed, %llu wakes\n",
-	       config->name, (unsigned long long)now.seed, STEPS, (unsigned long long)model->maps,
+	printf("%s: seed %llu, %d steps: %llu areas, %u parts, %llu calls refused, %llu with a hook that failed, %llu wakes\n",
+	       config->name, (unsigned long long)now.seed, STEPS, (unsigned long long)model->maps, model->parts,
 	       (unsigned long long)model->refused, (unsigned long long)model->failed, (unsigned long long)model->wakes);
 	model_end(model);
 	free(model);

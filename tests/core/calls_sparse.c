@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Theory: calls that map and unmap parts of sparse areas (calls.c: all others). Here the model knows each base page for itself: its frame, where
+ * in its struct vmap_page it lies, which part it belongs to, and whose reference the part holds for it.
+ */
+#include <string.h>
+#include "model.h"
+
+static uint64_t rnd(struct model *model, uint64_t below)
+{
+	return model_random(model, below);
+}
+
+/* A sparse area; NULL: none is live. */
+static struct model_area *any_sparse(struct model *model)
+{
+	size_t from = rnd(model, model->n);
+
+	for (size_t i = 0; i < model->n; i++)
+		if (model->live[(from + i) % model->n].kind == MODEL_SPARSE)
+			return &model->live[(from + i) % model->n];
+	return NULL;
+}
+
+static bool any_mapped(const struct model *model, size_t page, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (model->prot[page + i])
+			return true;
+	return false;
+}
+
+struct part {
+	uintptr_t addr;
+	struct vmap_page *pages[4];
+	size_t stock[4]; /* which of the model's these are */
+	uint64_t frames[4];
+	size_t n, total; /* pages, or frames; base pages */
+	unsigned flags, prot;
+	bool is_frames;
+};
+
+static int map_part(struct model *model, const struct part *part)
+{
+	void *at = (void *)part->addr;
+	int err;
+
+	softmmu_atomic(part->flags & VMAP_NOWAIT);
+	err = part->is_frames ? vmap_sparse_map_pfn(model->space, at, part->frames, part->n, part->flags, part->prot)
+			      : vmap_sparse_map(model->space, at, part->pages, part->n, part->flags, part->prot);
+	softmmu_atomic(false);
+	return err;
+}
+
+static void note_part(struct model *model, const struct model_area *area, const struct part *part)
+{
+	size_t page = model_number(part->addr);
+	unsigned prot = part->prot ? part->prot : area->prot;
+
+	prot |= prot & (VMAP_READ | VMAP_WRITE | VMAP_EXEC) ? VMAP_READ : VMAP_READ | VMAP_WRITE;
+	model->parts++;
+	for (size_t i = 0; i < part->n; i++) {
+		for (size_t k = 0; k < (part->is_frames ? 1 : (size_t)1 << part->pages[i]->order); k++, page++) {
+			model->prot[page] = (unsigned char)(prot & 0xff & ~VMAP_LARGE);
+			model->frame[page] = part->is_frames ? part->frames[i] : part->pages[i]->frame + k;
+			model->within[page] = (unsigned char)k;
+			model->part[page] = model->parts;
+			model->owed[page] =
+				(unsigned char)(k || part->is_frames || part->flags & VMAP_BORROW ? 0 : part->stock[i] + 1);
+		}
+	}
+	model->mapped += part->total;
+	model->holes -= part->total;
+}
+
+static struct part random_part(struct model *model, const struct model_area *area)
+{
+	static const unsigned char prots[] = {0, 0, VMAP_READ, VMAP_WRITE, VMAP_READ | VMAP_EXEC};
+	struct part part = {.is_frames = !rnd(model, 6), .n = 1 + rnd(model, 4), .prot = prots[rnd(model, sizeof(prots))]};
+
+	part.flags |= rnd(model, 6) ? 0 : VMAP_NOWAIT;
+	part.flags |= rnd(model, 6) ? 0 : VMAP_BORROW;
+	for (size_t i = 0; i < part.n; i++) {
+		part.stock[i] = rnd(model, MODEL_STOCK / 5) * 5 + rnd(model, 4);
+		part.pages[i] = model->stock[part.stock[i]];
+		part.frames[i] = softmmu_device_frame(model->mmu) + rnd(model, SOFTMMU_DEVICE_FRAMES);
+		part.total += part.is_frames ? 1 : (size_t)1 << part.pages[i]->order;
+	}
+	if (!part.is_frames && !(part.flags & VMAP_BORROW) && !rnd(model, 4))
+		part.flags |= VMAP_PUT_PAGES;
+	part.addr = area->addr + rnd(model, area->pages) * MODEL_PAGE;
+	return part;
+}
+
+void model_sparse_map(struct model *model)
+{
+	const struct vmap_host *host = softmmu_host(model->mmu);
+	struct model_area *area = any_sparse(model);
+	struct vmap_stats stats;
+	struct part part;
+	size_t first;
+	int err;
+
+	if (!area)
+		return;
+	part = random_part(model, area);
+	first = model_number(part.addr);
+	if (part.flags & VMAP_PUT_PAGES)
+		host->page_get(model->mmu, part.pages, part.n);
+	model_inject(model);
+	err = map_part(model, &part);
+	if (model_injected(model) && (err == -VMAP_ENOMEM || err == -VMAP_EAGAIN)) {
+		if (part.flags & VMAP_NOWAIT)
+			model_set(model->lazy, 0, MODEL_PAGES, true);
+		err = map_part(model, &part);
+	}
+	if (err && part.flags & VMAP_PUT_PAGES)
+		host->page_put(model->mmu, part.pages, part.n);
+	if (first + part.total > model_number(area->addr) + area->pages) {
+		assert_int_equal(err, -VMAP_EFAULT);
+	} else if (any_mapped(model, first, part.total)) {
+		/* What waits before it in the range may be found first. */
+		assert_true(err == -VMAP_EEXIST || (err == -VMAP_EAGAIN && part.flags & VMAP_NOWAIT));
+	} else if (err) {
+		vmap_space_stats(model->space, &stats);
+		assert_int_equal(err, -VMAP_EAGAIN);
+		assert_true(part.flags & VMAP_NOWAIT && stats.lazy);
+		assert_true(model_any(model->lazy, first, part.total));
+	} else {
+		note_part(model, area, &part);
+	}
+}
+
+/* Whether a part lies on both sides of this page's beginning. */
+static bool cuts(const struct model *model, size_t page)
+{
+	return model->prot[page] && model->prot[page - 1] && model->part[page] == model->part[page - 1];
+}
+
+void model_sparse_unmap(struct model *model)
+{
+	struct model_area *area = any_sparse(model);
+	size_t first, n, end, page;
+	bool nowait, inside, cut;
+	void *addr;
+	int err;
+
+	if (!area)
+		return;
+	first = rnd(model, area->pages);
+	n = 1 + rnd(model, area->pages - first);
+	page = model_number(area->addr) + first;
+	end = page + n;
+	inside =
+		(model->prot[page] && model->within[page]) || (first + n < area->pages && model->prot[end] && model->within[end]);
+	cut = (first && cuts(model, page)) || (first + n < area->pages && cuts(model, end));
+	nowait = !rnd(model, 6);
+	addr = (void *)(area->addr + first * MODEL_PAGE);
+	model_inject(model);
+	softmmu_atomic(nowait);
+	err = (nowait ? vmap_sparse_unmap_nowait : vmap_sparse_unmap)(model->space, addr, n * MODEL_PAGE);
+	if (model_injected(model) && err == -VMAP_ENOMEM) {
+		assert_true(cut);
+		err = (nowait ? vmap_sparse_unmap_nowait : vmap_sparse_unmap)(model->space, addr, n * MODEL_PAGE);
+	}
+	softmmu_atomic(false);
+	if (!any_mapped(model, page, n)) {
+		assert_int_equal(err, -VMAP_EFAULT);
+		return;
+	}
+	if (err) {
+		assert_true((err == -VMAP_EINVAL && inside) || (err == -VMAP_EAGAIN && nowait && cut));
+		return;
+	}
+	assert_false(inside);
+	/* What is left behind the end is a part of its own. */
+	if (first + n < area->pages && cuts(model, end)) {
+		unsigned old = model->part[end];
+
+		model->parts++;
+		for (size_t i = end; i < model_number(area->addr) + area->pages && model->prot[i] && model->part[i] == old; i++)
+			model->part[i] = model->parts;
+	}
+	for (size_t i = page; i < end; i++) {
+		model->mapped -= !!model->prot[i];
+		model->holes += !!model->prot[i];
+		model->prot[i] = model->owed[i] = 0;
+	}
+	/* With the last page its guard waits, too. */
+	model_set(model->lazy, page, n + (first + n == area->pages ? area->guard : 0), true);
+}
+
+/* Inside of one part, and beyond it. */
+void model_sparse_protect(struct model *model)
+{
+	struct model_area *area = any_sparse(model);
+	unsigned prot = 1 + (unsigned)rnd(model, 7);
+	size_t page, n = 1, last;
+	int err;
+
+	if (!area)
+		return;
+	last = model_number(area->addr) + area->pages;
+	page = model_number(area->addr) + rnd(model, area->pages);
+	while (page + n < last && cuts(model, page + n) && rnd(model, 4))
+		n++;
+	model_inject(model);
+	err = vmap_protect(model->space, (void *)(MODEL_BASE + page * MODEL_PAGE), n * MODEL_PAGE, prot);
+	if (model_injected(model) && err == -VMAP_ENOMEM)
+		err = vmap_protect(model->space, (void *)(MODEL_BASE + page * MODEL_PAGE), n * MODEL_PAGE, prot);
+	if (!model->prot[page]) {
+		assert_int_not_equal(err, 0);
+		return;
+	}
+	assert_int_equal(err, 0);
+	for (size_t i = page; i < page + n; i++)
+		model->prot[i] = (unsigned char)((model->prot[i] & VMAP_MEMORY_MASK) | prot | VMAP_READ);
+	if (page + n < last && !cuts(model, page + n))
+		assert_int_not_equal(
+			vmap_protect(model->space, (void *)(MODEL_BASE + page * MODEL_PAGE), (n + 1) * MODEL_PAGE, VMAP_READ), 0);
+}
+
+void model_sparse_look(struct model *model)
+{
+	struct model_area *area = any_sparse(model);
+	struct vmap_area_info info;
+	struct vmap_page *found;
+	unsigned char value;
+	size_t page, offset;
+	uintptr_t addr;
+
+	if (!area)
+		return;
+	page = model_number(area->addr) + rnd(model, area->pages);
+	addr = MODEL_BASE + page * MODEL_PAGE;
+	assert_int_equal(vmap_area_at(model->space, (void *)addr, &info), 0);
+	assert_int_equal(info.addr, area->addr);
+	assert_int_equal(info.size, area->pages * MODEL_PAGE);
+	assert_int_equal(info.guard, area->guard * MODEL_PAGE);
+	assert_int_equal(softmmu_prot(model->mmu, addr), model->prot[page]);
+	if (!model->prot[page]) {
+		assert_true(info.state == VMAP_STATE_HOLE || (info.state == VMAP_STATE_LAZY && model_any(model->lazy, page, 1)));
+		assert_int_not_equal(vmap_page_at(model->space, (void *)addr, &found, &offset), 0);
+		return;
+	}
+	assert_int_equal(info.state, VMAP_STATE_MAPPED);
+	if (model->frame[page] < softmmu_device_frame(model->mmu)) {
+		assert_int_equal(vmap_page_at(model->space, (void *)(addr + 5), &found, &offset), 0);
+		assert_int_equal(found->frame + offset / MODEL_PAGE, model->frame[page]);
+		assert_int_equal(offset, model->within[page] * MODEL_PAGE + 5);
+	} else {
+		assert_int_equal(vmap_page_at(model->space, (void *)addr, &found, &offset), -VMAP_EFAULT);
+	}
+	assert_true(softmmu_read(model->mmu, model->cpu, addr, &value));
+	assert_int_equal(value, softmmu_frame_bytes(model->mmu, model->frame[page])[0]);
+}

@@ -291,7 +291,7 @@ static int replay_regular(struct xr_replay *replay, const struct xr_trans *trans
 	unsigned type = type_of(f);
 	int ret = 0;
 
-	if (xr_block_lsn(&replay->sb, buf->data, buf->size) >= trans->lsn) {
+	if (!xr_type_is_bare(&replay->sb, type) && xr_block_lsn(&replay->sb, buf->data, buf->size) >= trans->lsn) {
 		*outcome = XR_STALE;
 		return 0;
 	}
@@ -300,7 +300,7 @@ static int replay_regular(struct xr_replay *replay, const struct xr_trans *trans
 		copy_stretch(replay, item, &s, buf);
 	if (type == XFS_BLFT_SB_BUF && f->daddr == XFS_SB_DADDR)
 		ret = superblock_changed(replay, trans, item, buf);
-	if (ret || type == XFS_BLFT_DINO_BUF || !replay->sb.v5)
+	if (ret || type == XFS_BLFT_DINO_BUF || xr_type_is_bare(&replay->sb, type) || !replay->sb.v5)
 		return ret;
 	if (may_be_piece(replay, f) && is_piece(replay, f, buf->data))
 		return xr_scatter_note(replay, f->daddr, f->bbs, trans->lsn);

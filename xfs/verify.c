@@ -115,6 +115,11 @@ bool xr_type_is_dir(unsigned type)
 	return type >= XFS_BLFT_DIR_BLOCK_BUF && type <= XFS_BLFT_DIR_LEAFN_BUF;
 }
 
+bool xr_type_is_bare(const struct xr_sb *sb, unsigned type)
+{
+	return !sb->has_metadir && (type == XFS_BLFT_RTBITMAP_BUF || type == XFS_BLFT_RTSUMMARY_BUF);
+}
+
 static int stamp_one(const struct xr_sb *sb, const struct xr_kind *kind, uint64_t daddr, uint8_t *data, size_t size, uint64_t lsn,
 		     const struct xr_msg *msg)
 {

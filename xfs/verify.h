@@ -35,6 +35,9 @@ bool xr_type_matches(unsigned type, const uint8_t *data, size_t size);
 /* Whether the type is a directory's: blocks of which may be scattered (section 9.1). Da nodes, which attributes use too, are not. */
 bool xr_type_is_dir(unsigned type);
 
+/* Whether blocks of the type have no header, so that nothing in them means an LSN or a CRC: realtime bitmap and summary, before realtime groups. */
+bool xr_type_is_bare(const struct xr_sb *sb, unsigned type);
+
 /* The types of all blocks that a directory can have, da nodes among them, as xr_kind.types has them. */
 #define XR_DIR_KINDS (((2u << XFS_BLFT_DA_NODE_BUF) - 1) & ~((1u << XFS_BLFT_DIR_BLOCK_BUF) - 1))
 

@@ -7,6 +7,7 @@
 #include "ring.h"
 #include "summary.h"
 
+#define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define PROTO "d--755 0 0\na ---644 0 0 /dev/null\nb ---644 0 0 /dev/null\n"
 
 /* Open for another change, as if nothing had been done before. */
@@ -64,9 +65,10 @@ void bed_judge(struct bed *bed)
 	assert_int_equal(xr_finish_features(&bed->replay.sb, bed->cache), 0);
 	bed_again(bed);
 	assert_true(bed->head.clean);
-	snprintf(command, sizeof(command),
-		 "PATH=$PATH:/usr/sbin:/sbin; said=$(xfs_repair -n -f /proc/%d/fd/%d 2>&1) || { echo \"$said\" >&2; false; }",
-		 getpid(), fs->dev.fd);
+	snprintf(
+		command, sizeof(command),
+		"PATH=$PATH:/usr/sbin:/sbin; said=$(xfs_repair -n -f %s%s /proc/%d/fd/%d 2>&1) || { echo \"$said\" >&2; false; }",
+		bed->rtdev ? "-r " : "", bed->rtdev ? bed->rtdev : "", getpid(), fs->dev.fd);
 	if (system(command) != 0)
 		fail_msg("xfs_repair finds fault");
 }
@@ -83,6 +85,25 @@ void bed_commit(struct bed *bed, struct xr_tx *tx)
 {
 	bed_ok(bed, xr_tx_commit(tx));
 	xr_tx_end(tx);
+}
+
+void bed_make_orphan(struct bed *bed, struct xr_tx *tx, uint64_t ino)
+{
+	const struct xr_sb *sb = &bed->replay.sb;
+	uint64_t agno = ino >> (sb->agblklog + sb->inopblog);
+	uint32_t agino = (uint32_t)(ino - (agno << (sb->agblklog + sb->inopblog)));
+	uint32_t bbs = sb->sectsize >> XR_BB_SHIFT;
+	struct xr_tx_inode inode;
+	struct xr_tx_buf *agi;
+	size_t bucket = offsetof(struct xfs_agi, agi_unlinked) + 4 * (size_t)(agino % 64);
+
+	bed_ok(bed, xr_tx_inode(tx, ino, &inode));
+	bed_ok(bed, xr_tx_get(tx, xr_ag_daddr(sb, (uint32_t)agno) + 2 * bbs, bbs, XFS_BLFT_AGI_BUF, &agi));
+	xr_put_be32(inode.raw + DI(nlink), 0);
+	memcpy(inode.raw + DI(next_unlinked), agi->data + bucket, 4);
+	xr_put_be32(agi->data + bucket, agino);
+	xr_tx_log(tx, agi, bucket, 4);
+	xr_tx_inode_log(tx, &inode);
 }
 
 uint8_t *bed_put(struct bed *bed, uint16_t type, uint64_t id, uint32_t size, uint32_t count)

@@ -18,6 +18,7 @@ struct bed {
 	struct xr_replay replay;
 	struct xr_complete_stats stats;
 	uint64_t a, b; /* inodes */
+	const char *rtdev; /* for xfs_repair; NULL: none */
 };
 
 /* kind: options for mkfs. */
@@ -40,6 +41,9 @@ void bed_judge(struct bed *bed);
 /* A transaction of the test's own. */
 struct xr_tx *bed_begin(struct bed *bed);
 void bed_commit(struct bed *bed, struct xr_tx *tx);
+
+/* Put an inode on its list of unlinked ones. */
+void bed_make_orphan(struct bed *bed, struct xr_tx *tx, uint64_t ino);
 
 /* Add an intent of one region of size bytes, with a count; gives what comes behind its header of 16 bytes. */
 uint8_t *bed_put(struct bed *bed, uint16_t type, uint64_t id, uint32_t size, uint32_t count);

@@ -352,25 +352,6 @@ static void test_exchange(void **state)
 
 #define ORPHANS 400u
 
-static void make_orphan(struct bed *bed, struct xr_tx *tx, uint64_t ino)
-{
-	const struct xr_sb *sb = &bed->replay.sb;
-	uint64_t agno = ino >> (sb->agblklog + sb->inopblog);
-	uint32_t agino = (uint32_t)(ino - (agno << (sb->agblklog + sb->inopblog)));
-	uint32_t bbs = sb->sectsize >> XR_BB_SHIFT;
-	struct xr_tx_inode inode;
-	struct xr_tx_buf *agi;
-	size_t bucket = offsetof(struct xfs_agi, agi_unlinked) + 4 * (size_t)(agino % 64);
-
-	bed_ok(bed, xr_tx_inode(tx, ino, &inode));
-	bed_ok(bed, xr_tx_get(tx, xr_ag_daddr(sb, (uint32_t)agno) + 2 * bbs, bbs, XFS_BLFT_AGI_BUF, &agi));
-	xr_put_be32(inode.raw + DI(nlink), 0);
-	memcpy(inode.raw + DI(next_unlinked), agi->data + bucket, 4);
-	xr_put_be32(agi->data + bucket, agino);
-	xr_tx_log(tx, agi, bucket, 4);
-	xr_tx_inode_log(tx, &inode);
-}
-
 /* The first inodes that share a list of unlinked ones with the first of all, n of them. */
 static void same_list(struct bed *bed, uint64_t *inos, uint32_t n)
 {
@@ -430,7 +411,7 @@ static void test_bad_lists(void **state)
 		same_list(&bed, inos, 5);
 		tx = bed_begin(&bed);
 		for (uint32_t i = 0; i < 5; i++)
-			make_orphan(&bed, tx, inos[i]);
+			bed_make_orphan(&bed, tx, inos[i]);
 		bed_commit(&bed, tx);
 		bed_ok(&bed, xr_summary_read(&before, &bed.fs.fs));
 		if (cases[c].at == DI(nextents))
@@ -488,7 +469,7 @@ static void test_counters(void **state)
 	/* And inodes; this one still has a name, which would not please xfs_repair. */
 	before = xr_be64(raw + offsetof(struct xfs_dsb, sb_ifree));
 	tx = bed_begin(&bed);
-	make_orphan(&bed, tx, bed.b);
+	bed_make_orphan(&bed, tx, bed.b);
 	bed_commit(&bed, tx);
 	bed_ok(&bed, bed_complete(&bed));
 	bed_ok(&bed, xr_cache_flush(bed.cache));
@@ -514,7 +495,7 @@ static void test_two_transactions(void **state)
 	tx = bed_begin(&bed);
 	for (uint32_t i = 0; i < ORPHANS; i++) {
 		snprintf(name, sizeof(name), "/large/a-name-that-is-neither-short-nor-very-long-but-takes-room-%u", i);
-		make_orphan(&bed, tx, test_fs_lookup(&bed.fs, name));
+		bed_make_orphan(&bed, tx, test_fs_lookup(&bed.fs, name));
 	}
 	bed_commit(&bed, tx);
 	bed_ok(&bed, xr_summary_read(&before, &bed.fs.fs));
@@ -603,7 +584,7 @@ static void test_wrong_intents(void **state)
 	bed_put_map(&bed, XFS_LI_BUI, 1, UINT64_MAX, &m, 2);
 	bed_refuse(&bed, -EUCLEAN, "can have this number");
 	bed_put_map(&bed, XFS_LI_BUI, 1, bed.a, &m, 2 | 1u << 29);
-	bed_refuse(&bed, -EOPNOTSUPP, "realtime");
+	bed_refuse(&bed, -EUCLEAN, "outside the realtime device");
 	bed_put_map(&bed, XFS_LI_BUI, 1, bed.a, &m, 9);
 	bed_refuse(&bed, -EUCLEAN, "unknown change");
 	bed_put_map(&bed, XFS_LI_RUI, 1, bed.b, &m, 3);
@@ -622,7 +603,11 @@ static void test_wrong_intents(void **state)
 	put_exchange(&bed, 0, 0, 8, 64, 0, 0);
 	bed_refuse(&bed, -EOPNOTSUPP, "flags 0x40");
 	bed_put(&bed, XFS_LI_EFI_RT, 1, 32, 1);
-	bed_refuse(&bed, -EOPNOTSUPP, "EFI_RT");
+	bed_refuse(&bed, -EUCLEAN, "outside the realtime device");
+	bed_put(&bed, XFS_LI_RUI_RT, 1, 48, 1);
+	bed_refuse(&bed, -EOPNOTSUPP, "RUI_RT");
+	bed_put(&bed, XFS_LI_CUI_RT, 1, 32, 1);
+	bed_refuse(&bed, -EOPNOTSUPP, "CUI_RT");
 
 	assert_int_equal(bed_free_blocks(&bed), before);
 	bed_judge(&bed);

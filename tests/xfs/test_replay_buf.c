@@ -410,6 +410,26 @@ static void test_superblock(void **state)
 	assert_said(&rb->lb.said, "geometry");
 }
 
+/* Blocks of the realtime bitmap have no header: whatever they hold, they are written as logged, always, and that is nothing to warn of. */
+static void test_bare(void **state)
+{
+	struct rb *rb = *state;
+	uint64_t daddr = RB_FREE_DADDR;
+	uint8_t raw[1024], now[1024];
+
+	rb_dir_block(rb, raw, daddr, UINT64_MAX / 2); /* by chance it looks like one that is newer */
+	rb_put(rb, daddr, raw, sizeof(raw));
+	raw[600] = 0x5a;
+	rb_start(rb, 1);
+	rb_buf_item(rb, 1, daddr, RB_BLOCK_BBS, (uint16_t)(XFS_BLFT_RTBITMAP_BUF << XFS_BLFT_SHIFT), 0, 8, raw);
+	rb_commit(rb, 1);
+	rb_flush(rb);
+	assert_int_equal(rb_run(rb), 0);
+	assert_int_equal(rb->replay.stats.unverified, 0);
+	rb_get(rb, daddr, now, sizeof(now));
+	assert_memory_equal(now, raw, sizeof(raw));
+}
+
 /* The device goes on behind the filesystem: what is there is not ours, unless the log makes the filesystem longer or nothing is written. */
 static void test_behind_the_end(void **state)
 {
@@ -499,7 +519,7 @@ int main(void)
 		T(split_regions),  T(cancel),      T(inode_buffer), T(inode_buffer_zero),
 		T(wrong_type),     T(wrong_place), T(fragment),     T(malformed),
 		T(unknown_item),   T(superblock),  T(slices),       T(superblock_of_another),
-		T(behind_the_end),
+		T(behind_the_end), T(bare),
 	};
 
 	/* In the byte order of either kind of machine. */

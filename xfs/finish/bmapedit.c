@@ -19,6 +19,7 @@
 #include "bytes.h"
 #include "dinode.h"
 #include "format.h"
+#include "rtspace.h"
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define RECORD 16u
@@ -173,7 +174,7 @@ void xr_inode_set_nrext64(struct xr_tx_inode *inode)
 struct fork {
 	struct xr_tx *tx;
 	struct xr_tx_inode *inode;
-	bool attr;
+	bool attr, realtime;
 	uint8_t *format; /* of this fork, in the inode */
 	uint8_t *data;
 	uint32_t room; /* extents that fit */
@@ -190,6 +191,7 @@ static int fork_open(struct fork *fork, struct xr_tx *tx, struct xr_tx_inode *in
 	*fork = (struct fork){tx,
 			      inode,
 			      attr,
+			      false,
 			      raw + (attr ? DI(aformat) : DI(format)),
 			      raw + (attr ? forks.attr : forks.data),
 			      0,
@@ -197,11 +199,11 @@ static int fork_open(struct fork *fork, struct xr_tx *tx, struct xr_tx_inode *in
 	fork->room = fork->size / RECORD;
 	if (!fork->size)
 		return damaged(tx, inode->ino, "it has no attribute fork");
-	if (!attr && (xr_be16(raw + DI(flags)) & XFS_DIFLAG_REALTIME) && S_ISREG(xr_be16(raw + DI(mode))))
-		return xr_fail(
-			xr_tx_msg(tx), -EOPNOTSUPP,
-			"inode %llu: its data is on the realtime device, whose space cannot be managed here: mount it once",
-			(unsigned long long)inode->ino);
+	fork->realtime = !attr && xr_inode_realtime(raw);
+	if (fork->realtime && xr_tx_sb(tx)->has_metadir)
+		return xr_fail(xr_tx_msg(tx), -EOPNOTSUPP,
+			       "inode %llu: its data is in realtime groups, whose space cannot be managed here: mount it once",
+			       (unsigned long long)inode->ino);
 	if (*fork->format != XFS_DINODE_FMT_EXTENTS && *fork->format != XFS_DINODE_FMT_BTREE)
 		return damaged(tx, inode->ino, "blocks are to be mapped in a fork that has no block map");
 	if (*fork->format == XFS_DINODE_FMT_EXTENTS && nextents(raw, attr) > fork->room)
@@ -246,7 +248,10 @@ static struct xr_rec to_rec(const struct xr_mapping *m)
 
 static int check_mapping(const struct fork *fork, const struct xr_mapping *m)
 {
-	if (m->count && xr_fsb_ok(xr_tx_sb(fork->tx), m->block, m->count) && m->offset + m->count <= BMBT_STARTOFF_MASK + 1)
+	const struct xr_sb *sb = xr_tx_sb(fork->tx);
+
+	if (m->count && m->offset + m->count <= BMBT_STARTOFF_MASK + 1 &&
+	    (fork->realtime ? xr_rt_blocks_ok(sb, m->block, m->count) : xr_fsb_ok(sb, m->block, m->count)))
 		return 0;
 	return damaged(fork->tx, fork->inode->ino, "an extent of it lies outside the filesystem");
 }

@@ -18,6 +18,7 @@
 #include "ag.h"
 #include "bytes.h"
 #include "format.h"
+#include "rtspace.h"
 
 struct xr_follow {
 	struct xr_follow *next;
@@ -64,6 +65,8 @@ int xr_work_rmap_mapping(struct xr_work *work, bool map, const struct xr_tx_inod
 {
 	uint64_t offset = m->offset | (attr ? XR_RMAP_ATTR : 0) | (m->unwritten ? XR_RMAP_UNWRITTEN : 0);
 
+	if (!attr && xr_inode_realtime(inode->raw)) /* those of realtime groups only have any */
+		return 0;
 	return xr_work_rmap(work, map, m->block, m->count, inode->ino, offset,
 			    !attr && xr_inode_shares(xr_tx_sb(work->tx), inode->raw));
 }
@@ -131,8 +134,7 @@ static int log_counters(struct xr_work *work)
 	add(buf, offsetof(struct xfs_dsb, sb_icount), now.icount - work->counted.icount);
 	add(buf, offsetof(struct xfs_dsb, sb_ifree), now.ifree - work->counted.ifree);
 	add(buf, offsetof(struct xfs_dsb, sb_fdblocks), now.fdblocks - work->counted.fdblocks);
-	add(buf, offsetof(struct xfs_dsb, sb_frextents), now.frextents - work->counted.frextents);
-	xr_tx_log(work->tx, buf, offsetof(struct xfs_dsb, sb_icount), 32);
+	xr_tx_log(work->tx, buf, offsetof(struct xfs_dsb, sb_icount), 24); /* frextents is counted where they are freed */
 	work->counted = now;
 	return 0;
 }

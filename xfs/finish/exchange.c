@@ -11,6 +11,7 @@
 
 #include "bytes.h"
 #include "format.h"
+#include "rtspace.h"
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 
@@ -80,7 +81,11 @@ static int parse(struct exchange *ex)
 		if (ex->left > limit || ex->side[i].at > limit - ex->left || (ex->flags & EX_SET_SIZES && ex->side[i].size >> 63))
 			return bad(ex, "an impossible range or size");
 	ret = join(ex, &ex->side[0], p + 16, p + 32);
-	return ret ? ret : join(ex, &ex->side[1], p + 24, p + 36);
+	if (!ret)
+		ret = join(ex, &ex->side[1], p + 24, p + 36);
+	if (!ret && !ex->attr && xr_inode_realtime(ex->side[0].inode.raw) != xr_inode_realtime(ex->side[1].inode.raw))
+		ret = bad(ex, "one of its files is on the realtime device and the other is not");
+	return ret;
 }
 
 /* What one file has at its place, at most left blocks of it. */

@@ -19,6 +19,7 @@
 #include "bytes.h"
 #include "format.h"
 #include "items.h"
+#include "rtspace.h"
 
 #define COUNT_AT 4u
 #define ENTRIES_AT 16u
@@ -66,7 +67,31 @@ static int check_blocks(struct xr_work *work, const struct xr_intent *intent, ui
 	return bad(work, intent, "its blocks lie outside an allocation group");
 }
 
+static int check_rt_blocks(struct xr_work *work, const struct xr_intent *intent, uint64_t block, uint32_t count)
+{
+	if (xr_tx_sb(work->tx)->has_metadir)
+		return xr_fail(work->replay->msg, -EOPNOTSUPP,
+			       "%s intent at LSN %u:%u: blocks of realtime groups, which cannot be completed here",
+			       xr_item_type_name(intent->type), xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));
+	return xr_rt_blocks_ok(xr_tx_sb(work->tx), block, count)
+		       ? 0
+		       : bad(work, intent, "its blocks lie outside the realtime device");
+}
+
 /* --- extent free --- */
+
+/* Of the data device, or of the realtime device, whose blocks have no reverse mappings. */
+static int free_one(struct xr_work *work, const struct xr_intent *intent, const struct xr_freed *freed)
+{
+	int ret;
+
+	if (intent->type == XFS_LI_EFI_RT) {
+		ret = check_rt_blocks(work, intent, freed->fsb, freed->count);
+		return ret ? ret : xr_rt_free(work, freed->fsb, freed->count);
+	}
+	ret = check_blocks(work, intent, freed->fsb, freed->count);
+	return ret ? ret : xr_free_extent(work->tx, freed->fsb, freed->count, XR_OWN_UNKNOWN, 0);
+}
 
 static int do_efi(struct xr_work *work, const struct xr_intent *intent)
 {
@@ -79,12 +104,10 @@ static int do_efi(struct xr_work *work, const struct xr_intent *intent)
 		return xr_fail(work->replay->msg, -ENOMEM, "no memory for an intent of %u extents", e.n);
 	for (uint32_t i = 0; i < e.n && !ret; i++) {
 		freed[i] = (struct xr_freed){xr_get64(order, entry(&e, i)), xr_get32(order, entry(&e, i) + 8)};
-		ret = check_blocks(work, intent, freed[i].fsb, freed[i].count);
-		if (!ret)
-			ret = xr_free_extent(work->tx, freed[i].fsb, freed[i].count, XR_OWN_UNKNOWN, 0);
+		ret = free_one(work, intent, &freed[i]);
 	}
 	if (!ret)
-		ret = xr_tx_done(work->tx, XFS_LI_EFD, intent->id, freed, e.n);
+		ret = xr_tx_done(work->tx, xr_intent_done_type(intent->type), intent->id, freed, e.n);
 	free(freed);
 	return ret;
 }
@@ -222,17 +245,16 @@ static int do_bui(struct xr_work *work, const struct xr_intent *intent)
 				.offset = xr_get64(order, p + 16),
 				.count = xr_get32(order, p + 24),
 				.unwritten = flags & BUI_UNWRITTEN};
-	if (flags & BUI_REALTIME)
-		return xr_fail(work->replay->msg, -EOPNOTSUPP,
-			       "BUI intent at LSN %u:%u: realtime blocks, which cannot be completed here",
-			       xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));
-	if (flags & ~(TYPE_MASK | MAP_ATTR | BUI_UNWRITTEN) || m.offset >> 54 || m.count > BMBT_BLOCKCOUNT_MASK)
+	if (flags & ~(TYPE_MASK | MAP_ATTR | BUI_UNWRITTEN | BUI_REALTIME) || m.offset >> 54 || m.count > BMBT_BLOCKCOUNT_MASK)
 		return bad(work, intent, "unknown flags, or an impossible extent");
-	ret = check_blocks(work, intent, m.block, m.count);
+	ret = flags & BUI_REALTIME ? check_rt_blocks(work, intent, m.block, m.count)
+				   : check_blocks(work, intent, m.block, m.count);
 	if (!ret)
 		ret = xr_tx_inode(work->tx, xr_get64(order, p), &inode);
 	if (ret)
 		return ret;
+	if (!(flags & BUI_REALTIME) != (attr || !xr_inode_realtime(inode.raw)))
+		return bad(work, intent, "its blocks are not on the device that its inode's are on");
 	if (!xr_be16(inode.raw + offsetof(struct xfs_dinode, di_mode)))
 		return bad(work, intent, "its inode is free");
 	if ((flags & TYPE_MASK) == BUI_MAP) {
@@ -253,6 +275,7 @@ static int do_intent(struct xr_work *work, const struct xr_intent *intent)
 {
 	switch (intent->type) {
 	case XFS_LI_EFI:
+	case XFS_LI_EFI_RT:
 		return do_efi(work, intent);
 	case XFS_LI_RUI:
 		return do_rui(work, intent);
@@ -265,7 +288,8 @@ static int do_intent(struct xr_work *work, const struct xr_intent *intent)
 	case XFS_LI_ATTRI:
 		return xr_work_attri(work, intent);
 	default:
-		return xr_fail(work->replay->msg, -EOPNOTSUPP, "%s intent at LSN %u:%u: this kind cannot be completed here",
+		return xr_fail(work->replay->msg, -EOPNOTSUPP,
+			       "%s intent at LSN %u:%u: of realtime groups, which cannot be completed here",
 			       xr_item_type_name(intent->type), xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));
 	}
 }

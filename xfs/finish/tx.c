@@ -444,7 +444,7 @@ static int stamp(struct xr_tx *tx)
 		struct xr_tx_buf *buf = buf_of(e);
 		uint32_t chunk = 0;
 
-		if (buf->cancelled || !next_run(buf, &chunk))
+		if (buf->cancelled || !next_run(buf, &chunk) || xr_type_is_bare(tx->sb, buf->type))
 			continue;
 		if (!xr_type_matches(buf->type, buf->data, buf->size))
 			ret = xr_fail(tx->msg, -EUCLEAN, "block %llu: should be of type %u, but is not",

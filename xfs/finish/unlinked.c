@@ -19,6 +19,7 @@
 #include "ag.h"
 #include "bytes.h"
 #include "format.h"
+#include "rtspace.h"
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define BUCKET(n) (offsetof(struct xfs_agi, agi_unlinked) + 4 * (size_t)(n))
@@ -29,6 +30,8 @@ struct orphan {
 	struct xr_work *work;
 	struct xr_tx_inode inode;
 	bool attr, shares;
+	bool realtime; /* its data is: the extent at hand, of which mappings are pieces, are these blocks */
+	uint64_t rt_block, rt_count;
 	uint32_t piece; /* fs blocks of a metadata buffer in this fork; 0: it holds file data, which is never logged */
 };
 
@@ -61,10 +64,32 @@ static int free_later(void *arg, uint64_t fsb, uint32_t count)
 	return xr_work_free(arg, fsb, count);
 }
 
+static int free_rt_extent(struct orphan *o)
+{
+	int ret = o->rt_count ? xr_rt_free(o->work, o->rt_block, o->rt_count) : 0;
+
+	o->rt_count = 0;
+	return ret;
+}
+
+/* Written and unwritten parts of one realtime extent are mappings of their own, but they go together. */
+static int free_rt_mapping(struct orphan *o, const struct xr_mapping *m)
+{
+	int ret = o->rt_count && o->rt_block + o->rt_count != m->block ? free_rt_extent(o) : 0;
+
+	if (!o->rt_count)
+		o->rt_block = m->block;
+	o->rt_count += m->count;
+	return ret;
+}
+
 static int free_mapping(void *arg, const struct xr_mapping *m)
 {
 	struct orphan *o = arg;
 	int ret = cancel(o, m);
+
+	if (!ret && o->realtime)
+		return free_rt_mapping(o, m);
 
 	if (!ret)
 		ret = xr_work_rmap_mapping(o->work, false, &o->inode, o->attr, m);
@@ -84,6 +109,7 @@ static int free_data(struct orphan *o)
 	const struct xr_sb *sb = xr_tx_sb(o->work->tx);
 	uint8_t *raw = o->inode.raw;
 	uint16_t type = xr_be16(raw + DI(mode)) & S_IFMT;
+	int ret;
 
 	if (!has_map(raw[DI(format)]) || (type == S_IFREG && !xr_be64(raw + DI(size)) && !xr_inode_nblocks(&o->inode)))
 		return 0;
@@ -93,7 +119,12 @@ static int free_data(struct orphan *o)
 	o->piece = type == S_IFREG ? 0 : type == S_IFDIR ? 1u << sb->dirblklog : UINT32_MAX;
 	if (type != S_IFDIR)
 		xr_put_be64(raw + DI(size), 0);
-	return xr_bmap_free_fork(o->work->tx, &o->inode, false, free_mapping, o);
+	o->realtime = xr_inode_realtime(raw);
+	ret = xr_bmap_free_fork(o->work->tx, &o->inode, false, free_mapping, o);
+	if (!ret && o->realtime)
+		ret = free_rt_extent(o);
+	o->realtime = false;
+	return ret;
 }
 
 static int free_attrs(struct orphan *o)

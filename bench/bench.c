@@ -3,19 +3,15 @@
  * bench OUTPUT [promises]: five promises, one line each that ends in `holds` or `falls short`; a sweep over sizes, unless only promises; all of it as JSON in OUTPUT.
  *
  * Every figure is a ratio of medians of rounds taken in turn, in one process; making, a look at every page and ending are
- * counted. What is over the budget of mappings is shown as such. bench/plot.py makes docs/performance.md of the JSON.
+ * counted. bench/plot.py makes docs/performance.md of the JSON.
  */
 #include "bench.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define KIB ((size_t)1 << 10)
-#define LOOPS (1u << WAY_VMAP | 1u << WAY_LOOP | 1u << WAY_LOOP_POPULATE)
-#define MIB ((size_t)1 << 20)
 #define RESERVED "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 
 static FILE *json;
@@ -28,30 +24,10 @@ static void promise(int number, const char *what, double figure, const char *uni
 		number > 1 ? ",\n" : "", number, what, figure, unit, holds ? "true" : "false");
 }
 
-static void fail(const char *what)
+void fail(const char *what)
 {
 	fprintf(stderr, "bench: %s\n", what);
 	exit(1);
-}
-
-/* Views that stay, each in two mappings: what an old process has. */
-static void **make_old(struct work *work, size_t n)
-{
-	struct vmap_space *space = vmap_process_space(work->process);
-	void **views = calloc(n, sizeof(*views));
-
-	for (size_t i = 0; i < n; i++) {
-		if (vmap_pages(space, &work->pages[i % work->n], 1, NULL, &views[i]))
-			fail("no room for 10,000 live mappings");
-	}
-	return views;
-}
-
-static void end_old(struct work *work, void **views, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		vmap_unmap(vmap_process_space(work->process), views[i]);
-	free(views);
 }
 
 /* 64 chunks of 64 KiB, none beside the next; in a young process, and among 10,000 mappings. The worse of both. */
@@ -254,104 +230,8 @@ static void promise_contiguous(void)
 	promise(5, what, (double)(after.mmaps - before.mmaps), "calls", after.mmaps == before.mmaps);
 }
 
-static void sweep_point(size_t chunk, size_t size, bool first)
-{
-	struct sample samples[WAYS] = {{0}};
-	struct work work;
-	size_t n = size / chunk;
-	unsigned ways = LOOPS | 1u << WAY_WARM;
-
-	/* Large views take long to copy, and copying does not care for chunks. */
-	if (size <= 16 * MIB)
-		ways |= 1u << WAY_FRESH | 1u << WAY_IOV;
-	printf("%8zu KiB in chunks of %5zu KiB:", size / KIB, chunk / KIB);
-	fprintf(json, "%s    {\"chunk\": %zu, \"size\": %zu", first ? "" : ",\n", chunk, size);
-	if (!work_begin(&work, NULL, chunk, n))
-		fail("no memory");
-	run_rounds(&work, ways, samples);
-	work_end(&work);
-	for (enum way way = 0; way < WAYS; way++) {
-		if (!(ways & 1u << way))
-			continue;
-		if (samples[way].over_budget) {
-			printf("  %s over budget", way_names[way]);
-			fprintf(json, ", \"%s\": null", way_names[way]);
-			continue;
-		}
-		printf("  %s %.1f us", way_names[way], samples[way].median / 1000);
-		fprintf(json, ", \"%s\": {\"median\": %.0f, \"p99\": %.0f}", way_names[way], samples[way].median,
-			samples[way].p99);
-	}
-	if (!samples[WAY_VMAP].over_budget) {
-		double even = samples[WAY_VMAP].median / samples[WAY_WARM].median;
-
-		if (even > 1)
-			printf("  memcpy wins, up to %.0f uses", even);
-		fprintf(json, ", \"break_even\": %.2f", even);
-	}
-	printf("\n");
-	fflush(stdout);
-	fprintf(json, "}");
-}
-
-/* Two threads, each with views of its own. */
-struct worker {
-	struct work *work;
-	enum way way;
-};
-
-static void *worker(void *arg)
-{
-	struct worker *w = arg;
-
-	for (size_t i = 0; i < 8; i++)
-		run_once(w->work, w->way);
-	return NULL;
-}
-
-static void threads(void)
-{
-	struct work works[2];
-	double times[2][ROUNDS];
-	struct sample samples[2];
-
-	for (size_t i = 0; i < 2; i++) {
-		if (!work_begin(&works[i], NULL, 64 * KIB, 64))
-			fail("no memory");
-	}
-	for (size_t round = 0; round < ROUNDS; round++) {
-		for (size_t way = 0; way < 2; way++) {
-			struct worker workers[2];
-			pthread_t ids[2];
-			double begin = nanoseconds();
-
-			for (size_t i = 0; i < 2; i++) {
-				workers[i] = (struct worker){&works[i], way ? WAY_WARM : WAY_VMAP};
-				if (pthread_create(&ids[i], NULL, worker, &workers[i]))
-					fail("no thread");
-			}
-			for (size_t i = 0; i < 2; i++)
-				pthread_join(ids[i], NULL);
-			times[way][round] = (nanoseconds() - begin) / 8;
-		}
-	}
-	for (size_t i = 0; i < 2; i++) {
-		samples[i] = summarize(times[i], ROUNDS);
-		work_end(&works[i]);
-	}
-	printf("2 threads, 64 scattered chunks of 64 KiB each: vmap %.1f us  memcpy_warm %.1f us\n", samples[0].median / 1000,
-	       samples[1].median / 1000);
-	fprintf(json, "  \"threads\": {\"vmap\": %.0f, \"memcpy_warm\": %.0f}\n", samples[0].median, samples[1].median);
-}
-
 int main(int argc, char **argv)
 {
-	static const size_t chunks[] = {4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 2 * MIB};
-	static const size_t sizes[] = {64 * KIB, 1 * MIB, 16 * MIB, 256 * MIB};
-	bool first = true;
-
-	bool all = argc < 3 || strcmp(argv[2], "promises");
-
 	json = fopen(argc > 1 ? argv[1] : "/dev/null", "w");
 	if (!json)
 		fail("cannot write the output");
@@ -361,17 +241,9 @@ int main(int argc, char **argv)
 	promise_cached();
 	promise_huge();
 	promise_contiguous();
-	fprintf(json, "\n  ],\n  \"sweep\": [\n");
-	for (size_t c = 0; all && c < sizeof(chunks) / sizeof(chunks[0]); c++) {
-		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
-			if (sizes[s] < chunks[c] || (sizes[s] > 16 * MIB && (chunks[c] == 16 * KIB || chunks[c] == 256 * KIB)))
-				continue;
-			sweep_point(chunks[c], sizes[s], first);
-			first = false;
-		}
-	}
-	fprintf(json, "\n  ],\n");
-	threads();
-	fprintf(json, "}\n");
+	fprintf(json, "\n  ]");
+	if (argc < 3 || strcmp(argv[2], "promises"))
+		sweep(json);
+	fprintf(json, "\n}\n");
 	return fclose(json) != 0;
 }

@@ -5,8 +5,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <vmap/cache.h>
 
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+#define LOOPS (1u << WAY_VMAP | 1u << WAY_LOOP | 1u << WAY_LOOP_POPULATE)
 #define ROUNDS 31
 #define ROUNDS_MAX 155 /* where a few percent decide */
 
@@ -23,6 +27,7 @@ struct work {
 	uint8_t *warm;
 	size_t rounds;
 	size_t step; /* bytes from one look to the next */
+	size_t uses; /* looks at one view, or copies, each with its look */
 };
 
 struct sample {
@@ -46,5 +51,14 @@ struct sample better(const struct sample *one, const struct sample *other);
 /* Median and 99th percentile; sorts. */
 struct sample summarize(double *values, size_t n);
 double nanoseconds(void);
+
+/* Views that stay, each in two mappings: what an old process has. */
+void **make_old(struct work *work, size_t n);
+void end_old(struct work *work, void **views, size_t n);
+
+/* Everything that is no promise, as members of a JSON object. */
+void sweep(FILE *json);
+
+_Noreturn void fail(const char *what);
 
 #endif

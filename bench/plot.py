@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""plot.py JSON FOLDER: performance.md with its tables, and a plot for each size of view, made of what the bench measured.
+"""plot.py JSON FOLDER: performance.md with its tables, and plots over sizes of chunks and over uses, made of what the bench measured.
 
 The page's last part, about kernels, is boot/bench/bench.py's, and is kept.
 """
@@ -33,38 +33,29 @@ def cell(point, way):
     return f"{value['median'] / 1000:.1f} ({value['p99'] / 1000:.1f})" if value else 'over budget'
 
 
-def verdict(point):
-    even = point.get('break_even')
-    if even is None:
-        return ''
-    return 'memcpy' if even > 1.005 else 'vmap'
-
-
-def plot(points, size):
-    """Time over chunk size, both logarithmic."""
+def plot(shown, title, label):
+    """Microseconds over something, both logarithmic. shown: name, colour and points of each line; label: of an x."""
     width, height, left, bottom = 640, 360, 70, 50
-    shown = [(way, name, colour, [(p['chunk'], p[way]['median']) for p in points if p.get(way)]) for way, name, colour in WAYS]
-    values = [v for _, _, _, line in shown for _, v in line]
-    chunks = [p['chunk'] for p in points]
+    values = [v for _, _, line in shown for _, v in line]
+    marks = sorted({x for _, _, line in shown for x, _ in line})
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    first, last = math.log2(min(chunks)), math.log2(max(chunks)) or 1
+    first, last = math.log2(marks[0]), math.log2(marks[-1])
 
-    def x(chunk):
-        return left + (math.log2(chunk) - first) / max(last - first, 1) * (width - left - 150)
+    def x(mark):
+        return left + (math.log2(mark) - first) / max(last - first, 1) * (width - left - 150)
 
     def y(value):
         return height - bottom - (math.log10(value) - low) / max(high - low, 1) * (height - bottom - 30)
 
     out = ['<!-- SPDX-License-Identifier: MIT -->',
            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
-           f'<rect width="{width}" height="{height}" fill="white"/>',
-           f'<text x="{left}" y="18">A view of {unit(size)}: microseconds by size of the chunks</text>']
+           f'<rect width="{width}" height="{height}" fill="white"/>', f'<text x="{left}" y="18">{title}</text>']
     for power in range(low, high + 1):
         out.append(f'<line x1="{left}" x2="{width - 150}" y1="{y(10 ** power):.1f}" y2="{y(10 ** power):.1f}" stroke="#ddd"/>')
         out.append(f'<text x="{left - 6}" y="{y(10 ** power) + 4:.1f}" text-anchor="end">{10 ** power / 1000:g}</text>')
-    for chunk in chunks:
-        out.append(f'<text x="{x(chunk):.1f}" y="{height - bottom + 18}" text-anchor="middle">{unit(chunk)}</text>')
-    for i, (_, name, colour, line) in enumerate(shown):
+    for mark in marks:
+        out.append(f'<text x="{x(mark):.1f}" y="{height - bottom + 18}" text-anchor="middle">{label(mark)}</text>')
+    for i, (name, colour, line) in enumerate(shown):
         if not line:
             continue
         path = ' '.join(f'{x(c):.1f},{y(v):.1f}' for c, v in line)
@@ -74,39 +65,79 @@ def plot(points, size):
     return '\n'.join(out + ['</svg>', ''])
 
 
+def write(folder, name, text):
+    with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+def sizes(data, folder):
+    """Each size of view: a table over chunks, and its plot."""
+    lines = []
+    for size in sorted({p['size'] for p in data['sweep']}):
+        points = [p for p in data['sweep'] if p['size'] == size]
+        lines += ['', f'## Views of {unit(size)}', '', 'Microseconds, median and 99th percentile, of a view that is used once.', '',
+                  '| chunks of | ' + ' | '.join(name for _, name, _ in WAYS) + ' | cheaper |', '| --- |' + ' --- |' * (len(WAYS) + 1)]
+        for p in points:
+            view, copy = p.get('vmap'), p.get('memcpy_warm')
+            cheaper = '' if not view or not copy else 'memcpy' if copy['median'] < view['median'] else 'vmap'
+            lines.append(f"| {unit(p['chunk'])} | " + ' | '.join(cell(p, way) for way, _, _ in WAYS) + f' | {cheaper} |')
+        if len(points) > 1:
+            name = f'performance-{size >> 10}k.svg'
+            shown = [(title, colour, [(p['chunk'], p[way]['median']) for p in points if p.get(way)]) for way, title, colour in WAYS]
+            write(folder, name, plot(shown, f'A view of {unit(size)}: microseconds by size of the chunks', unit))
+            lines += ['', f'![views of {unit(size)}]({name})']
+    return lines
+
+
+def reuse(data, folder):
+    """How often a view has to be used to be cheaper than a copy a use; a table and a plot for each size of chunks."""
+    points = data['reuse']
+    uses = sorted({p['uses'] for p in points})
+    lines = ['', '## Reuse', '', f"Microseconds a use of a view of {unit(points[0]['size'])} that is used so often before it ends; a copy is made for each use.",
+             'Break-even: uses from which on the view is cheaper, of its own cost and that of looking.', '',
+             '| chunks of | | ' + ' | '.join(f'{n} uses' if n > 1 else 'once' for n in uses) + ' | break-even |', '| --- | --- |' + ' --- |' * (len(uses) + 1)]
+    for chunk in sorted({p['chunk'] for p in points}):
+        those = [p for p in points if p['chunk'] == chunk]
+        even = next((p['break_even'] for p in those if p.get('break_even') is not None), None)
+        for way, name, _ in WAYS:
+            if not those[0].get(way):
+                continue
+            last = '' if way != 'vmap' or even is None else f'{even:.1f}' if even > 0 else 'never'
+            lines.append(f'| {unit(chunk)} | {name} | ' + ' | '.join(f"{p[way]['median'] / p['uses'] / 1000:.1f}" for p in those) + f' | {last} |')
+        name = f'performance-reuse-{chunk >> 10}k.svg'
+        shown = [(title, colour, [(p['uses'], p[way]['median'] / p['uses']) for p in those if p.get(way)]) for way, title, colour in WAYS]
+        write(folder, name, plot(shown, f'Chunks of {unit(chunk)}: microseconds a use, by uses of one view', str))
+    lines += [''] + [f'![reuse, chunks of {unit(chunk)}](performance-reuse-{chunk >> 10}k.svg)' for chunk in (4096, 65536)]
+    return lines
+
+
+def crowd(data):
+    """Threads, and an old process."""
+    points = data['crowd']
+    shown = [w for w in WAYS if points[0].get(w[0])]
+    lines = ['', '## Threads, and other mappings', '', f"Microseconds, median and 99th percentile, of a view of {unit(points[0]['size'])}; two threads have views of their own at once.",
+             '', '| chunks of | threads | other mappings | ' + ' | '.join(name for _, name, _ in shown) + ' |', '| --- | --- | --- |' + ' --- |' * len(shown)]
+    for p in points:
+        lines.append(f"| {unit(p['chunk'])} | {p['threads']} | {p['mappings']} | " + ' | '.join(cell(p, way) for way, _, _ in shown) + ' |')
+    return lines
+
+
 def main():
     with open(sys.argv[1], encoding='utf-8') as file:
         data = json.load(file)
     folder = sys.argv[2]
+    for p in [p for name in ('sweep', 'reuse', 'crowd') for p in data[name]]:
+        loop_of(p)
     lines = ['<!-- SPDX-License-Identifier: MIT -->', '# Performance', '',
-             'Made by `ninja -C build bench`: medians of 31 rounds in which the ways are taken in turn; making a view, a look at each of its',
-             'pages and ending it are counted. Ratios hold across machines better than times do.', '', '## Promises', '',
+             'Made by `ninja -C build bench`: medians of at least 31 rounds in which the ways are taken in turn; making a view, a look at each of',
+             'its pages and ending it are counted. Ratios hold across machines better than times do.', '', '## Promises', '',
              '| | | figure | |', '| --- | --- | --- | --- |']
     for p in data['promises']:
         lines.append(f"| {p['number']} | {p['what']} | {p['figure']:.2f} {p['unit']} | {'holds' if p['holds'] else 'falls short'} |")
-    for size in sorted({p['size'] for p in data['sweep']}):
-        points = [p for p in data['sweep'] if p['size'] == size]
-        for p in points:
-            loop_of(p)
-        lines += ['', f'## Views of {unit(size)}', '', 'Microseconds, median and 99th percentile. Break-even: copies that cost as much as one view.',
-                  '', '| chunks of | ' + ' | '.join(name for _, name, _ in WAYS) + ' | break-even | cheaper for one use |',
-                  '| --- |' + ' --- |' * (len(WAYS) + 2)]
-        for p in points:
-            even = p.get('break_even')
-            lines.append(f"| {unit(p['chunk'])} | " + ' | '.join(cell(p, way) for way, _, _ in WAYS)
-                         + f" | {'' if even is None else f'{even:.1f}'} | {verdict(p)} |")
-        name = f'performance-{size >> 10}k.svg'
-        if len(points) > 1:
-            with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
-                file.write(plot(points, size))
-            lines += ['', f'![views of {unit(size)}]({name})']
-    threads = data['threads']
-    lines += ['', '## Two threads', '', f"64 scattered chunks of 64 KiB each: a view {threads['vmap'] / 1000:.1f} µs, "
-              f"memcpy to a warm buffer {threads['memcpy_warm'] / 1000:.1f} µs.", '']
+    lines += sizes(data, folder) + reuse(data, folder) + crowd(data) + ['']
     with open(DOCS, encoding='utf-8') as file:
         _, title, kernel = file.read().partition(KERNEL)
-    with open(os.path.join(folder, 'performance.md'), 'w', encoding='utf-8') as file:
-        file.write('\n'.join(lines + ([title + kernel] if title else [])))
+    write(folder, 'performance.md', '\n'.join(lines + ([title + kernel] if title else [])))
 
 
 main()

@@ -48,12 +48,31 @@ static bool work_scatter(struct work *work)
 	return true;
 }
 
+void **make_old(struct work *work, size_t n)
+{
+	struct vmap_space *space = vmap_process_space(work->process);
+	void **views = calloc(n, sizeof(*views));
+
+	for (size_t i = 0; i < n; i++) {
+		if (!views || vmap_pages(space, &work->pages[i % work->n], 1, NULL, &views[i]))
+			fail("no room for 10,000 live mappings");
+	}
+	return views;
+}
+
+void end_old(struct work *work, void **views, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		vmap_unmap(vmap_process_space(work->process), views[i]);
+	free(views);
+}
+
 bool work_begin(struct work *work, const struct vmap_process_config *config, size_t chunk, size_t n)
 {
 	struct vmap_process_stats stats;
 	unsigned order;
 
-	*work = (struct work){.n = n, .chunk = chunk, .rounds = ROUNDS, .step = 4096};
+	*work = (struct work){.n = n, .chunk = chunk, .rounds = ROUNDS, .step = 4096, .uses = 1};
 	if (vmap_process_create(config, &work->process))
 		return false;
 	vmap_process_stats(work->process, &stats);
@@ -86,7 +105,8 @@ static bool way_vmap(struct work *work)
 
 	if (vmap_view(work->process, work->pages, work->n, NULL, &view))
 		return false;
-	look(work, view.addr, view.size);
+	for (size_t use = 0; use < work->uses; use++)
+		look(work, view.addr, view.size);
 	return !vmap_view_end(work->process, &view);
 }
 
@@ -119,16 +139,19 @@ static bool way_loop(struct work *work, bool coalesce, bool populate)
 	}
 	if (!populate)
 		madvise(work->reservation, work->n * work->chunk, MADV_POPULATE_READ);
-	look(work, work->reservation, work->n * work->chunk);
+	for (size_t use = 0; use < work->uses; use++)
+		look(work, work->reservation, work->n * work->chunk);
 	loop_end(work);
 	return true;
 }
 
 static bool way_memcpy(struct work *work, uint8_t *to)
 {
-	for (size_t i = 0; i < work->n; i++)
-		memcpy(to + i * work->chunk, vmap_page_address(work->process, work->pages[i]), work->chunk);
-	look(work, to, work->n * work->chunk);
+	for (size_t use = 0; use < work->uses; use++) {
+		for (size_t i = 0; i < work->n; i++)
+			memcpy(to + i * work->chunk, vmap_page_address(work->process, work->pages[i]), work->chunk);
+		look(work, to, work->n * work->chunk);
+	}
 	return true;
 }
 
@@ -144,8 +167,8 @@ static bool way_fresh(struct work *work)
 
 static bool way_iov(struct work *work)
 {
-	for (size_t i = 0; i < work->n; i++)
-		look(work, vmap_page_address(work->process, work->pages[i]), work->chunk);
+	for (size_t i = 0; i < work->n * work->uses; i++)
+		look(work, vmap_page_address(work->process, work->pages[i % work->n]), work->chunk);
 	return true;
 }
 

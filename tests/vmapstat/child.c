@@ -12,7 +12,7 @@ static int pools(void)
 	const struct vmap_process_config first = {
 		.name = "first", .mappings_max = 100, .huge = VMAP_HUGE_NO, .pool_max = 64 << 20};
 	const struct vmap_process_config second = {.name = "second", .mappings_max = 3};
-	struct vmap_process *one, *two;
+	static struct vmap_process *one, *two; /* not lost when this ends */
 	struct vmap_page *pages[16];
 	struct vmap_view view;
 

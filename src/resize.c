@@ -197,16 +197,15 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 {
 	struct vmap_page_array *array = area->pages;
 	const struct vmap_host *host = space->host;
-	size_t n = array->n, within, kept = 0, bytes, dropped;
+	size_t n = array->n, total = 0, kept = 0, bytes, dropped;
 	struct vmap_extent *extent;
 	unsigned long saved;
-	struct vmap_page *last;
 	int err;
 
-	last = vmap_page_array_at(array, base_pages - 1, &within);
-	bytes = (base_pages - within + ((size_t)1 << last->order) - 1) << host->page_shift;
-	while (array->pages[kept++] != last)
-		;
+	/* By their number: vmap_replace() may have put one page into the array twice. */
+	while (total < base_pages)
+		total += (size_t)1 << array->pages[kept++]->order;
+	bytes = total << host->page_shift;
 	dropped = area->size - bytes;
 	if (!dropped)
 		return 0;

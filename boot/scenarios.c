@@ -13,6 +13,11 @@
 #define PAGE ((size_t)4096)
 #define RANDOM_PAGES 100
 
+/* A chunk of Linux's percpu allocator: as much for each CPU, at a known distance. */
+#define UNITS 4
+#define UNIT_PAGES 8
+#define UNIT_DISTANCE (32 * PAGE)
+
 /* Those that Linux's x86-64 has: twice a stack of 16 KiB. */
 #define THREAD_ALIGN_TWICE ((size_t)32 << 10)
 
@@ -302,6 +307,54 @@ static bool align_shift(struct scenario_run *run)
 	return true;
 }
 
+/* Reserve a set and fill it with pages. */
+static int make_set(const struct scenario_run *run, size_t pages, const struct vmap_options *options, void **addrs)
+{
+	static const size_t offsets[UNITS] = {0, UNIT_DISTANCE, 2 * UNIT_DISTANCE, 3 * UNIT_DISTANCE};
+	const size_t size = pages * PAGE, sizes[UNITS] = {size, size, size, size};
+	struct vmap_page *array[UNIT_PAGES];
+	int err = vmap_congruent(run->bed->space, offsets, sizes, UNITS, options, addrs);
+
+	for (unsigned i = 0; i < UNITS && !err; i++) {
+		err = (uintptr_t)addrs[i] - (uintptr_t)addrs[0] == offsets[i] ? 0 : -VMAP_EFAULT;
+		err = err ? err : run->bed->host->page_alloc(run->bed, 0, pages, array);
+		err = err ? err : vmap_sparse_map(run->bed->space, addrs[i], array, pages, VMAP_PUT_PAGES, 0);
+	}
+	return err;
+}
+
+static bool one_set(struct scenario_run *run)
+{
+	const struct vmap_options options = {.align = PAGE << rnd(5)};
+	size_t pages = 1 + rnd(UNIT_PAGES);
+	struct held units[UNITS];
+	void *addrs[UNITS];
+	uint64_t start = run->clock();
+	int err = make_set(run, pages, &options, addrs);
+
+	run->ticks += run->clock() - start;
+	if (err)
+		return fail("a congruent set", err);
+	for (unsigned i = 0; i < UNITS; i++) {
+		units[i] = (struct held){.addr = addrs[i], .pages = pages};
+		if (!stamp(run, &units[i]))
+			return false;
+	}
+	for (unsigned i = 0; i < UNITS; i++)
+		if (!check(run, &units[i]))
+			return false;
+	start = run->clock();
+	err = vmap_congruent_free(run->bed->space, addrs, UNITS);
+	run->ticks += run->clock() - start;
+	run->counted++;
+	return err ? fail("vmap_congruent_free()", err) : true;
+}
+
+static bool pcpu(struct scenario_run *run)
+{
+	return repeat(run, one_set);
+}
+
 static bool one_ram(struct scenario_run *run)
 {
 	struct held held = {.pages = 1};
@@ -346,9 +399,16 @@ static bool no_block(struct scenario_run *run)
 }
 
 const struct scenario scenarios[] = {
-	{"fix_size", 0, fix_size},       {"full_fit", 8192, full_fit},  {"long_busy_list", 15000, long_busy_list},
-	{"random_size", 0, random_size}, {"fix_align", 0, fix_align},   {"random_size_align", 0, random_size_align},
-	{"align_shift", 0, align_shift}, {"vm_map_ram", 0, vm_map_ram}, {"no_block", 0, no_block},
+	{"fix_size", 0, fix_size},
+	{"full_fit", 8192, full_fit},
+	{"long_busy_list", 15000, long_busy_list},
+	{"random_size", 0, random_size},
+	{"fix_align", 0, fix_align},
+	{"random_size_align", 0, random_size_align},
+	{"align_shift", 0, align_shift},
+	{"pcpu", 0, pcpu},
+	{"vm_map_ram", 0, vm_map_ram},
+	{"no_block", 0, no_block},
 };
 
 const unsigned scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

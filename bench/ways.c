@@ -226,9 +226,9 @@ void run_rounds(struct work *work, unsigned ways, struct sample samples[WAYS])
 			run_once(work, way); /* warm */
 	}
 	for (size_t round = 0; round < work->rounds; round++) {
-		/* Another one is first each time: nobody always finds the caches as the same other one left them. */
+		/* Another one is first each time, and every other round goes backwards: who comes after a large copy finds cold caches. */
 		for (size_t i = 0; i < WAYS; i++) {
-			enum way way = (enum way)((round + i) % WAYS);
+			enum way way = (enum way)((round + (round % 2 ? WAYS - i : i)) % WAYS);
 
 			if (ways & 1u << way)
 				times[way][round] = run_once(work, way);

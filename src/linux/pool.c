@@ -246,7 +246,9 @@ static size_t pool_take_run(struct vmap_pool *pool, unsigned order, size_t n, st
 
 static void pool_free_locked(struct vmap_pool *pool, const struct vmap_page *page)
 {
-	vmap_shadow_hide(vmap_pool_address(pool, page), (size_t)1 << (page->order + pool->page_shift));
+	/* In a child that has no pool other things may lie there by now. */
+	if (!pool->stat || *pool->stat->owner)
+		vmap_shadow_hide(vmap_pool_address(pool, page), (size_t)1 << (page->order + pool->page_shift));
 	vmap_buddy_give(&pool->buddy, page->frame, page->order);
 	pool->used -= (uint64_t)1 << page->order;
 }

@@ -247,12 +247,38 @@ static void test_threads(void **state)
 	end();
 }
 
+/* Views of chunks that begin at windows of the page tables have larger guards, and lie side by side as well. */
+static void test_batches_of_chunks(void **state)
+{
+	const unsigned order = (unsigned)__builtin_ctzl(65536 / (size_t)sysconf(_SC_PAGESIZE));
+	struct vmap_page *chunks[8];
+	struct vmap_cached views[4];
+
+	(void)state;
+	begin(NULL, NULL);
+	assert_int_equal(vmap_page_alloc(process, order, 8, chunks), 0);
+	for (size_t i = 0; i < 4; i++) {
+		struct vmap_page *two[] = {chunks[2 * i + 1], chunks[2 * i]};
+
+		assert_int_equal(vmap_cache_get(cache, two, 2, &views[i]), 0);
+		assert_int_equal((uintptr_t)views[i].addr % 65536, 0);
+	}
+	for (size_t i = 0; i < 4; i++)
+		put(&views[i]);
+	vmap_cache_trim(cache, 0);
+	assert_int_equal(stats().views, 0);
+	assert_int_equal(stats().batches, 1);
+	vmap_page_put(process, chunks, 8);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hits),          cmocka_unit_test(test_least_recently_used_go_first),
 		cmocka_unit_test(test_full_of_users), cmocka_unit_test(test_budgets),
-		cmocka_unit_test(test_batches),       cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_batches),       cmocka_unit_test(test_batches_of_chunks),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,7 +91,7 @@ def sizes(data, folder):
 
 def reuse(data, folder):
     """How often a view has to be used to be cheaper than a copy a use; a table and a plot for each size of chunks."""
-    points = data['reuse']
+    points, plots = data['reuse'], ['']
     uses = sorted({p['uses'] for p in points})
     lines = ['', '## Reuse', '', f"Microseconds a use of a view of {unit(points[0]['size'])} that is used so often before it ends; a copy is made for each use.",
              'Break-even: uses from which on the view is cheaper, of its own cost and that of looking.', '',
@@ -107,8 +107,8 @@ def reuse(data, folder):
         name = f'performance-reuse-{chunk >> 10}k.svg'
         shown = [(title, colour, [(p['uses'], p[way]['median'] / p['uses']) for p in those if p.get(way)]) for way, title, colour in WAYS]
         write(folder, name, plot(shown, f'Chunks of {unit(chunk)}: microseconds a use, by uses of one view', str))
-    lines += [''] + [f'![reuse, chunks of {unit(chunk)}](performance-reuse-{chunk >> 10}k.svg)' for chunk in (4096, 65536)]
-    return lines
+        plots.append(f'![reuse, chunks of {unit(chunk)}]({name})')
+    return lines + plots
 
 
 def crowd(data):

@@ -204,6 +204,10 @@ static void reserve(struct model *model)
 {
 	struct request request = random_request(model, MODEL_SPARSE);
 
+	if (!rnd(model, 4)) {
+		model_congruent(model, &request.options);
+		return;
+	}
 	request.area.pages = 1 + rnd(model, 60);
 	request.size = request.area.pages * MODEL_PAGE - rnd(model, MODEL_PAGE);
 	make_and_note(model, &request);
@@ -286,6 +290,7 @@ static void protect(struct model *model)
 		err = vmap_protect(model->space, addr, n * MODEL_PAGE, prot);
 	}
 	assert_int_equal(err, 0);
+	area->uneven = n != area->pages;
 	for (size_t i = 0; i < n; i++)
 		pages[i] = (unsigned char)((pages[i] & VMAP_MEMORY_MASK) | prot | VMAP_READ);
 	if (n == area->pages)
@@ -362,6 +367,62 @@ static void resize(struct model *model)
 	model_resize(model, area, info.size / MODEL_PAGE);
 	for (size_t i = old; i < area->pages; i++)
 		softmmu_frame_bytes(model->mmu, model_frame(model, area, i))[0] = (unsigned char)(area->mark + i);
+}
+
+/* Growing where the area stands, or else somewhere else. */
+static void resize_or_move(struct model *model)
+{
+	struct model_area *area = any_live(model), moved = *area;
+	size_t old = area->pages, wanted = old + 1 + rnd(model, old);
+	struct vmap_options options = {0};
+	unsigned char *first;
+	void *addr = ptr(area->addr);
+	int err;
+
+	if (area->kind != MODEL_ALLOCATED) {
+		assert_int_not_equal(vmap_realloc_move(model->space, &addr, wanted * MODEL_PAGE, 0, NULL), 0);
+		assert_ptr_equal(addr, ptr(area->addr));
+		return;
+	}
+	options.min = rnd(model, 4) ? 0 : MODEL_BASE + rnd(model, MODEL_SIZE);
+	options.align = rnd(model, 4) ? 0 : MODEL_PAGE << rnd(model, 6);
+	model_inject(model);
+	err = vmap_realloc_move(model->space, &addr, wanted * MODEL_PAGE, (unsigned)rnd(model, 4), &options);
+	if (model_injected(model) && err) {
+		assert_true(err == -VMAP_ENOMEM || err == -VMAP_ENOSPC);
+		assert_ptr_equal(addr, ptr(area->addr));
+		err = vmap_realloc_move(model->space, &addr, wanted * MODEL_PAGE, 2, &options);
+	}
+	if (err) {
+		assert_int_equal(err, -VMAP_ENOSPC);
+		assert_ptr_equal(addr, ptr(area->addr));
+		assert_true(area->uneven || model_is_full(model, &options, wanted + area->guard, false));
+		model->refused++;
+		return;
+	}
+	if (addr == ptr(area->addr)) {
+		assert_false(model_any(model->used, model_number(area->addr) + area->pages + area->guard, wanted - area->pages));
+		model_resize(model, area, wanted);
+	} else {
+		struct request request = {.options = options, .area = moved};
+
+		request.area.pages = wanted;
+		assert_false(area->uneven);
+		assert_true(fits_at(model, &request, (uintptr_t)addr));
+		moved.addr = (uintptr_t)addr;
+		moved.pages = wanted;
+		model_remove(model, area);
+		model_add(model, &moved);
+		area = &model->live[model->n - 1];
+		model->moved++;
+	}
+	/* What was there is there still; the rest is new. */
+	for (size_t i = 0; i < wanted; i++) {
+		first = &softmmu_frame_bytes(model->mmu, model_frame(model, area, i))[0];
+		if (i < old)
+			assert_int_equal(*first, (unsigned char)(area->mark + i));
+		*first = (unsigned char)(area->mark + i);
+	}
 }
 
 /* Looking at them */
@@ -502,8 +563,19 @@ static void read_over(struct model *model)
 
 void model_call(struct model *model, unsigned mood)
 {
-	static void (*const others[])(struct model * model) = {
-		look, look, protect, replace, resize, explain, read_over, model_sparse_map, model_sparse_map, model_sparse_unmap};
+	typedef void call(struct model * model);
+	static call *const others[] = {look,
+				       look,
+				       protect,
+				       replace,
+				       resize,
+				       resize_or_move,
+				       explain,
+				       read_over,
+				       model_sparse_map,
+				       model_sparse_map,
+				       model_sparse_unmap,
+				       model_congruent_free};
 	unsigned what = (unsigned)rnd(model, 11);
 
 	model->cpu = (unsigned)rnd(model, model->config->cpus);

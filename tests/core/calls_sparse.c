@@ -254,3 +254,108 @@ void model_sparse_look(struct model *model)
 	assert_true(softmmu_read(model->mmu, model->cpu, addr, &value));
 	assert_int_equal(value, softmmu_frame_bytes(model->mmu, model->frame[page])[0]);
 }
+
+#define SET 3
+
+struct set {
+	struct vmap_options options;
+	size_t offsets[SET], sizes[SET], guard; /* bytes */
+	size_t n;
+};
+
+/* Whether the set can lie at this base, with pages of bits in use. */
+static bool set_fits(const struct set *set, uintptr_t base, const uint64_t *bits)
+{
+	const struct vmap_options *o = &set->options;
+	uintptr_t addr, end;
+
+	if (base % (o->align ? o->align : MODEL_PAGE) != o->phase)
+		return false;
+	for (size_t i = 0; i < set->n; i++) {
+		addr = base + set->offsets[i];
+		end = addr + set->sizes[i] + set->guard;
+		if (addr < MODEL_BASE || end > MODEL_BASE + MODEL_SIZE || addr < o->min || (o->max && end - 1 > o->max) ||
+		    model_any(bits, model_number(addr), (end - addr) / MODEL_PAGE))
+			return false;
+	}
+	return true;
+}
+
+static bool set_is_refused(struct model *model, const struct set *set, bool nowait)
+{
+	uint64_t bits[MODEL_WORDS];
+
+	model_taken(model, nowait, bits);
+	for (size_t page = 0; page < MODEL_PAGES; page++)
+		if (set_fits(set, MODEL_BASE + page * MODEL_PAGE - set->offsets[0], bits))
+			return false;
+	return true;
+}
+
+static int reserve_set(struct model *model, const struct set *set, void **addrs)
+{
+	int err;
+
+	softmmu_atomic(set->options.flags & VMAP_NOWAIT);
+	err = vmap_congruent(model->space, set->offsets, set->sizes, set->n, &set->options, addrs);
+	softmmu_atomic(false);
+	for (size_t i = 0; err && i < set->n; i++)
+		assert_null(addrs[i]);
+	return err;
+}
+
+void model_congruent(struct model *model, const struct vmap_options *options)
+{
+	struct set set = {.options = *options, .n = 1 + rnd(model, SET)};
+	struct model_area area = {.kind = MODEL_SPARSE, .flags = options->flags, .prot = options->prot};
+	bool nowait = options->flags & VMAP_NOWAIT;
+	void *addrs[SET];
+	int err;
+
+	if (model->n + set.n > MODEL_LIVE)
+		return;
+	area.guard = options->flags & VMAP_NO_GUARD ? 0 : options->guard ? options->guard / MODEL_PAGE : 1;
+	area.prot |= area.prot & (VMAP_READ | VMAP_WRITE | VMAP_EXEC) ? VMAP_READ : VMAP_READ | VMAP_WRITE;
+	set.guard = area.guard * MODEL_PAGE;
+	set.offsets[0] = rnd(model, 4) * MODEL_PAGE;
+	for (size_t i = 0; i < set.n; i++) {
+		set.sizes[i] = (1 + rnd(model, 16)) * MODEL_PAGE;
+		if (i)
+			set.offsets[i] = set.offsets[i - 1] + set.sizes[i - 1] + set.guard + rnd(model, 100) * MODEL_PAGE;
+	}
+	model_inject(model);
+	err = reserve_set(model, &set, addrs);
+	if (model_injected(model) && err)
+		err = reserve_set(model, &set, addrs);
+	if (err) {
+		assert_true(err == -VMAP_ENOSPC || (err == -VMAP_EAGAIN && nowait));
+		assert_true(set_is_refused(model, &set, nowait));
+		model->refused++;
+		return;
+	}
+	assert_true(set_fits(&set, (uintptr_t)addrs[0] - set.offsets[0], model->used));
+	for (size_t i = 0; i < set.n; i++) {
+		assert_int_equal((uintptr_t)addrs[i] - set.offsets[i], (uintptr_t)addrs[0] - set.offsets[0]);
+		area.addr = (uintptr_t)addrs[i];
+		area.pages = set.sizes[i] / MODEL_PAGE;
+		model_add(model, &area);
+	}
+}
+
+/* All or none: with a wrong address among them nothing happens. */
+void model_congruent_free(struct model *model)
+{
+	struct model_area *one = any_sparse(model), *other = any_sparse(model);
+	void *addrs[3];
+
+	if (!one || one == other)
+		return;
+	addrs[0] = (void *)one->addr;
+	addrs[1] = (void *)other->addr;
+	addrs[2] = (void *)(one->addr + 1);
+	assert_int_equal(vmap_congruent_free(model->space, addrs, 3), -VMAP_ENOENT);
+	assert_int_equal(vmap_congruent_free(model->space, addrs, 2), 0);
+	/* Removing moves the last into the place: the one behind goes first. */
+	model_remove(model, one > other ? one : other);
+	model_remove(model, one > other ? other : one);
+}

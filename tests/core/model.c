@@ -128,8 +128,7 @@ void model_resize(struct model *model, struct model_area *area, size_t pages)
 	area->pages = pages;
 }
 
-/* Pages that cannot be handed out now: a block keeps them, or, for who may not flush, they wait for that. */
-static void taken(struct model *model, bool nowait, uint64_t *bits)
+void model_taken(struct model *model, bool nowait, uint64_t *bits)
 {
 	struct vmap_area_info info;
 	size_t n;
@@ -152,7 +151,7 @@ bool model_is_full(struct model *model, const struct vmap_options *options, size
 	uint64_t bits[MODEL_WORDS];
 	uintptr_t addr, last;
 
-	taken(model, nowait, bits);
+	model_taken(model, nowait, bits);
 	for (size_t page = 0; page + pages <= MODEL_PAGES; page++) {
 		addr = MODEL_BASE + page * MODEL_PAGE;
 		last = addr + pages * MODEL_PAGE - 1;

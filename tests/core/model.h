@@ -43,6 +43,7 @@ struct model_area {
 	uintptr_t addr;
 	size_t pages, guard; /* base pages */
 	unsigned flags, prot;
+	bool uneven; /* vmap_protect() has changed a part of it last */
 	unsigned char mark; /* allocated: what its base pages begin with, counted on */
 	size_t n;
 	struct vmap_page *array[MODEL_ARRAY]; /* mapped, ram */
@@ -70,7 +71,7 @@ struct model {
 	unsigned char owed[MODEL_PAGES]; /* one of the stock, counted from 1, whose reference is held; 0: none */
 	unsigned part[MODEL_PAGES], parts; /* one number a part; the last that was given */
 
-	uint64_t maps, unmaps, refused, failed, purges, wakes, leaves; /* how often something was so */
+	uint64_t maps, unmaps, refused, failed, purges, wakes, leaves, moved; /* how often something was so */
 };
 
 void model_begin(struct model *model, const struct model_config *config, uint64_t seed);
@@ -93,6 +94,10 @@ void model_sparse_unmap(struct model *model);
 void model_sparse_protect(struct model *model);
 void model_sparse_look(struct model *model);
 
+/* A congruent set, from options that are anybody's; and the end of two sparse areas at once. */
+void model_congruent(struct model *model, const struct vmap_options *options);
+void model_congruent_free(struct model *model);
+
 /* Unmap one of the live areas. */
 void model_unmap(struct model *model);
 
@@ -112,6 +117,9 @@ void model_remove(struct model *model, struct model_area *area);
 
 /* The area grew or shrank where it stands. */
 void model_resize(struct model *model, struct model_area *area, size_t pages);
+
+/* Pages that cannot be handed out now: in use, or a block keeps them, or, for who may not flush, they wait for that. */
+void model_taken(struct model *model, bool nowait, uint64_t *bits);
 
 /* Whether it can be that no range of so many base pages was found: with nowait, while some wait for a flush. */
 bool model_is_full(struct model *model, const struct vmap_options *options, size_t pages, bool nowait);

@@ -60,7 +60,8 @@ static void run(void **state)
 	/* The run has been where it wanted to be. */
 	assert_true(model->refused > STEPS / 200);
 	assert_true(model->maps > STEPS / 10);
-	assert_true(model->parts > STEPS / 100);
+	assert_true(model->parts > STEPS / 200);
+	assert_true(model->moved > STEPS / 1000);
 	assert_true(!config->fails || model->failed > STEPS / 20);
 	assert_true(!config->large || model->leaves > STEPS / 1000);
 	assert_true(!config->worker || model->wakes > STEPS / 1000);

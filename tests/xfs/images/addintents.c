@@ -6,6 +6,7 @@
  * to leave, because it writes them only under conditions that tests cannot make. LIST has a line for each:
  *
  *   attri OP INODE NAMESPACE NAME SIZE SEED    OP as in the log; a value of SIZE bytes that SEED decides
+ *   pptr OP INODE GENERATION NAME PARENT GENERATION    a parent pointer, OP set or remove
  *
  * The superblock is marked as one of a filesystem that logs attributes.
  */
@@ -47,33 +48,47 @@ static uint32_t padded(uint32_t n)
 	return (n + 3) & ~3u;
 }
 
-static void put_attri(struct xr_append *append, struct xr_order order, uint64_t id, const char *line)
+/* The item's header, which every form has, and its regions. */
+static void put_item(struct xr_append *append, uint8_t *item, const uint8_t *name, const uint8_t *value, uint32_t size)
 {
-	static uint8_t name[256], value[XFS_XATTR_SIZE_MAX];
-	unsigned long long ino;
-	uint8_t item[40] = {0};
-	unsigned op, space, size, seed;
-	uint32_t len;
+	uint32_t len = (uint32_t)strlen((const char *)name);
+	struct xr_order order = append->log->order;
 
-	memset(name, 0, sizeof(name));
-	if (sscanf(line, "attri %u %llu %u %255s %u %u", &op, &ino, &space, (char *)name, &size, &seed) != 6 ||
-	    size > sizeof(value))
-		need(-1, line);
-	len = (uint32_t)strlen((char *)name);
-	for (uint32_t i = 0; i < size; i++)
-		value[i] = (uint8_t)('a' + (i / 64 + i + seed) % 26);
 	xr_put16(order, item, XFS_LI_ATTRI);
 	xr_put16(order, item + 2, size ? 3 : 2);
-	xr_put64(order, item + 8, id);
-	xr_put64(order, item + 16, ino);
-	xr_put32(order, item + 24, op);
 	xr_put32(order, item + 28, len);
 	xr_put32(order, item + 32, size);
-	xr_put32(order, item + 36, space);
-	put_op(append, 0, item, sizeof(item));
+	put_op(append, 0, item, 40);
 	put_op(append, 0, name, padded(len));
 	if (size)
 		put_op(append, 0, value, padded(size));
+}
+
+static void put_line(struct xr_append *append, uint64_t id, const char *line)
+{
+	static uint8_t name[256], value[XFS_XATTR_SIZE_MAX];
+	struct xr_order order = append->log->order;
+	unsigned op, space = XR_ATTR_PARENT, size = XR_PARENT_REC, seed, gen = 0, parent_gen;
+	unsigned long long ino, parent;
+	uint8_t item[40] = {0};
+
+	memset(name, 0, sizeof(name));
+	if (sscanf(line, "attri %u %llu %u %255s %u %u", &op, &ino, &space, (char *)name, &size, &seed) == 6 &&
+	    size <= sizeof(value)) {
+		for (uint32_t i = 0; i < size; i++)
+			value[i] = (uint8_t)('a' + (i / 64 + i + seed) % 26);
+	} else if (sscanf(line, "pptr %u %llu %u %255s %llu %u", &op, &ino, &gen, (char *)name, &parent, &parent_gen) == 6) {
+		xr_put_be64(value, parent);
+		xr_put_be32(value + 8, parent_gen);
+	} else {
+		need(-1, line);
+	}
+	xr_put32(order, item + 4, gen);
+	xr_put64(order, item + 8, id);
+	xr_put64(order, item + 16, ino);
+	xr_put32(order, item + 24, op);
+	xr_put32(order, item + 36, space);
+	put_item(append, item, name, value, size);
 }
 
 static void write_log(const struct xr_log *log, struct xr_head *head)
@@ -91,7 +106,7 @@ static void write_log(const struct xr_log *log, struct xr_head *head)
 	xr_put32(log->order, header + 12, 1);
 	put_op(&append, 0, header, sizeof(header));
 	while (fgets(line, sizeof(line), stdin))
-		put_attri(&append, log->order, id += 64, line);
+		put_line(&append, id += 64, line);
 	put_op(&append, XLOG_COMMIT_TRANS, NULL, 0);
 	need(xr_append_end(&append), "cannot write the log");
 }

@@ -168,7 +168,8 @@ int vmap_area_call_map(const struct vmap_host *host, const struct vmap_area *are
 	if (frames)
 		return (nowait && host->map_pfn_nowait ? host->map_pfn_nowait : host->map_pfn)(host->ctx, area->extent.addr,
 											       frames, n, area->prot);
-	if (host->map_guarded && vmap_area_guard(area) && !(nowait && host->map_nowait))
+	/* Not where it may become longer, or be cut. */
+	if (host->map_guarded && vmap_area_guard(area) && !area->allocated && !area->sparse && !(nowait && host->map_nowait))
 		return host->map_guarded(host->ctx, area->extent.addr, area->pages->pages, area->pages->n, area->prot,
 					 vmap_area_guard(area));
 	return (nowait && host->map_nowait ? host->map_nowait : host->map)(host->ctx, area->extent.addr, area->pages->pages,

@@ -200,6 +200,7 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 	size_t n = array->n, total = 0, kept = 0, bytes, dropped;
 	struct vmap_extent *extent;
 	unsigned long saved;
+	uintptr_t border;
 	int err;
 
 	/* By their number: vmap_replace() may have put one page into the array twice. */
@@ -209,13 +210,18 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 	dropped = area->size - bytes;
 	if (!dropped)
 		return 0;
-	err = host->cut ? host->cut(host->ctx, area->extent.addr + bytes) : 0;
-	if (!err)
-		err = vmap_space_lock_spares(space, &saved, false);
-	if (err)
-		return err;
+	if (vmap_space_lock_spares(space, &saved, false))
+		return -VMAP_ENOMEM;
 	extent = vmap_spares_pop(&space->spares);
 	vmap_space_unlock_keep(space, saved);
+	border = area->extent.addr + bytes;
+	err = host->cut ? host->cut(host->ctx, &border, 1) : 0;
+	if (err) {
+		saved = vmap_space_lock(space);
+		vmap_spares_push(&space->spares, extent);
+		vmap_space_unlock(space, saved);
+		return err;
+	}
 	host->unmap(host->ctx, area->extent.addr + bytes, dropped);
 	vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr + bytes, .size = dropped});
 	saved = vmap_space_lock(space);

@@ -360,7 +360,7 @@ struct cut {
 	struct vmap_page_array *right; /* of that piece; NULL: frames */
 };
 
-/* Make ready to cut cut->part at cut->at; the right piece ends at end. */
+/* Make the page array of the right piece, which ends at end. */
 static int prepare_cut(struct vmap_space *space, struct cut *cut, uintptr_t end, bool nowait)
 {
 	const struct vmap_page_array *array = cut->part->pages;
@@ -368,26 +368,44 @@ static int prepare_cut(struct vmap_space *space, struct cut *cut, uintptr_t end,
 	size_t last;
 	int err;
 
-	if (!space->host->parts)
-		return -VMAP_EINVAL;
-	if (nowait && space->host->cut)
-		return -VMAP_EAGAIN;
-	if (array) {
-		last = array->n;
-		err = entry_at(array, (cut->at - cut->part->extent.addr) >> shift, &cut->first);
-		if (!err && end < end_of(cut->part))
-			err = entry_at(array, (end - cut->part->extent.addr) >> shift, &last);
-		if (err)
-			return err;
-		cut->right = vmap_page_array_make(space->host, last - cut->first, array->starts, nowait);
-		if (!cut->right)
-			return -VMAP_ENOMEM;
-		for (size_t i = cut->first; i < last; i++)
-			cut->right->pages[i - cut->first] = array->pages[i];
-		vmap_page_array_index(cut->right);
-		cut->right->held = array->held;
-	}
-	return space->host->cut ? space->host->cut(space->host->ctx, cut->at) : 0;
+	if (!array)
+		return 0;
+	last = array->n;
+	err = entry_at(array, (cut->at - cut->part->extent.addr) >> shift, &cut->first);
+	if (!err && end < end_of(cut->part))
+		err = entry_at(array, (end - cut->part->extent.addr) >> shift, &last);
+	if (err)
+		return err;
+	cut->right = vmap_page_array_make(space->host, last - cut->first, array->starts, nowait);
+	if (!cut->right)
+		return -VMAP_ENOMEM;
+	for (size_t i = cut->first; i < last; i++)
+		cut->right->pages[i - cut->first] = array->pages[i];
+	vmap_page_array_index(cut->right);
+	cut->right->held = array->held;
+	return 0;
+}
+
+/* Ask the host, with the descriptors in hand that the cuts take: after this they cannot fail. The lock is held on success. */
+static int allow_cuts(struct vmap_space *space, const uintptr_t *at, size_t n, bool nowait, unsigned long *saved)
+{
+	struct vmap_extent *spare[2];
+	int err = vmap_space_lock_spares(space, saved, nowait);
+
+	if (err)
+		return err;
+	if (!space->host->cut)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		spare[i] = vmap_spares_pop(&space->spares);
+	vmap_space_unlock_keep(space, *saved);
+	err = space->host->cut(space->host->ctx, at, n);
+	*saved = vmap_space_lock(space);
+	for (size_t i = 0; i < n; i++)
+		vmap_spares_push(&space->spares, spare[i]);
+	if (err)
+		vmap_space_unlock(space, *saved);
+	return err;
 }
 
 /* Under the lock, with a spare descriptor. */
@@ -401,40 +419,54 @@ static struct vmap_area *cut_part(struct vmap_space *space, const struct cut *cu
 	return right;
 }
 
-/* Let the parts end where the range ends. On failure nothing has changed. */
+/* Under the lock: let the parts end where the range ends. */
+static void cut_parts(struct vmap_space *space, struct parts *parts, const struct cut *left, const struct cut *right)
+{
+	struct vmap_extent *inside;
+
+	if (right->part)
+		cut_part(space, right)->busy = false;
+	if (left->part) {
+		inside = &cut_part(space, left)->extent;
+		inside->next = parts->first->next;
+		left->part->busy = false;
+		if (parts->last == parts->first)
+			parts->last = inside;
+		parts->first = inside;
+	}
+}
+
+/* Cut those parts that reach over an end of the range. On failure nothing has changed. */
 static int cut_ends(struct vmap_space *space, struct parts *parts)
 {
-	struct vmap_area *first = vmap_area_of(parts->first), *last = vmap_area_of(parts->last), *right;
-	struct cut left_cut = {.part = first->extent.addr < parts->start ? first : NULL, .at = parts->start};
-	struct cut right_cut = {.part = end_of(last) > parts->end ? last : NULL, .at = parts->end};
+	struct vmap_area *first = vmap_area_of(parts->first), *last = vmap_area_of(parts->last);
+	struct cut left = {.part = first->extent.addr < parts->start ? first : NULL, .at = parts->start};
+	struct cut right = {.part = end_of(last) > parts->end ? last : NULL, .at = parts->end};
+	const uintptr_t at[] = {left.part ? left.at : right.at, right.at};
+	size_t n = !!left.part + !!right.part;
 	unsigned long saved;
 	int err = 0;
 
-	if (!left_cut.part && !right_cut.part)
+	if (!n)
 		return 0;
-	if (right_cut.part)
-		err = prepare_cut(space, &right_cut, end_of(last), parts->nowait);
-	if (!err && left_cut.part)
-		err = prepare_cut(space, &left_cut, end_of(first) < parts->end ? end_of(first) : parts->end, parts->nowait);
+	if (!space->host->parts)
+		return -VMAP_EINVAL;
+	if (parts->nowait && space->host->cut)
+		return -VMAP_EAGAIN;
+	if (right.part)
+		err = prepare_cut(space, &right, end_of(last), parts->nowait);
+	if (!err && left.part)
+		err = prepare_cut(space, &left, end_of(first) < parts->end ? end_of(first) : parts->end, parts->nowait);
 	if (!err)
-		err = vmap_space_lock_spares(space, &saved, parts->nowait);
+		err = allow_cuts(space, at, n, parts->nowait, &saved);
 	if (err) {
-		if (right_cut.right)
-			vmap_page_array_free(space->host, right_cut.right);
-		if (left_cut.right)
-			vmap_page_array_free(space->host, left_cut.right);
+		if (right.right)
+			vmap_page_array_free(space->host, right.right);
+		if (left.right)
+			vmap_page_array_free(space->host, left.right);
 		return err;
 	}
-	if (right_cut.part)
-		cut_part(space, &right_cut)->busy = false;
-	if (left_cut.part) {
-		right = cut_part(space, &left_cut);
-		right->extent.next = first->extent.next;
-		first->busy = false;
-		parts->first = &right->extent;
-		if (first == last)
-			parts->last = parts->first;
-	}
+	cut_parts(space, parts, &left, &right);
 	vmap_space_unlock_keep(space, saved);
 	return 0;
 }

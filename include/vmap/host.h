@@ -175,11 +175,11 @@ struct vmap_host {
 	bool parts;
 
 	/*
-	 * What one map or map_pfn call showed is about to be unmapped in two pieces that meet at addr, a border between two pages or two
+	 * What map and map_pfn calls showed is about to be unmapped in pieces that meet at addrs[0..n-1], borders between two pages or two
 	 * frames: whatever can fail about that happens here, and the translations stay what they are. 0, or a negative error number that
-	 * is passed on. It may turn out that nothing is unmapped. May sleep. NULL: nothing can fail.
+	 * is passed on: then nothing will be unmapped. n is 1 or 2. May sleep. NULL: nothing can fail.
 	 */
-	int (*cut)(void *ctx, uintptr_t addr);
+	int (*cut)(void *ctx, const uintptr_t *addrs, size_t n);
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

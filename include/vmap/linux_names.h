@@ -14,6 +14,8 @@
  *
  * What differs: vmap() and vm_map_ram() hold a reference on each page until the flush, so that freeing a page right after the unmap
  * is safe; where Linux warns about a bad address and goes on, so does this, silently; pages are zeroed only where the name says so.
+ * What describes an area (struct vm_struct) lies in a page of its own from vmalloc(); pcpu_get_vm_areas() leaves no guards, as Linux does. PAGE_SHIFT
+ * is 12, unless it was defined before.
  * Linux's vmap_pfn() has the name of this library's own: call that one. The _nowait functions are for where Linux allows interrupts.
  */
 #ifndef __cplusplus
@@ -42,10 +44,16 @@ static inline pgprot_t pgprot_of_memory(pgprot_t prot, unsigned memory)
 #define pgprot_device(prot) pgprot_of_memory(prot, VMAP_DEVICE)
 
 /* Flags of vmap(). Others are ignored. */
+#define VM_IOREMAP 0x01ul
 #define VM_ALLOC 0x02ul
 #define VM_MAP 0x04ul
 #define VM_NO_GUARD 0x40ul
 #define VM_MAP_PUT_PAGES 0x200ul
+#define VM_SPARSE 0x1000ul
+
+#ifndef PAGE_SHIFT
+#define PAGE_SHIFT 12
+#endif
 
 typedef unsigned gfp_t;
 
@@ -80,7 +88,7 @@ static inline void *__vmalloc(unsigned long size, gfp_t gfp)
 	void *addr;
 
 	if (!vmap_alloc(vmap_default_space, size, 0, &options, &addr) && gfp & __GFP_ZERO)
-		__builtin_memset(addr, 0, size);
+		__builtin_memset(addr, 0, ((size - 1) | ((1ul << PAGE_SHIFT) - 1)) + 1);
 	return addr;
 }
 
@@ -110,6 +118,33 @@ static inline void vfree(const void *addr)
 {
 	if (addr && vmap_free(vmap_default_space, addr) == -VMAP_EINVAL)
 		vmap_unmap(vmap_default_space, addr);
+}
+
+/* Bytes of the live area that begins at addr; 0: there is none. */
+static inline unsigned long vmap_size_at(const void *addr)
+{
+	struct vmap_area_info info;
+
+	return vmap_area_at(vmap_default_space, addr, &info) || info.addr != (uintptr_t)addr ? 0 : info.size;
+}
+
+/* Nothing is copied: where there is no room behind, the pages are mapped somewhere else. With __GFP_ZERO what is new is zero, and what is cut off. */
+static inline void *vrealloc(const void *addr, unsigned long size, gfp_t gfp)
+{
+	unsigned long old = addr ? vmap_size_at(addr) : 0, kept = size < old ? size : old;
+	void *moved = (void *)(uintptr_t)addr;
+
+	if (!addr)
+		return __vmalloc(size, gfp);
+	if (!size) {
+		vfree(addr);
+		return NULL;
+	}
+	if (vmap_realloc_move(vmap_default_space, &moved, size, 0, NULL))
+		return NULL;
+	if (gfp & __GFP_ZERO)
+		__builtin_memset((char *)moved + kept, 0, vmap_size_at(moved) - kept);
+	return moved;
 }
 
 /* From any context: the flush is left to others. */
@@ -160,6 +195,7 @@ static inline bool is_vmalloc_addr(const void *addr)
 struct vm_struct {
 	void *addr;
 	unsigned long size; /* with the guard */
+	unsigned long flags;
 	unsigned nr_pages;
 	const void *caller; /* the tag */
 };
@@ -173,9 +209,110 @@ static inline bool find_vm_area(const void *addr, struct vm_struct *area)
 		return false;
 	area->addr = (void *)info.addr;
 	area->size = info.size + info.guard;
+	area->flags = 0;
 	area->nr_pages = (unsigned)info.pages;
 	area->caller = info.tag;
 	return true;
+}
+
+/* Addresses without pages. */
+static inline struct vm_struct *get_vm_area(unsigned long size, unsigned long flags)
+{
+	struct vmap_options options = {.flags = flags & VM_NO_GUARD ? VMAP_NO_GUARD : 0};
+	struct vm_struct *area = (struct vm_struct *)vzalloc(sizeof(*area));
+	struct vmap_area_info info;
+
+	if (!area)
+		return NULL;
+	if (vmap_sparse(vmap_default_space, size, &options, &area->addr)) {
+		vfree(area);
+		return NULL;
+	}
+	vmap_area_at(vmap_default_space, area->addr, &info);
+	area->size = info.size + info.guard;
+	area->flags = flags;
+	return area;
+}
+
+static inline unsigned long get_vm_area_size(const struct vm_struct *area)
+{
+	return area->flags & VM_NO_GUARD ? area->size : area->size - (1ul << PAGE_SHIFT);
+}
+
+/* With what is still mapped in it. */
+static inline void free_vm_area(struct vm_struct *area)
+{
+	vmap_sparse_free(vmap_default_space, area->addr);
+	vfree(area);
+}
+
+static inline int vm_area_check(const struct vm_struct *area, unsigned long start, unsigned long end)
+{
+	unsigned long first = (unsigned long)(uintptr_t)area->addr;
+
+	if (!(area->flags & VM_SPARSE) || start >= end)
+		return -VMAP_EINVAL;
+	return start < first || end > first + get_vm_area_size(area) ? -VMAP_ERANGE : 0;
+}
+
+/* A base page an entry. */
+static inline int vm_area_map_pages(struct vm_struct *area, unsigned long start, unsigned long end, struct page **pages)
+{
+	int err = vm_area_check(area, start, end);
+
+	return err ? err
+		   : vmap_sparse_map(vmap_default_space, (void *)start, (struct vmap_page *const *)(void *)pages,
+				     (end - start) >> PAGE_SHIFT, 0, 0);
+}
+
+static inline void vm_area_unmap_pages(struct vm_struct *area, unsigned long start, unsigned long end)
+{
+	if (!vm_area_check(area, start, end))
+		vmap_sparse_unmap(vmap_default_space, (void *)start, end - start);
+}
+
+/* Reserve areas at base + offsets[i] for one aligned base. The offsets may come in any order. */
+static inline struct vm_struct **pcpu_get_vm_areas(const unsigned long *offsets, const size_t *sizes, int nr_vms, size_t align)
+{
+	struct vmap_options options = {.flags = VMAP_NO_GUARD, .align = align};
+	size_t n = (size_t)nr_vms, at;
+	/* The array that is given back, the areas, and for the call: offsets, sizes and addresses by rising offset, and whose they are. */
+	struct vm_struct **vms =
+		(struct vm_struct **)vzalloc(n * (sizeof(void *) + sizeof(struct vm_struct) + 4 * sizeof(size_t)));
+	struct vm_struct *areas = (struct vm_struct *)(void *)(vms + n);
+	size_t *sorted = (size_t *)(void *)(areas + n), *lengths = sorted + n, *whose = lengths + n;
+	void **addrs = (void **)(void *)(whose + n);
+
+	if (!vms)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		for (at = i; at > 0 && sorted[at - 1] > offsets[i]; at--) {
+			sorted[at] = sorted[at - 1];
+			lengths[at] = lengths[at - 1];
+			whose[at] = whose[at - 1];
+		}
+		sorted[at] = offsets[i];
+		lengths[at] = sizes[i];
+		whose[at] = i;
+	}
+	if (vmap_congruent(vmap_default_space, sorted, lengths, n, &options, addrs)) {
+		vfree(vms);
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		vms[whose[i]] = &areas[i];
+		areas[i].addr = addrs[i];
+		areas[i].size = lengths[i];
+		areas[i].flags = VM_ALLOC | VM_NO_GUARD | VM_SPARSE;
+	}
+	return vms;
+}
+
+static inline void pcpu_free_vm_areas(struct vm_struct **vms, int nr_vms)
+{
+	for (int i = 0; i < nr_vms; i++)
+		vmap_sparse_free(vmap_default_space, vms[i]->addr);
+	vfree(vms);
 }
 
 #endif /* C */

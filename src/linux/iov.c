@@ -174,7 +174,7 @@ static int iov_view(struct vmap_process *process, const struct iovec *iov, size_
 			return err;
 		}
 		view->addr = (uint8_t *)held->mapped + into;
-		view->mappings = vmap_views_mappings(&process->views, (uintptr_t)held->mapped);
+		vmap_view_mappings(process, held->mapped, &view->mappings);
 	}
 	view->held = held;
 	return 0;

@@ -3,10 +3,13 @@
  * Views
  *
  * Theory: the core says which pages appear where; the mechanism (mech.h) makes them appear. Between the two stands what a view
- * may cost: its runs are counted, the budget is asked, and what was taken is noted where the view begins, until it ends.
+ * may cost: its runs are counted, the budget is asked, and what was taken is noted at the page that it is for, until that is unmapped. So
+ * a view may be unmapped in pieces: a cut pays for what it adds, and every piece gives back what was paid for in it. Gaps between views
+ * are the mechanism's to count.
  *
- * Cost: a look at each page for the runs; eight bytes of address space for each page of it.
+ * Cost: a look at each page for the runs; one byte of address space for each page, of which an unmap looks at eight at a time.
  */
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,14 +23,14 @@ int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift
 
 	if (err)
 		return err;
-	views->costs_size = (size >> page_shift) * sizeof(*views->costs);
-	views->costs = vmap_reserve_named(views->costs_size, "vmap: costs");
-	if (!views->costs)
+	views->notes_size = size >> page_shift;
+	views->notes = vmap_reserve_named(views->notes_size, "vmap: costs");
+	if (!views->notes)
 		goto destroy_mech;
 	err = vmap_shadow_create(&views->shadow, views->mech->base, size, (size_t)1 << page_shift);
 	if (!err)
 		return 0;
-	munmap(views->costs, views->costs_size);
+	munmap(views->notes, views->notes_size);
 destroy_mech:
 	views->mech->ops->destroy(views->mech);
 	return -VMAP_ENOMEM;
@@ -36,18 +39,52 @@ destroy_mech:
 void vmap_views_destroy(struct vmap_views *views)
 {
 	vmap_shadow_destroy(&views->shadow);
-	munmap(views->costs, views->costs_size);
+	munmap(views->notes, views->notes_size);
 	views->mech->ops->destroy(views->mech);
 }
 
-struct vmap_cost *vmap_views_cost(const struct vmap_views *views, uintptr_t addr)
+/* What is paid for at a page. */
+#define NOTE_RUN 0x1 /* a run begins: a mapping */
+#define NOTE_VIEW 0x2 /* a view begins, or a piece of one that was cut */
+#define NOTE_REPLACED 0x4 /* a page of a run was replaced: two mappings more */
+
+static uint8_t *note_at(const struct vmap_views *views, uintptr_t addr)
 {
-	return &views->costs[(addr - views->mech->base) >> views->mech->page_shift];
+	return &views->notes[(addr - views->mech->base) >> views->mech->page_shift];
 }
 
-size_t vmap_views_mappings(const struct vmap_views *views, uintptr_t addr)
+static void add_note(struct vmap_cost *cost, uint8_t note)
 {
-	return vmap_views_cost(views, addr)->mappings + views->mech->ops->besides(views->mech, addr);
+	size_t runs = (note & NOTE_RUN ? 1 : 0) + (note & NOTE_REPLACED ? 2 : 0);
+
+	cost->mappings += runs;
+	cost->fragments += runs;
+	cost->views += note & NOTE_VIEW ? 1 : 0;
+}
+
+struct vmap_cost vmap_views_cost(const struct vmap_views *views, uintptr_t addr, size_t size)
+{
+	const uint8_t *note = note_at(views, addr), *end = note + (size >> views->mech->page_shift);
+	struct vmap_cost sum = {0};
+	uint64_t eight;
+
+	while (note < end) {
+		if (end - note >= 8 && (memcpy(&eight, note, 8), !eight))
+			note += 8;
+		else
+			add_note(&sum, *note++);
+	}
+	return sum;
+}
+
+size_t vmap_views_mappings(const struct vmap_views *views, uintptr_t addr, size_t size)
+{
+	return vmap_views_cost(views, addr, size).mappings + views->mech->ops->besides(views->mech, addr);
+}
+
+static void forget(const struct vmap_views *views, uintptr_t addr, size_t size)
+{
+	memset(note_at(views, addr), 0, size >> views->mech->page_shift);
 }
 
 static int linux_prot(unsigned prot)
@@ -60,14 +97,16 @@ static struct vmap_runs linux_runs(const struct vmap_process *process, struct vm
 	return (struct vmap_runs){.regions = process->regions, .pages = pages, .n = n, .page_shift = process->pool.page_shift};
 }
 
-/* How many runs these are, and their size. -VMAP_EACCES: some of it may only be read. */
-static int linux_survey(struct vmap_runs runs, unsigned prot, size_t *n, size_t *size)
+/* Note the runs from addr on; gives how many there are, and their size. -VMAP_EACCES: some of it may only be read. */
+static int linux_survey(const struct vmap_views *views, uintptr_t addr, struct vmap_runs runs, unsigned prot, size_t *n,
+			size_t *size)
 {
 	struct vmap_run run;
 
 	for (*n = *size = 0; vmap_runs_next(&runs, &run); ++*n) {
 		if (prot & VMAP_WRITE && !run.region->writable)
 			return -VMAP_EACCES;
+		*note_at(views, addr + *size) = NOTE_RUN | (*n ? 0 : NOTE_VIEW);
 		*size += run.size;
 	}
 	return 0;
@@ -97,7 +136,7 @@ static bool linux_enter(struct vmap_process *process, uintptr_t addr, size_t siz
 	struct vmap_mech *mech = process->views.mech;
 	int gaps = mech->ops->enter(mech, addr, size, guard);
 
-	if (runs <= UINT32_MAX && linux_take(process, runs + (size_t)gaps))
+	if (linux_take(process, runs + (size_t)gaps))
 		return true;
 	gaps += mech->ops->leave(mech, addr, size);
 	linux_give(process, -(size_t)gaps);
@@ -111,31 +150,38 @@ static void linux_leave(struct vmap_process *process, uintptr_t addr, size_t siz
 	linux_give(process, mappings - (size_t)gaps);
 }
 
+/* Count what is mapped, or what no longer is. */
+static void linux_count(struct vmap_process *process, struct vmap_cost cost, size_t size, bool more)
+{
+	vmap_stat_add(&process->stat, VMAP_STAT_VIEWS, more ? cost.views : -(uint64_t)cost.views);
+	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, more ? cost.fragments : -(uint64_t)cost.fragments);
+	vmap_stat_add(&process->stat, VMAP_STAT_ALIASED, more ? size : -(uint64_t)size);
+}
+
 static int linux_map(struct vmap_process *process, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot,
 		     size_t guard)
 {
-	struct vmap_mech *mech = process->views.mech;
+	struct vmap_views *views = &process->views;
 	struct vmap_runs runs = linux_runs(process, pages, n);
 	int err = vmap_process_may_take(process);
-	size_t size, count;
+	size_t size = 0, count;
 
 	if (!err)
-		err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(runs, prot, &count, &size);
-	if (err)
-		return err;
-	if (!linux_enter(process, addr, size, guard, count))
-		return -VMAP_EOVERFLOW;
-	err = mech->ops->map(mech, addr, size, &runs, linux_prot(prot));
+		err = prot & VMAP_MEMORY_MASK ? -VMAP_EINVAL : linux_survey(views, addr, runs, prot, &count, &size);
+	if (!err && !linux_enter(process, addr, size, guard, count))
+		err = -VMAP_EOVERFLOW;
+	else if (!err) {
+		err = views->mech->ops->map(views->mech, addr, size, &runs, linux_prot(prot));
+		if (err)
+			linux_leave(process, addr, size, count);
+	}
 	if (err) {
-		linux_leave(process, addr, size, count);
+		forget(views, addr, size);
 		return err;
 	}
-	*vmap_views_cost(&process->views, addr) = (struct vmap_cost){.mappings = (uint32_t)count, .fragments = (uint32_t)count};
-	vmap_stat_add(&process->stat, VMAP_STAT_VIEWS, 1);
-	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, count);
-	vmap_stat_add(&process->stat, VMAP_STAT_ALIASED, size);
+	linux_count(process, (struct vmap_cost){.fragments = count, .views = 1}, size, true);
 	VMAP_PROBE3(map, addr, size, count);
-	vmap_shadow_view(&process->views.shadow, addr, size);
+	vmap_shadow_view(&views->shadow, addr, size);
 	return 0;
 }
 
@@ -154,19 +200,57 @@ int vmap_linux_map_guarded(void *ctx, uintptr_t addr, struct vmap_page *const *p
 void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	struct vmap_process *process = ctx;
-	struct vmap_cost *cost = vmap_views_cost(&process->views, addr);
+	struct vmap_views *views = &process->views;
+	struct vmap_cost cost = vmap_views_cost(views, addr, size);
 
 	/* In a child that has no views other things may lie there by now. */
 	if (process->inherited || *process->owner) {
-		vmap_shadow_retire(&process->views.shadow, addr, size);
-		process->views.mech->ops->unmap(process->views.mech, addr, size);
+		vmap_shadow_retire(&views->shadow, addr, size);
+		views->mech->ops->unmap(views->mech, addr, size);
 	}
-	VMAP_PROBE3(unmap, addr, size, cost->fragments);
-	vmap_stat_add(&process->stat, VMAP_STAT_VIEWS, -(uint64_t)1);
-	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, -(uint64_t)cost->fragments);
-	vmap_stat_add(&process->stat, VMAP_STAT_ALIASED, -(uint64_t)size);
-	linux_leave(process, addr, size, cost->mappings);
-	*cost = (struct vmap_cost){0};
+	VMAP_PROBE3(unmap, addr, size, cost.fragments);
+	forget(views, addr, size);
+	linux_count(process, cost, size, false);
+	linux_leave(process, addr, size, cost.mappings);
+}
+
+/* What a cut at addr adds: a run may become two. Nothing where a view begins already. */
+static struct vmap_cost linux_cut_cost(const struct vmap_views *views, uintptr_t addr)
+{
+	struct vmap_cost cost = {0};
+
+	add_note(&cost, (NOTE_RUN | NOTE_VIEW) & ~*note_at(views, addr));
+	return cost;
+}
+
+int vmap_linux_cut(void *ctx, const uintptr_t *addrs, size_t n)
+{
+	struct vmap_process *process = ctx;
+	struct vmap_views *views = &process->views;
+	struct vmap_cut cut[2];
+	size_t mappings = 0, done = 0;
+	int err = vmap_process_may_take(process);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++)
+		mappings += linux_cut_cost(views, addrs[i]).mappings;
+	if (!linux_take(process, mappings))
+		return -VMAP_EOVERFLOW;
+	for (; done < n && !err; done += !err)
+		err = linux_cut_cost(views, addrs[done]).views ? views->mech->ops->cut(views->mech, addrs[done], &cut[done]) : 0;
+	if (err) {
+		linux_give(process, mappings);
+		while (done--)
+			if (linux_cut_cost(views, addrs[done]).views)
+				views->mech->ops->join(views->mech, &cut[done]);
+		return err;
+	}
+	for (size_t i = 0; i < n; i++) {
+		linux_count(process, linux_cut_cost(views, addrs[i]), 0, true);
+		*note_at(views, addrs[i]) |= NOTE_RUN | NOTE_VIEW;
+	}
+	return 0;
 }
 
 int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_page *page, unsigned prot)
@@ -174,24 +258,25 @@ int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_pa
 	struct vmap_process *process = ctx;
 	struct vmap_mech *mech = process->views.mech;
 	struct vmap_runs runs = linux_runs(process, &page, 1);
-	size_t cost = mech->ops->cost_replace();
+	uint8_t *note = note_at(&process->views, addr);
+	size_t cost = *note & NOTE_REPLACED ? 0 : mech->ops->cost_replace();
 	struct vmap_run run;
 	int err = vmap_process_may_take(process);
 
 	if (err)
 		return err;
+	(void)view;
 	vmap_runs_next(&runs, &run);
 	if (prot & VMAP_WRITE && !run.region->writable)
 		return -VMAP_EACCES;
 	if (!linux_take(process, cost))
 		return -VMAP_EOVERFLOW;
-	err = mech->ops->replace(mech, view, addr, &run, linux_prot(prot));
+	err = mech->ops->replace(mech, addr, &run, linux_prot(prot));
 	if (err) {
 		linux_give(process, cost);
 		return err;
 	}
-	vmap_views_cost(&process->views, view)->mappings += (uint32_t)cost;
-	vmap_views_cost(&process->views, view)->fragments += (uint32_t)cost;
+	*note |= NOTE_REPLACED;
 	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, cost);
 	return 0;
 }

@@ -20,6 +20,13 @@ struct vmap_mech;
 /* What a fault fills of the page tables around its page (fault_around_bytes, if nobody changed it): views that begin at a multiple are cheaper. */
 #define VMAP_WINDOW ((size_t)64 << 10)
 
+/* A cut that may be taken back: the piece on its right, and what the mechanism noted beside it before. */
+struct vmap_cut {
+	uintptr_t addr;
+	size_t size;
+	uint16_t was[2];
+};
+
 struct vmap_mech_ops {
 	/*
 	 * A view is about to be at [addr, addr + size), and guard bytes behind it are its own. It takes a mapping for each of its runs, and
@@ -40,8 +47,8 @@ struct vmap_mech_ops {
 	 */
 	int (*map)(struct vmap_mech *mech, uintptr_t addr, size_t size, struct vmap_runs *runs, int prot);
 
-	/* Show another run in the place of a part of the view at view; what fails has changed nothing. Errors as map(). */
-	int (*replace)(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, const struct vmap_run *run, int prot);
+	/* Show another run in the place of a part of a view; what fails has changed nothing. Errors as map(). */
+	int (*replace)(struct vmap_mech *mech, uintptr_t addr, const struct vmap_run *run, int prot);
 
 	/*
 	 * Let a part of a view allow something else. 0, -VMAP_EOVERFLOW: the kernel's limit of mappings, -VMAP_EACCES: mapped for reading
@@ -49,7 +56,16 @@ struct vmap_mech_ops {
 	 */
 	int (*protect)(struct vmap_mech *mech, uintptr_t addr, size_t size, int prot);
 
-	/* End exactly what one map() made: every access faults. Cannot fail, whatever the limit says. */
+	/*
+	 * Let a view without a guard of its own, or a piece of one, become two that meet at addr, and can be ended one by one; a mapping more at
+	 * most. 0, -VMAP_EOVERFLOW: the kernel's limit of mappings; nothing has changed then. *cut is for join().
+	 */
+	int (*cut)(struct vmap_mech *mech, uintptr_t addr, struct vmap_cut *cut);
+
+	/* Take a cut back, the last one that was made there. */
+	void (*join)(struct vmap_mech *mech, const struct vmap_cut *cut);
+
+	/* End what map() and cut() made, one or several that touch: every access faults. Cannot fail, whatever the limit says. */
 	void (*unmap)(struct vmap_mech *mech, uintptr_t addr, size_t size);
 
 	/*

@@ -24,14 +24,20 @@
  * access faults, and views lie side by side without anything between. So the mappings that views take are their runs, and the gaps
  * between rows of them; a view that comes or goes changes the number of gaps by what its two neighbours say.
  *
+ * Pieces of a view: before one is taken away alone, the kernel's mapping is split where the piece begins, while it may still say no; and it
+ * must stay split. Pieces of one view have one file, so what keeps the kernel from merging them is advice (MADV_NORMAL, MADV_RANDOM,
+ * MADV_SEQUENTIAL), which changes neither what is mapped nor its protection and means nothing for memory that is all there. Here, too, three
+ * are enough. So whatever is ended begins and ends where mappings do.
+ *
  * Several views at once: whatever views and guards lie in a range, one call puts PROT_NONE over all of it. Only the core's later
  * unmap() of each is left to do, and needs no system call.
  *
  * Locks: a leaf mutex for edges and ballast; other system calls are made without it, as the core gives out disjoint ranges.
- * Cost: a system call for each run, one to fill page tables, one for an unmap; one byte of address space a page for the edges.
+ * Cost: a system call for each run, one to fill page tables, one for an unmap; two bytes of address space a page for the edges.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <vmap/error.h>
@@ -62,17 +68,20 @@ struct mmap_mech {
 	uint8_t *reservation; /* lead bytes that no view covers, then the space */
 	size_t lead;
 	pthread_mutex_t lock; /* of edges and the ballast in the lead */
-	uint8_t *edges; /* by base page of the space, where a view begins and where its mappings end; 0: elsewhere */
+	uint16_t *
+		edges; /* by base page of the space, where a view, or a piece of one, begins and where its mappings end; 0: elsewhere */
 };
 
 /*
- * What an edge says: the colour + 1; and only where a view begins, whether its guard is a part of its last mapping, of how many pages it is
+ * What an edge says: the colour + 1, and the advice; and only where a view begins, whether its guard is a part of its last mapping, of how many pages it is
  * then, less one, and whether unmap_all() has taken the view away already.
  */
 #define EDGE_COLOUR 0x03
 #define EDGE_PAGES_SHIFT 2
 #define EDGE_GUARD 0x40
 #define EDGE_ENDED 0x80
+#define EDGE_ADVICE 0x300
+#define EDGE_ADVICE_SHIFT 8
 
 /* The largest guard that is marked: as many pages as there is room for in an edge. */
 #define GUARD_PAGES 16u
@@ -100,7 +109,7 @@ static size_t mmap_page(const struct mmap_mech *m, uintptr_t addr)
 /* The guard that is a part of the mapping of the view that begins at this page: bytes. */
 static size_t mmap_guard(const struct mmap_mech *m, size_t first)
 {
-	uint8_t edge = m->edges[first];
+	uint16_t edge = m->edges[first];
 
 	return edge & EDGE_GUARD ? ((size_t)(edge >> EDGE_PAGES_SHIFT & (GUARD_PAGES - 1)) + 1) << m->mech.page_shift : 0;
 }
@@ -126,7 +135,7 @@ static int mmap_enter(struct vmap_mech *mech, uintptr_t addr, size_t size, size_
 		colour++;
 	m->edges[first] = m->edges[last] = colour;
 	if (marked)
-		m->edges[first] |= (uint8_t)(EDGE_GUARD | (pages - 1) << EDGE_PAGES_SHIFT);
+		m->edges[first] |= (uint16_t)(EDGE_GUARD | (pages - 1) << EDGE_PAGES_SHIFT);
 	pthread_mutex_unlock(&m->lock);
 	return 1 - !!left - !!right;
 }
@@ -139,7 +148,7 @@ static int mmap_leave(struct vmap_mech *mech, uintptr_t addr, size_t size)
 
 	pthread_mutex_lock(&m->lock);
 	mmap_neighbours(m, first, last, &left, &right);
-	m->edges[first] = m->edges[last] = 0;
+	memset(&m->edges[first], 0, (last - first + 1) * sizeof(*m->edges));
 	pthread_mutex_unlock(&m->lock);
 	return !!left + !!right - 1;
 }
@@ -274,16 +283,87 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 	return err;
 }
 
-/* In the colour of its view: it may be at an edge. */
-static int mmap_replace(struct vmap_mech *mech, uintptr_t view, uintptr_t addr, const struct vmap_run *run, int prot)
+/* How a piece is told from those beside it: what is noted at its end, which is looked for from any page of it on. */
+static uint16_t mmap_edge(const struct mmap_mech *m, size_t *page)
+{
+	while (!m->edges[*page])
+		++*page;
+	return m->edges[*page] & (EDGE_COLOUR | EDGE_ADVICE);
+}
+
+static bool mmap_advise(uintptr_t addr, size_t size, uint16_t edge)
+{
+	static const int advice[] = {MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL};
+
+	return !madvise((void *)addr, size, advice[(edge & EDGE_ADVICE) >> EDGE_ADVICE_SHIFT]);
+}
+
+/* With colour and advice of its piece: it may be at an edge. */
+static int mmap_replace(struct vmap_mech *mech, uintptr_t addr, const struct vmap_run *run, int prot)
 {
 	struct mmap_mech *m = mmap_of(mech);
+	size_t page = mmap_page(m, addr);
+	uint16_t edge;
 	int err;
 
-	err = mmap_run(m, addr, run, (m->edges[mmap_page(m, view)] & EDGE_COLOUR) - 1u, prot);
+	pthread_mutex_lock(&m->lock);
+	edge = mmap_edge(m, &page);
+	pthread_mutex_unlock(&m->lock);
+	err = mmap_run(m, addr, run, (edge & EDGE_COLOUR) - 1u, prot);
 	if (!err)
 		mmap_shield(m, addr, run->size); /* the new page is there, and stays */
+	if (!err && edge & EDGE_ADVICE)
+		mmap_advise(addr, run->size, edge);
 	return err;
+}
+
+/* An advice for the right piece that neither the left one nor what lies behind it has, in this colour. */
+static uint16_t mmap_other(uint16_t left, uint16_t behind)
+{
+	uint16_t edge = left & EDGE_COLOUR;
+
+	while (edge == left || edge == behind)
+		edge += 1 << EDGE_ADVICE_SHIFT;
+	return edge;
+}
+
+static int mmap_cut(struct vmap_mech *mech, uintptr_t addr, struct vmap_cut *cut)
+{
+	struct mmap_mech *m = mmap_of(mech);
+	size_t first = mmap_page(m, addr), last = first;
+	uint16_t left, right;
+
+	pthread_mutex_lock(&m->lock);
+	left = mmap_edge(m, &last);
+	right = last + 1 < mech->size >> mech->page_shift ? m->edges[last + 1] & (EDGE_COLOUR | EDGE_ADVICE) : 0;
+	pthread_mutex_unlock(&m->lock);
+	right = mmap_other(left, right);
+	*cut = (struct vmap_cut){.addr = addr, .size = (last + 1 - first) << mech->page_shift};
+	if (!mmap_advise(addr, cut->size, right))
+		return mmap_error();
+	pthread_mutex_lock(&m->lock);
+	cut->was[0] = m->edges[first - 1];
+	cut->was[1] = m->edges[first];
+	m->edges[first - 1] = left;
+	m->edges[first] = m->edges[last] = right;
+	pthread_mutex_unlock(&m->lock);
+	return 0;
+}
+
+/* Should the kernel not merge them now, nobody minds. */
+static void mmap_join(struct vmap_mech *mech, const struct vmap_cut *cut)
+{
+	struct mmap_mech *m = mmap_of(mech);
+	size_t first = mmap_page(m, cut->addr), last = mmap_page(m, cut->addr + cut->size - 1);
+	uint16_t left;
+
+	pthread_mutex_lock(&m->lock);
+	left = m->edges[first - 1];
+	m->edges[last] = left;
+	m->edges[first] = cut->was[1];
+	m->edges[first - 1] = cut->was[0];
+	pthread_mutex_unlock(&m->lock);
+	mmap_advise(cut->addr, cut->size, left);
 }
 
 static int mmap_protect(struct vmap_mech *mech, uintptr_t addr, size_t size, int prot)
@@ -315,7 +395,7 @@ static void mmap_destroy(struct vmap_mech *mech)
 	struct mmap_mech *m = mmap_of(mech);
 
 	pthread_mutex_destroy(&m->lock);
-	munmap(m->edges, mech->size >> mech->page_shift);
+	munmap(m->edges, (mech->size >> mech->page_shift) * sizeof(*m->edges));
 	munmap(m->reservation, m->lead + mech->size);
 	free(m);
 }
@@ -328,6 +408,8 @@ static const struct vmap_mech_ops mmap_ops = {
 	.map = mmap_map,
 	.replace = mmap_replace,
 	.protect = mmap_protect,
+	.cut = mmap_cut,
+	.join = mmap_join,
 	.unmap = mmap_unmap,
 	.unmap_all = mmap_unmap_all,
 	.lock = mmap_lock,
@@ -346,10 +428,10 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, bool guards
 	if (size <= SIZE_MAX - m->lead)
 		m->reservation = vmap_reserve(m->lead + size, unit, PROT_NONE);
 	if (m->reservation)
-		m->edges = vmap_reserve_named(size >> page_shift, "vmap: edges");
+		m->edges = vmap_reserve_named((size >> page_shift) * sizeof(*m->edges), "vmap: edges");
 	if (!m->edges || !mmap_ballast(m, true)) {
 		if (m->edges)
-			munmap(m->edges, size >> page_shift);
+			munmap(m->edges, (size >> page_shift) * sizeof(*m->edges));
 		if (m->reservation)
 			munmap(m->reservation, m->lead + size);
 		free(m);

@@ -117,6 +117,8 @@ static int linux_space(struct vmap_process *process, size_t lazy_max, size_t qua
 		.replace = vmap_linux_replace,
 		.protect = vmap_linux_protect,
 		.copy = vmap_linux_copy,
+		.parts = true,
+		.cut = vmap_linux_cut,
 		.now = quarantine ? vmap_linux_now : NULL,
 	};
 	return vmap_space_create(&process->host, &config, &process->space);
@@ -307,9 +309,10 @@ int vmap_view_mappings(struct vmap_process *process, const void *addr, size_t *m
 	struct vmap_area_info info;
 
 	*mappings = 0;
-	if (vmap_area_at(process->space, addr, &info) || info.state != VMAP_STATE_MAPPED || info.addr != (uintptr_t)addr)
+	if (vmap_area_at(process->space, addr, &info) || (info.state != VMAP_STATE_MAPPED && info.state != VMAP_STATE_HOLE) ||
+	    info.addr != (uintptr_t)addr)
 		return -VMAP_ENOENT;
-	*mappings = vmap_views_mappings(&process->views, info.addr);
+	*mappings = vmap_views_mappings(&process->views, info.addr, info.size);
 	return 0;
 }
 

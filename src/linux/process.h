@@ -11,16 +11,18 @@
 /* Regions that pages can lie in, at once; 0 is the pool. */
 #define VMAP_REGIONS 64
 
-/* What a view takes of the budget, and the runs of neighbours that it shows: the most that there can be, where something was replaced. */
+/* What is noted of what lies in a range. */
 struct vmap_cost {
-	uint32_t mappings, fragments;
+	size_t mappings; /* of the budget, without gaps; the most that there can be, where something was replaced */
+	size_t fragments; /* runs of neighbours, likewise */
+	size_t views; /* that begin there: what one call mapped, or what a cut has made of it */
 };
 
 /* What map.c knows about views. */
 struct vmap_views {
 	struct vmap_mech *mech;
-	struct vmap_cost *costs; /* by base page of the space: of the view that begins there */
-	size_t costs_size; /* bytes */
+	uint8_t *notes; /* by base page of the space: what was paid for there; see map.c */
+	size_t notes_size; /* bytes */
 	struct vmap_shadow shadow;
 };
 
@@ -54,11 +56,11 @@ static inline int vmap_process_may_take(const struct vmap_process *process)
 int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift, bool inherited, bool guards);
 void vmap_views_destroy(struct vmap_views *views);
 
-/* The mappings that the view at addr is told to cost: more than it takes where it lies beside others without anything between. */
-size_t vmap_views_mappings(const struct vmap_views *views, uintptr_t addr);
+/* The mappings that a view is told to cost: more than it takes where it lies beside others without anything between. */
+size_t vmap_views_mappings(const struct vmap_views *views, uintptr_t addr, size_t size);
 
-/* Where it is noted what the view at addr costs: its runs, and what replacing parts of it has added. */
-struct vmap_cost *vmap_views_cost(const struct vmap_views *views, uintptr_t addr);
+/* What is noted of [addr, addr + size). */
+struct vmap_cost vmap_views_cost(const struct vmap_views *views, uintptr_t addr, size_t size);
 
 /* How many regions were adopted. */
 size_t vmap_regions_adopted(struct vmap_process *process);
@@ -88,6 +90,7 @@ int vmap_linux_map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, si
 int vmap_linux_map_guarded(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot, size_t guard);
 void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size);
 int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_page *page, unsigned prot);
+int vmap_linux_cut(void *ctx, const uintptr_t *addrs, size_t n);
 int vmap_linux_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot);
 int vmap_linux_copy(void *ctx, void *to, uintptr_t addr, size_t size);
 uint64_t vmap_linux_now(void *ctx); /* nanoseconds of CLOCK_MONOTONIC; async-signal-safe */

@@ -100,7 +100,7 @@ static int view_mapped(struct vmap_process *process, struct vmap_page *const *pa
 	if (err)
 		return err;
 	view->size = size;
-	view->mappings = vmap_views_mappings(&process->views, (uintptr_t)view->addr);
+	view->mappings = vmap_views_mappings(&process->views, (uintptr_t)view->addr, size);
 	return 0;
 }
 

@@ -443,13 +443,14 @@ static int host_map_pfn(void *ctx, uintptr_t addr, const uint64_t *frames, size_
 }
 
 /* A leaf lies in one page, but may be several frames. */
-static int host_cut(void *ctx, uintptr_t addr)
+static int host_cut(void *ctx, const uintptr_t *addrs, size_t n)
 {
 	struct vmap_pgtable *pgt = (struct vmap_pgtable *)ctx;
-	int err;
+	int err = 0;
 
 	vmap_tables_enter(pgt);
-	err = vmap_split_at(pgt, addr);
+	for (size_t i = 0; i < n && !err; i++)
+		err = vmap_split_at(pgt, addrs[i]);
 	vmap_tables_leave(pgt);
 	return err;
 }

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <vmap/sparse.h>
 #include "linux/budget.h"
 
 #define MAX_VIEWS 80000
@@ -115,6 +116,79 @@ static void test_covers_the_cost(void **state)
 	end();
 }
 
+/* Parts of a sparse area, mapped, cut and unmapped at random: what the kernel has never exceeds what was paid for, nor do pieces pay twice. */
+static void test_covers_cuts(void **state)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE), slots = 256;
+	struct vmap_page *some[8];
+	size_t before, cost;
+	void *area;
+
+	(void)state;
+	begin(NULL);
+	assert_int_equal(vmap_sparse(space, slots * page, NULL, &area), 0);
+	before = count_mappings();
+	srand(5);
+	for (size_t i = 0; i < 4000; i++) {
+		size_t n = 1 + (size_t)rand() % 8, at = (size_t)rand() % (slots - 8), first = (size_t)rand() % 56;
+		uint8_t *where = (uint8_t *)area + at * page;
+		struct vmap_page *shown;
+		size_t offset;
+
+		for (size_t k = 0; k < n; k++)
+			some[k] = rand() % 4 ? pages[first + k] : pages[rand() % 64];
+		if (rand() % 2)
+			vmap_sparse_map(space, where, some, n, 0, 0);
+		else
+			vmap_sparse_unmap(space, where, n * page);
+		if (!vmap_page_at(space, where, &shown, &offset)) {
+			if (rand() % 8 == 0)
+				vmap_replace(space, where, 0, pages[first]);
+			assert_int_equal(vmap_page_at(space, where, &shown, &offset), 0);
+			*(volatile uint8_t *)vmap_page_address(process, shown) = (uint8_t)i;
+			assert_int_equal(*(volatile uint8_t *)where, (uint8_t)i);
+		}
+		assert_int_equal(vmap_view_mappings(process, area, &cost), 0);
+		assert_true(cost > 0 && cost <= 3 * slots);
+#ifndef TEST_SANITIZED
+		if (i % 16 == 0)
+			assert_true(count_mappings() <= before + stats().mappings + 2);
+#endif
+	}
+	assert_int_equal(vmap_sparse_free(space, area), 0);
+	assert_int_equal(stats().mappings, 0);
+	assert_int_equal(stats().views, 0);
+	assert_int_equal(stats().fragments, 0);
+	assert_int_equal(stats().aliased, 0);
+	end();
+}
+
+/* Cutting is refused before it costs too much, and then nothing has changed; what needs no cut goes on. */
+static void test_cuts_are_paid_for(void **state)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct vmap_process_config config = {.mappings_max = 3};
+	uint8_t *at, byte;
+	void *area;
+
+	(void)state;
+	begin(&config);
+	assert_int_equal(vmap_sparse(space, 64 * page, NULL, &area), 0);
+	at = area;
+	assert_int_equal(vmap_sparse_map(space, at, pages, 64, 0, 0), 0);
+	assert_int_equal(stats().mappings, 2);
+	assert_int_equal(vmap_sparse_unmap(space, at + 40 * page, 24 * page), 0);
+	assert_int_equal(stats().mappings, 2);
+	assert_int_equal(vmap_sparse_unmap(space, at + 10 * page, page), -VMAP_EOVERFLOW);
+	assert_true(try_read(at + 10 * page, &byte));
+	assert_int_equal(vmap_sparse_unmap(space, at, page), 0);
+	assert_int_equal(vmap_sparse_unmap(space, at, 64 * page), 0);
+	assert_false(try_read(at + 10 * page, &byte));
+	assert_int_equal(stats().mappings, 0);
+	assert_int_equal(vmap_sparse_free(space, area), 0);
+	end();
+}
+
 static void test_exact(void **state)
 {
 	struct vmap_process_config config = {.mappings_max = 10};
@@ -182,6 +256,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reads_the_system),
 		cmocka_unit_test(test_covers_the_cost),
+		cmocka_unit_test(test_covers_cuts),
+		cmocka_unit_test(test_cuts_are_paid_for),
 		cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_others_work_at_the_limit),
 	};

@@ -35,7 +35,7 @@ static int bed_teardown(struct conformance_bed *bed)
 	for (uintptr_t at = bed->base; at < bed->base + bed->size; at += bed->page_size) {
 		uint8_t byte;
 
-		if (vmap_views_cost(&process->views, at)->mappings || try_read((void *)at, &byte)) {
+		if (vmap_views_cost(&process->views, at, bed->page_size).mappings || try_read((void *)at, &byte)) {
 			fprintf(stderr, "%#zx: still mapped\n", (size_t)at);
 			return -1;
 		}

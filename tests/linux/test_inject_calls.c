@@ -11,6 +11,7 @@
 #include <vmap/cache.h>
 #include <vmap/fault.h>
 #include <vmap/ram.h>
+#include <vmap/sparse.h>
 #include "inject.h"
 
 #define PAGES 8
@@ -393,6 +394,117 @@ static int do_line(void)
 	return vmap_fault_line(process, addr, line, sizeof(line)) && strstr(line, "this address") == line ? 0 : -VMAP_EINVAL;
 }
 
+static int do_sparse(void)
+{
+	return vmap_sparse(space, 16 * page_size, NULL, &addr);
+}
+
+static void free_sparse(void)
+{
+	assert_int_equal(vmap_sparse_free(space, addr), 0);
+}
+
+static void make_sparse(void)
+{
+	assert_int_equal(do_sparse(), 0);
+}
+
+static void *part(void)
+{
+	return (uint8_t *)addr + 3 * page_size;
+}
+
+static int do_sparse_map(void)
+{
+	return vmap_sparse_map(space, part(), some, 5, 0, 0);
+}
+
+static bool part_shows(void)
+{
+	return shows(part(), some, 5);
+}
+
+/* Neighbours in the pool, one mapping: to be cut in the middle. */
+static void make_part(void)
+{
+	make_sparse();
+	assert_int_equal(vmap_sparse_map(space, part(), pages, PAGES, 0, 0), 0);
+}
+
+static int do_sparse_unmap(void)
+{
+	return vmap_sparse_unmap(space, (uint8_t *)addr + 7 * page_size, 9 * page_size);
+}
+
+static bool half_shows(void)
+{
+	uint8_t byte;
+
+	return shows(part(), pages, 4) && !try_read((uint8_t *)addr + 7 * page_size, &byte);
+}
+
+static int do_sparse_free(void)
+{
+	return vmap_sparse_free(space, addr);
+}
+
+static bool part_is_gone(void)
+{
+	uint8_t byte;
+
+	return !try_read(part(), &byte);
+}
+
+static void alloc_addr(void)
+{
+	assert_int_equal(vmap_alloc(space, 3 * page_size, 0, NULL, &addr), 0);
+	memset(addr, 0x17, 3 * page_size);
+}
+
+static int do_grow(void)
+{
+	return vmap_realloc(space, addr, 6 * page_size, 0);
+}
+
+static bool addr_is_longer(void)
+{
+	((uint8_t *)addr)[6 * page_size - 1] = 1;
+	return ((uint8_t *)addr)[3 * page_size - 1] == 0x17;
+}
+
+static int do_shrink(void)
+{
+	return vmap_realloc(space, addr, page_size, 0);
+}
+
+static bool addr_is_shorter(void)
+{
+	uint8_t byte;
+
+	return ((uint8_t *)addr)[page_size - 1] == 0x17 && !try_read((uint8_t *)addr + page_size, &byte);
+}
+
+/* With a view right behind it. */
+static void hem_addr_in(void)
+{
+	struct vmap_options behind;
+
+	alloc_addr();
+	behind = (struct vmap_options){.min = (uintptr_t)addr + 4 * page_size, .max = (uintptr_t)addr + 6 * page_size - 1};
+	assert_int_equal(vmap_view(process, some, 1, &behind, &view), 0);
+}
+
+static int do_move(void)
+{
+	return vmap_realloc_move(space, &addr, 6 * page_size, 0, NULL);
+}
+
+static void free_both(void)
+{
+	free_addr();
+	end_view();
+}
+
 struct operation {
 	const char *name;
 	void (*before)(void);
@@ -427,6 +539,13 @@ static const struct operation operations[] = {
 	{"vmap_cache_trim", fill_cache, do_cache_trim, cache_is_empty, end_cache, true, false},
 	{"vmap_cache_destroy", fill_cache, do_cache_destroy, yes, none, true, false},
 	{"vmap_process_descriptor", none, do_descriptor, yes, close_fd, false, false},
+	{"vmap_sparse", none, do_sparse, yes, free_sparse, false, false},
+	{"vmap_sparse_map", make_sparse, do_sparse_map, part_shows, free_sparse, false, false},
+	{"vmap_sparse_unmap, a cut", make_part, do_sparse_unmap, half_shows, free_sparse, false, false},
+	{"vmap_sparse_free", make_part, do_sparse_free, part_is_gone, none, true, false},
+	{"vmap_realloc, longer", alloc_addr, do_grow, addr_is_longer, free_addr, false, false},
+	{"vmap_realloc, shorter", alloc_addr, do_shrink, addr_is_shorter, free_addr, false, false},
+	{"vmap_realloc_move", hem_addr_in, do_move, addr_is_longer, free_both, false, false},
 	{"vmap_read", map_addr, do_read, yes, unmap_addr, true, false},
 	{"vmap_fault_explain", none, do_explain, yes, ignore, false, false},
 	{"vmap_fault_line", retire_addr, do_line, yes, none, true, false},

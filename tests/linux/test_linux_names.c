@@ -171,6 +171,86 @@ static void no_block_alloc(void **state)
 	}
 }
 
+/* As an allocator with an arena does it: addresses once, pages when they are asked for. */
+static void sparse_area(void **state)
+{
+	struct vm_struct *area = get_vm_area(64 * PAGE_SIZE, VM_SPARSE), *plain;
+	unsigned long start, page = PAGE_SIZE;
+	uint8_t byte;
+
+	(void)state;
+	assert_non_null(area);
+	assert_int_equal(get_vm_area_size(area), 64 * PAGE_SIZE);
+	start = (unsigned long)area->addr;
+	assert_int_equal(vm_area_map_pages(area, start + 3 * page, start + 7 * page, pages), 0);
+	assert_int_equal(vm_area_map_pages(area, start + 40 * page, start + 64 * page, pages + 4), 0);
+	stamp((char *)area->addr + 3 * page, 4, 1);
+	stamp((char *)area->addr + 40 * page, 24, 2);
+	assert_int_equal(*(unsigned long *)vmap_page_address(process, &pages[5]->vmap), 2001);
+	assert_false(try_read((void *)start, &byte));
+	vm_area_unmap_pages(area, start + 4 * page, start + 6 * page);
+	vm_unmap_aliases();
+	assert_false(try_read((void *)(start + 4 * page), &byte));
+	check_stamps((char *)area->addr + 3 * page, 1, 1);
+	assert_int_equal(pages[1]->vmap.refs, 1);
+	assert_int_equal(vm_area_map_pages(area, start + 4 * page, start + 4 * page, pages), -VMAP_EINVAL);
+	assert_int_equal(vm_area_map_pages(area, start + 60 * page, start + 65 * page, pages), -VMAP_ERANGE);
+	assert_int_equal(vm_area_map_pages(area, start + 6 * page, start + 8 * page, pages), -VMAP_EEXIST);
+	free_vm_area(area);
+	vm_unmap_aliases();
+	for (unsigned i = 0; i < NR_PAGES; i++)
+		assert_int_equal(pages[i]->vmap.refs, 1);
+	plain = get_vm_area(page, VM_IOREMAP);
+	assert_int_equal(vm_area_map_pages(plain, (unsigned long)plain->addr, (unsigned long)plain->addr + page, pages),
+			 -VMAP_EINVAL);
+	free_vm_area(plain);
+}
+
+static void pcpu_alloc_test(void **state)
+{
+	unsigned long offsets[] = {64 * PAGE_SIZE, 0, 16 * PAGE_SIZE};
+	size_t sizes[] = {5 * PAGE_SIZE, 16 * PAGE_SIZE, 40 * PAGE_SIZE};
+	struct vm_struct **vms = pcpu_get_vm_areas(offsets, sizes, 3, 32 * PAGE_SIZE);
+	unsigned long start;
+
+	(void)state;
+	assert_non_null(vms);
+	assert_int_equal((uintptr_t)vms[1]->addr % (32 * PAGE_SIZE), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		start = (unsigned long)vms[i]->addr;
+		assert_int_equal(start - offsets[i], (unsigned long)vms[1]->addr);
+		assert_int_equal(vms[i]->size, sizes[i]);
+		assert_int_equal(vm_area_map_pages(vms[i], start + PAGE_SIZE, start + 3 * PAGE_SIZE, pages + 2 * i), 0);
+		stamp((char *)vms[i]->addr + PAGE_SIZE, 2, i);
+		check_stamps((char *)vms[i]->addr + PAGE_SIZE, 2, i);
+	}
+	pcpu_free_vm_areas(vms, 3);
+	offsets[1] = 60 * PAGE_SIZE;
+	assert_null(pcpu_get_vm_areas(offsets, sizes, 3, PAGE_SIZE));
+}
+
+static void vrealloc_test(void **state)
+{
+	char *mem = vrealloc(NULL, 100, GFP_KERNEL | __GFP_ZERO), *behind;
+	size_t sizes[] = {200, 3 * PAGE_SIZE + 7, 40 * PAGE_SIZE, 40 * PAGE_SIZE - 9, 17, 90 * PAGE_SIZE}, filled = 100;
+
+	(void)state;
+	assert_non_null(mem);
+	memset(mem, 7, filled);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		behind = vmalloc(PAGE_SIZE);
+		mem = vrealloc(mem, sizes[i], GFP_KERNEL | __GFP_ZERO);
+		assert_non_null(mem);
+		for (size_t at = 0; at < sizes[i]; at++)
+			if (mem[at] != (at < filled ? 7 : 0))
+				fail_msg("byte %zu of %zu is %d", at, sizes[i], mem[at]);
+		memset(mem, 7, sizes[i]);
+		filled = sizes[i];
+		vfree(behind);
+	}
+	assert_null(vrealloc(mem, 0, GFP_KERNEL));
+}
+
 static int setup(void **state)
 {
 	struct vmap_page *vmap_pages_of[NR_PAGES];
@@ -199,7 +279,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fix_size_alloc), cmocka_unit_test(full_fit_alloc),  cmocka_unit_test(random_size_alloc),
 		cmocka_unit_test(map_and_unmap),  cmocka_unit_test(vm_map_ram_test), cmocka_unit_test(read_only_and_handed_over),
-		cmocka_unit_test(no_block_alloc),
+		cmocka_unit_test(no_block_alloc), cmocka_unit_test(sparse_area),     cmocka_unit_test(pcpu_alloc_test),
+		cmocka_unit_test(vrealloc_test),
 	};
 
 	return cmocka_run_group_tests_name("linux names", tests, setup, teardown);

@@ -2,6 +2,7 @@
 /* Views: every byte where it belongs, neighbours in one call, protections and guards that fault, nothing left behind at the limit. */
 #include "support.h"
 
+#include <vmap/sparse.h>
 #include <sys/mman.h>
 #include "linux/process.h"
 
@@ -307,7 +308,8 @@ static void test_unmap_without_any_room(void **state)
 {
 	static const struct vmap_options no_guard = {.flags = VMAP_NO_GUARD};
 	uint8_t *ballast = (uint8_t *)process->views.mech->base - 2 * page_size;
-	void *again[32];
+	void *again[32], *area;
+	uint8_t byte;
 	size_t n = 0;
 
 	(void)state;
@@ -315,6 +317,10 @@ static void test_unmap_without_any_room(void **state)
 	alloc(0, 32, pages);
 	for (size_t i = 0; i < 32; i++)
 		assert_int_equal(vmap_pages(space, &pages[i], 1, i % 2 ? &no_guard : NULL, &again[i]), 0);
+	/* One mapping cut in three; no other page was ever mapped between. */
+	assert_int_equal(vmap_sparse(space, 12 * page_size, NULL, &area), 0);
+	assert_int_equal(vmap_sparse_map(space, area, pages, 12, 0, 0), 0);
+	assert_int_equal(vmap_sparse_unmap(space, (uint8_t *)area + 4 * page_size, page_size), 0);
 	assert_int_equal(mprotect(ballast, page_size, PROT_NONE), 0);
 	/* Alternating protections, so that the kernel cannot merge them. */
 	do
@@ -324,6 +330,11 @@ static void test_unmap_without_any_room(void **state)
 
 	for (size_t i = 0; i < 32; i++)
 		unmap(again[(i * 5) % 32], page_size);
+	assert_int_equal(vmap_sparse_unmap(space, area, 5 * page_size), 0);
+	assert_false(try_read((uint8_t *)area + 3 * page_size, &byte));
+	assert_true(try_read((uint8_t *)area + 5 * page_size, &byte));
+	assert_int_equal(vmap_sparse_free(space, area), 0);
+	assert_false(try_read((uint8_t *)area + 11 * page_size, &byte));
 	while (n)
 		munmap(views[--n], page_size);
 

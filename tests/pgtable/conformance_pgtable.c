@@ -115,12 +115,13 @@ static int protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
 	return err ? err : plugged.protect(ctx, addr, size, prot);
 }
 
-static int cut(void *ctx, uintptr_t addr)
+static int cut(void *ctx, const uintptr_t *addrs, size_t n)
 {
 	struct rig *rig = ctx;
-	int err = rig->soft->cut(rig->mmu, soft_addr(addr));
+	uintptr_t soft[] = {soft_addr(addrs[0]), soft_addr(addrs[n - 1])};
+	int err = rig->soft->cut(rig->mmu, soft, n);
 
-	return err ? err : plugged.cut(ctx, addr);
+	return err ? err : plugged.cut(ctx, addrs, n);
 }
 
 static int copy(void *ctx, void *to, uintptr_t addr, size_t size)

@@ -169,6 +169,7 @@ static void cuts_split_leaves(void **state)
 	struct vmap_pgtable_leaf leaf;
 	struct vmap_host host = {0};
 	uint64_t frames[512];
+	uintptr_t border;
 
 	(void)state;
 	for (size_t i = 0; i < 512; i++)
@@ -177,15 +178,16 @@ static void cuts_split_leaves(void **state)
 		if (modes[m].decode.granule != 12)
 			continue;
 		begin(&rig, &modes[m], (size_t)4 << 20);
+		border = rig.base + 0x103000;
 		vmap_pgtable_plug(&rig.pgtable, &host);
 		assert_int_equal(host.map_pfn(&rig.pgtable, rig.base, frames, 512, VMAP_READ | VMAP_LARGE), 0);
 		machine_inject(rig.machine, 1);
-		assert_int_equal(host.cut(&rig.pgtable, rig.base + 0x103000), -VMAP_ENOMEM);
+		assert_int_equal(host.cut(&rig.pgtable, &border, 1), -VMAP_ENOMEM);
 		assert_int_equal(vmap_pgtable_lookup(&rig.pgtable, rig.base, &leaf), 0);
 		assert_int_equal(leaf.size, 0x200000);
 		machine_inject(rig.machine, 0);
-		assert_int_equal(host.cut(&rig.pgtable, rig.base + 0x103000), 0);
-		assert_int_equal(host.cut(&rig.pgtable, rig.base + 0x103000), 0);
+		assert_int_equal(host.cut(&rig.pgtable, &border, 1), 0);
+		assert_int_equal(host.cut(&rig.pgtable, &border, 1), 0);
 		machine_inject(rig.machine, 1);
 		host.unmap(&rig.pgtable, rig.base + 0x103000, 0xfd000);
 		assert_int_equal(vmap_pgtable_lookup(&rig.pgtable, rig.base + 0x102000, &leaf), 0);

@@ -219,22 +219,25 @@ static void unmap(void *ctx, uintptr_t addr, size_t size)
 	mmu_leave(mmu);
 }
 
-static int cut(void *ctx, uintptr_t addr)
+static bool is_mapped_around(struct softmmu *mmu, uintptr_t addr)
+{
+	return mmu_in_range(mmu, addr - mmu->page_size, 2 * mmu->page_size) && table_walk(&mmu->table, addr).valid &&
+	       table_walk(&mmu->table, addr - mmu->page_size).valid;
+}
+
+static int cut(void *ctx, const uintptr_t *addrs, size_t n)
 {
 	struct softmmu *mmu = mmu_enter_sleeping(ctx, "cut");
-	int err = mmu_injects(mmu, SOFTMMU_CUT) ? -VMAP_ENOMEM : 0;
+	bool fails = mmu_injects(mmu, SOFTMMU_CUT);
 
+	for (size_t i = 0; i < n; i++) {
+		if (!is_mapped_around(mmu, addrs[i]))
+			mmu_violation(mmu, "cut at 0x%zx, where nothing is mapped on one side", (size_t)addrs[i]);
+		else if (!fails)
+			*end_at(mmu, addrs[i]) = true;
+	}
 	mmu_leave(mmu);
-	if (mmu->second && mmu->second->cut && !err)
-		err = mmu->second->cut(mmu->second->ctx, addr);
-	mmu_enter(mmu, NULL);
-	if (!mmu_in_range(mmu, addr - mmu->page_size, 2 * mmu->page_size) || !table_walk(&mmu->table, addr).valid ||
-	    !table_walk(&mmu->table, addr - mmu->page_size).valid)
-		mmu_violation(mmu, "cut at 0x%zx, where nothing is mapped on one side", (size_t)addr);
-	else if (!err)
-		*end_at(mmu, addr) = true;
-	mmu_leave(mmu);
-	return err;
+	return fails ? -VMAP_ENOMEM : 0;
 }
 
 /* Flushing */

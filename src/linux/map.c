@@ -117,7 +117,8 @@ static bool linux_take(struct vmap_process *process, size_t mappings)
 {
 	if (!vmap_budget_take(&process->budget, mappings)) {
 		vmap_stat_add(&process->stat, VMAP_STAT_REFUSED, 1);
-		VMAP_PROBE3(budget_refused, mappings, process->budget.used, process->budget.max);
+		VMAP_PROBE3(budget_refused, mappings, __atomic_load_n(&process->budget.used, __ATOMIC_RELAXED),
+			    process->budget.max);
 		return false;
 	}
 	vmap_stat_add(&process->stat, VMAP_STAT_MAPPINGS, mappings);

@@ -36,7 +36,7 @@ struct vmap_space_config {
 	/*
 	 * For debugging. More than 0: every unmap flushes at once and gives the pages back, but its addresses stay out of use until so
 	 * many bytes were unmapped after it (or addresses run out). A use after the unmap then faults, and vmap_explain() knows
-	 * whose address that was and who unmapped it.
+	 * whose address that was and who unmapped it. Short-lived maps (vmap_ram()) are flushed at once as well, but not kept out of use.
 	 */
 	size_t quarantine;
 };

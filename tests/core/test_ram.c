@@ -110,12 +110,36 @@ static void a_block_that_is_left_serves_others(void **state)
 	unmap(other);
 }
 
+/* With a quarantine a short-lived map is flushed when it ends, but its addresses come again. */
+static void no_quarantine(void **state)
+{
+	struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = SIZE_MAX, .quarantine = SIZE};
+	struct vmap_stats stats;
+	uintptr_t addr;
+
+	(void)state;
+	assert_int_equal(vmap_space_destroy(space), 0);
+	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
+	addr = map_on(0);
+	for (size_t i = 1; i < 2 * VMAP_RAM_SLOTS; i++) {
+		unmap(addr);
+		vmap_space_stats(space, &stats);
+		assert_int_equal(stats.lazy + stats.quarantined, 0);
+		assert_int_equal(softmmu_page_refs(mmu, page), 1);
+		assert_int_equal(stats.flushes, i);
+		addr = map_on(0);
+		assert_true(addr - BASE < BLOCK);
+	}
+	unmap(addr);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(any_number_is_a_cpu, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_cpus_than_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_block_that_is_left_serves_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_quarantine, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("ram", tests, NULL, NULL);

@@ -30,142 +30,9 @@
 #define LONG_HEADER_V4 24u
 #define MAX_LEVEL 14u
 
-/* --- inodes --- */
-
 static int damaged(struct xr_tx *tx, uint64_t ino, const char *what)
 {
 	return xr_fail(xr_tx_msg(tx), -EUCLEAN, "inode %llu: %s", (unsigned long long)ino, what);
-}
-
-/* The first block of the chunk that ino belongs to. Where chunks are not aligned only the inode btree knows. */
-static int chunk_of(struct xr_tx *tx, uint64_t ino, uint32_t *agbno)
-{
-	const struct xr_sb *sb = xr_tx_sb(tx);
-	uint32_t agno = (uint32_t)(ino >> (sb->agblklog + sb->inopblog));
-	uint32_t agino = (uint32_t)(ino - ((uint64_t)agno << (sb->agblklog + sb->inopblog)));
-	struct xr_rec key = {.start = agino}, rec = {0};
-	struct xr_cur *cur;
-	bool found;
-	int ret;
-
-	*agbno = agino >> sb->inopblog;
-	if (sb->cluster_blocks == 1)
-		return 0;
-	if (sb->inoalignmt >= sb->cluster_blocks) {
-		*agbno -= *agbno % sb->inoalignmt;
-		return 0;
-	}
-	ret = xr_cur_ag(&cur, tx, XR_INO, agno);
-	if (ret)
-		return ret;
-	ret = xr_cur_lookup(cur, XR_LE, &key, &found);
-	if (!ret && found)
-		ret = xr_cur_get(cur, &rec, &found);
-	xr_cur_end(cur);
-	if (!ret && (!found || agino - rec.start >= sb->chunk_inodes))
-		ret = damaged(tx, ino, "it is in no chunk of inodes");
-	*agbno = (uint32_t)rec.start >> sb->inopblog;
-	return ret;
-}
-
-int xr_tx_inode(struct xr_tx *tx, uint64_t ino, struct xr_tx_inode *inode)
-{
-	const struct xr_sb *sb = xr_tx_sb(tx);
-	uint32_t agno = (uint32_t)(ino >> (sb->agblklog + sb->inopblog)), chunk, block;
-	const char *fault;
-	int ret;
-
-	if (!xr_ino_ok(sb, ino))
-		return damaged(tx, ino, "no inode of this filesystem can have this number");
-	ret = chunk_of(tx, ino, &chunk);
-	if (ret)
-		return ret;
-	block = (uint32_t)(ino >> sb->inopblog & ((1u << sb->agblklog) - 1));
-	block = chunk + (block - chunk) / sb->cluster_blocks * sb->cluster_blocks;
-	*inode = (struct xr_tx_inode){.ino = ino};
-	ret = xr_tx_get(tx, xr_fsb_daddr(sb, (uint64_t)agno << sb->agblklog | block),
-			sb->cluster_blocks << (sb->blocklog - XR_BB_SHIFT), XFS_BLFT_DINO_BUF, &inode->buf);
-	if (ret)
-		return ret;
-	inode->offset = (uint32_t)(xr_ino_offset(sb, ino) - (inode->buf->daddr << XR_BB_SHIFT));
-	inode->raw = inode->buf->data + inode->offset;
-	fault = xr_dinode_fault(sb, inode->raw, ino);
-	if (!fault && sb->v5 && !xr_crc_ok(inode->raw, sb->inodesize, DI(crc)))
-		fault = "its checksum is wrong";
-	return fault ? damaged(tx, ino, fault) : 0;
-}
-
-void xr_tx_inode_log(struct xr_tx *tx, struct xr_tx_inode *inode)
-{
-	const struct xr_sb *sb = xr_tx_sb(tx);
-
-	if (sb->v5) {
-		xr_put_be64(inode->raw + DI(lsn), xr_tx_lsn(tx));
-		xr_crc_update(inode->raw, sb->inodesize, DI(crc));
-	}
-	xr_tx_log(tx, inode->buf, inode->offset, sb->inodesize);
-}
-
-uint64_t xr_inode_nblocks(const struct xr_tx_inode *inode)
-{
-	return xr_be64(inode->raw + DI(nblocks));
-}
-
-void xr_inode_add_nblocks(struct xr_tx_inode *inode, uint64_t n)
-{
-	xr_put_be64(inode->raw + DI(nblocks), xr_inode_nblocks(inode) + n);
-}
-
-/* --- extent counters --- */
-
-static bool large_counts(const uint8_t *raw)
-{
-	return raw[DI(version)] >= 3 && xr_be64(raw + DI(flags2)) & XFS_DIFLAG2_NREXT64;
-}
-
-static uint64_t nextents(const uint8_t *raw, bool attr)
-{
-	if (large_counts(raw))
-		return attr ? xr_be32(raw + DI(big_anextents)) : xr_be64(raw + DI(big_nextents));
-	return attr ? xr_be16(raw + DI(anextents)) : xr_be32(raw + DI(nextents));
-}
-
-uint64_t xr_inode_nextents(const struct xr_tx_inode *inode, bool attr)
-{
-	return nextents(inode->raw, attr);
-}
-
-static uint64_t max_nextents(const uint8_t *raw, bool attr)
-{
-	if (large_counts(raw))
-		return attr ? UINT32_MAX : (UINT64_C(1) << 48) - 1;
-	return attr ? INT16_MAX : INT32_MAX;
-}
-
-static void put_nextents(uint8_t *raw, bool attr, uint64_t n)
-{
-	if (large_counts(raw)) {
-		if (attr)
-			xr_put_be32(raw + DI(big_anextents), (uint32_t)n);
-		else
-			xr_put_be64(raw + DI(big_nextents), n);
-	} else if (attr) {
-		xr_put_be16(raw + DI(anextents), (uint16_t)n);
-	} else {
-		xr_put_be32(raw + DI(nextents), (uint32_t)n);
-	}
-}
-
-void xr_inode_set_nrext64(struct xr_tx_inode *inode)
-{
-	uint64_t data = nextents(inode->raw, false), attr = nextents(inode->raw, true);
-
-	if (large_counts(inode->raw))
-		return;
-	xr_put_be64(inode->raw + DI(flags2), xr_be64(inode->raw + DI(flags2)) | XFS_DIFLAG2_NREXT64);
-	put_nextents(inode->raw, false, data);
-	put_nextents(inode->raw, true, attr);
-	xr_put_be16(inode->raw + DI(nrext64_pad), 0);
 }
 
 /* --- forks --- */
@@ -206,14 +73,14 @@ static int fork_open(struct fork *fork, struct xr_tx *tx, struct xr_tx_inode *in
 			       (unsigned long long)inode->ino);
 	if (*fork->format != XFS_DINODE_FMT_EXTENTS && *fork->format != XFS_DINODE_FMT_BTREE)
 		return damaged(tx, inode->ino, "blocks are to be mapped in a fork that has no block map");
-	if (*fork->format == XFS_DINODE_FMT_EXTENTS && nextents(raw, attr) > fork->room)
+	if (*fork->format == XFS_DINODE_FMT_EXTENTS && xr_inode_nextents(inode, attr) > fork->room)
 		return damaged(tx, inode->ino, "its extents do not fit into it");
 	return 0;
 }
 
 static uint32_t list_count(const struct fork *fork)
 {
-	return (uint32_t)nextents(fork->inode->raw, fork->attr);
+	return (uint32_t)xr_inode_nextents(fork->inode, fork->attr);
 }
 
 /* 1 bit unwritten, 54 file offset, 52 disk block, 21 count. */
@@ -352,7 +219,7 @@ static int place_delete(struct place *p)
 	else
 		list_shift(p, p->at + 1, p->at);
 	if (!ret)
-		put_nextents(fork->inode->raw, fork->attr, nextents(fork->inode->raw, fork->attr) - 1);
+		xr_inode_set_nextents(fork->inode, fork->attr, xr_inode_nextents(fork->inode, fork->attr) - 1);
 	return ret;
 }
 
@@ -461,7 +328,7 @@ static int root_get(const struct fork *fork, uint32_t *level, uint32_t *numrecs,
 /* If the fork's extents fit into the inode again and are in one leaf, they come back. */
 static int btree_to_list(struct fork *fork)
 {
-	uint64_t n = nextents(fork->inode->raw, fork->attr), fsb;
+	uint64_t n = xr_inode_nextents(fork->inode, fork->attr), fsb;
 	uint32_t level, children, numrecs;
 	const uint8_t *pointers;
 	struct xr_tx_buf *buf;
@@ -489,13 +356,9 @@ static int btree_to_list(struct fork *fork)
 
 static int count_one_more(const struct fork *fork)
 {
-	uint8_t *raw = fork->inode->raw;
-	uint64_t n = nextents(raw, fork->attr) + 1;
-
-	if (n > max_nextents(raw, fork->attr))
-		return damaged(fork->tx, fork->inode->ino, "it cannot count that many extents");
-	put_nextents(raw, fork->attr, n);
-	return 0;
+	if (xr_inode_set_nextents(fork->inode, fork->attr, xr_inode_nextents(fork->inode, fork->attr) + 1))
+		return 0;
+	return damaged(fork->tx, fork->inode->ino, "it cannot count that many extents");
 }
 
 /* Insert a record of its own, at p, which is the first one behind it. Ends p: the form of the fork may change. */
@@ -735,7 +598,7 @@ int xr_bmap_free_fork(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr,
 	if (ret)
 		return ret;
 	*f.fork.format = XFS_DINODE_FMT_EXTENTS;
-	put_nextents(inode->raw, attr, 0);
+	xr_inode_set_nextents(inode, attr, 0);
 	xr_put_be64(inode->raw + DI(nblocks), f.blocks);
 	xr_tx_inode_log(tx, inode);
 	return 0;

@@ -31,6 +31,8 @@ void xr_inode_add_nblocks(struct xr_tx_inode *inode, uint64_t n);
 
 /* The extents of a fork, as the inode counts them. */
 uint64_t xr_inode_nextents(const struct xr_tx_inode *inode, bool attr);
+/* Set it. False: the inode cannot count that many. */
+bool xr_inode_set_nextents(struct xr_tx_inode *inode, bool attr, uint64_t n);
 
 /* Let the inode count extents in the large form, if it does not yet. */
 void xr_inode_set_nrext64(struct xr_tx_inode *inode);

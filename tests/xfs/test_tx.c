@@ -454,9 +454,40 @@ static void test_undone(void **state)
 	assert_int_equal(lb_find(bed.lb), 0);
 	tx = begin(&bed);
 	count(&bed, tx, false);
-	assert_int_equal(xr_tx_get_new(tx, daddr_of(3), BBS, XFS_BLFT_BTREE_BUF, &buf), 0);
+	assert_int_equal(xr_tx_get_new(tx, daddr_of(bed.shape.blocks), BBS, XFS_BLFT_BTREE_BUF, &buf), 0);
 	assert_int_equal(buf->data[500], 0);
 	assert_int_equal(xr_tx_commit(tx), -EUCLEAN); /* zeros are no btree block */
+	xr_tx_end(tx);
+	for (uint32_t n = 0; n < bed.shape.blocks; n++)
+		assert_int_equal(counter(&bed, n), 0);
+	bed_end(&bed);
+}
+
+/* No block is two things: new where it is in use, or a part of another buffer. Sectors of the headers share their block. */
+static void test_one_meaning(void **state)
+{
+	struct xr_tx_buf *buf, *other;
+	struct bed bed;
+	struct xr_tx *tx;
+
+	(void)state;
+	bed_make(&bed, shapes[0]);
+	assert_int_equal(lb_find(bed.lb), 0);
+	tx = begin(&bed);
+	count(&bed, tx, false);
+	assert_int_equal(xr_tx_get(tx, daddr_of(3), BBS, XFS_BLFT_BTREE_BUF, &buf), 0);
+	assert_int_equal(xr_tx_get(tx, daddr_of(3), BBS, XFS_BLFT_BTREE_BUF, &other), 0);
+	assert_ptr_equal(buf, other);
+	assert_int_equal(xr_tx_get_new(tx, daddr_of(3), BBS, XFS_BLFT_BTREE_BUF, &other), -EUCLEAN);
+	assert_said(&bed.lb->said, "in use, but listed as free");
+	assert_int_equal(xr_tx_get(tx, daddr_of(3), 2 * BBS, XFS_BLFT_DINO_BUF, &other), -EUCLEAN);
+	assert_said(&bed.lb->said, "in use as two things");
+	assert_int_equal(xr_tx_get_new(tx, daddr_of(3) - BBS, 2 * BBS, XFS_BLFT_DINO_BUF, &other), -EUCLEAN);
+	assert_int_equal(xr_tx_get(tx, daddr_of(3), 1, XFS_BLFT_AGF_BUF, &other), -EUCLEAN);
+	/* What was refused is not in the way of what is right. */
+	assert_int_equal(xr_tx_get_new(tx, daddr_of(bed.shape.blocks) + BBS, BBS, XFS_BLFT_BTREE_BUF, &other), 0);
+	assert_int_equal(xr_tx_get(tx, 1, 1, XFS_BLFT_AGF_BUF, &buf), 0);
+	assert_int_equal(xr_tx_get(tx, 0, 1, XFS_BLFT_SB_BUF, &buf), 0);
 	xr_tx_end(tx);
 	for (uint32_t n = 0; n < bed.shape.blocks; n++)
 		assert_int_equal(counter(&bed, n), 0);
@@ -536,8 +567,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_back), cmocka_unit_test(test_replayed_from_log),
 		cmocka_unit_test(test_killed),    cmocka_unit_test(test_no_room),
-		cmocka_unit_test(test_undone),    cmocka_unit_test(test_overlay),
-		cmocka_unit_test(test_freed),
+		cmocka_unit_test(test_undone),    cmocka_unit_test(test_one_meaning),
+		cmocka_unit_test(test_overlay),   cmocka_unit_test(test_freed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -11,6 +11,9 @@
  * of the log's room. Until its COMMIT is on the disk the records name the old tail: a half-written transaction is replayed as if it had
  * not been begun.
  *
+ * One memory, one meaning. Whoever changes a tree holds several of its blocks at once and relies on what was checked of them. Damaged metadata
+ * can name a block twice: as a new one that is in use already, or as a part of a longer buffer. So buffers that are not the same share nothing.
+ *
  * Cost. Joining is a hash look-up; memory is twice the buffers joined; a commit is a pass over them and three flushes.
  */
 #include "tx.h"
@@ -41,6 +44,7 @@ struct xr_tx {
 	struct xr_head *head;
 	const struct xr_msg *msg;
 	struct xr_table bufs; /* (daddr, BBs): struct xr_tx_buf * */
+	struct xr_table blocks; /* (fs block, 0): the buffer that holds it; PARTS: several, each smaller than a block */
 	struct xr_freed *busy; /* ascending, not overlapping */
 	size_t nbusy, busy_room;
 	struct done *done;
@@ -134,10 +138,55 @@ static int load(struct xr_tx *tx, struct xr_tx_buf *buf)
 	return 0;
 }
 
+/* What the blocks of a buffer lead to. */
+#define PARTS 1u
+
+static uint32_t block_bbs(const struct xr_tx *tx)
+{
+	return tx->sb->blocksize >> XR_BB_SHIFT;
+}
+
+static uint64_t claim_of(const struct xr_tx *tx, const struct xr_tx_buf *buf)
+{
+	return buf->bbs < block_bbs(tx) ? PARTS : (uintptr_t)buf;
+}
+
+/* No other buffer may lie over this one's blocks. */
+static int claim(struct xr_tx *tx, const struct xr_tx_buf *buf)
+{
+	uint64_t last = (buf->daddr + buf->bbs - 1) / block_bbs(tx);
+
+	for (uint64_t block = buf->daddr / block_bbs(tx); block <= last; block++) {
+		struct xr_entry *entry = xr_table_add(&tx->blocks, block, 0);
+
+		if (!entry)
+			return no_memory(tx);
+		if (!entry->value)
+			entry->value = claim_of(tx, buf);
+		if (entry->value != claim_of(tx, buf))
+			return xr_fail(tx->msg, -EUCLEAN, "block %llu: in use as two things: the filesystem contradicts itself",
+				       (unsigned long long)buf->daddr);
+	}
+	return 0;
+}
+
+static void disclaim(struct xr_tx *tx, const struct xr_tx_buf *buf)
+{
+	uint64_t last = (buf->daddr + buf->bbs - 1) / block_bbs(tx);
+
+	for (uint64_t block = buf->daddr / block_bbs(tx); block <= last; block++) {
+		struct xr_entry *entry = xr_table_find(&tx->blocks, block, 0);
+
+		if (entry && entry->value == (uintptr_t)buf)
+			xr_table_remove(&tx->blocks, entry);
+	}
+}
+
 static void forget(struct xr_tx *tx, struct xr_tx_buf *buf)
 {
 	struct xr_entry *entry = xr_table_find(&tx->bufs, buf->daddr, buf->bbs);
 
+	disclaim(tx, buf);
 	xr_table_remove(&tx->bufs, entry);
 	xr_buf_put(tx->cache, &buf->buf);
 	free(buf->before);
@@ -155,7 +204,9 @@ int xr_tx_get(struct xr_tx *tx, uint64_t daddr, uint32_t bbs, unsigned type, str
 		return xr_fail(tx->msg, -EUCLEAN, "block %llu: freed and still in use: the filesystem contradicts itself",
 			       (unsigned long long)daddr);
 	if (!buf->data) {
-		ret = load(tx, buf);
+		ret = claim(tx, buf);
+		if (!ret)
+			ret = load(tx, buf);
 		if (ret) {
 			forget(tx, buf);
 			return ret;
@@ -168,8 +219,13 @@ int xr_tx_get(struct xr_tx *tx, uint64_t daddr, uint32_t bbs, unsigned type, str
 
 int xr_tx_get_new(struct xr_tx *tx, uint64_t daddr, uint32_t bbs, unsigned type, struct xr_tx_buf **out)
 {
-	int ret = xr_tx_get(tx, daddr, bbs, type, out);
+	struct xr_entry *entry = xr_table_find(&tx->bufs, daddr, bbs);
+	int ret;
 
+	if (entry && buf_of(entry)->data)
+		return xr_fail(tx->msg, -EUCLEAN, "block %llu: in use, but listed as free: the filesystem contradicts itself",
+			       (unsigned long long)daddr);
+	ret = xr_tx_get(tx, daddr, bbs, type, out);
 	if (ret)
 		return ret;
 	memset((*out)->data, 0, (*out)->size);
@@ -499,6 +555,7 @@ static void reset(struct xr_tx *tx, bool keep)
 	}
 	while (tx->ndone)
 		free(tx->done[--tx->ndone].extents);
+	xr_table_clear(&tx->blocks);
 	tx->nbusy = 0;
 }
 

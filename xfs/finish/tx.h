@@ -57,12 +57,15 @@ uint64_t xr_tx_lsn(const struct xr_tx *tx);
 
 /*
  * Join a buffer: read it, or find it if it is part of the transaction already. type is what its log item will say (XFS_BLFT_...);
- * the caller has checked, or checks, that the block is what it should be. -EUCLEAN: outside the device, or freed in this very
- * transaction; -EIO; -ENOMEM; said.
+ * the caller has checked, or checks, that the block is what it should be. -EUCLEAN: outside the device, freed in this very
+ * transaction, or under another buffer of it; -EIO; -ENOMEM; said.
  */
 int xr_tx_get(struct xr_tx *tx, uint64_t daddr, uint32_t bbs, unsigned type, struct xr_tx_buf **buf);
 
-/* The same for a block that was just allocated: its old content is not looked at, it is all zeros and all logged. */
+/*
+ * The same for a block that was just allocated: its old content is not looked at, it is all zeros and all logged. -EUCLEAN also: it is part of the
+ * transaction already, so whatever had it as free is wrong.
+ */
 int xr_tx_get_new(struct xr_tx *tx, uint64_t daddr, uint32_t bbs, unsigned type, struct xr_tx_buf **buf);
 
 /* The bytes [offset, offset + size) were changed. Stamps nothing: LSN and CRC come at commit; an inode's CRC is the caller's. */

@@ -6,12 +6,13 @@
  * the hash of the names. A listing needs no order, so the nodes are only descended. Names are always in the leaf; a value is there
  * too, or remote: in blocks of the same fork, in version 5 each with a header of its own.
  *
- * Why it ends: levels must fall on the way down, and every block that is looked at is paid for from a budget, the blocks of the fork.
- * Damage costs the leaf, or what is under the node, in which it is.
+ * Why it ends: levels must fall on the way down, and no block on the disk is taken for a second part of the tree, however often the tree or the
+ * fork's map names it. Damage costs the leaf, or what is under the node, in which it is.
  */
 #include "attr.h"
 #include "bytes.h"
 #include "format.h"
+#include "table.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -53,7 +54,7 @@ struct scan {
 	void *arg;
 	uint64_t *damaged;
 	struct xr_bmap map;
-	uint64_t budget; /* blocks */
+	struct xr_table taken; /* (daddr, 0): blocks that were found to be parts of the tree */
 	struct xr_attr attr;
 };
 
@@ -229,11 +230,6 @@ static int walk(struct scan *scan, uint64_t number, uint32_t level)
 	bool is_leaf;
 	int error;
 
-	if (!scan->budget) {
-		skip(scan, "the tree has more blocks than the fork", number);
-		return 0;
-	}
-	scan->budget--;
 	if (!xr_bmap_gather(scan->fs, &scan->map, number, 1, extents)) {
 		skip(scan, "it is not mapped", number);
 		return 0;
@@ -249,6 +245,12 @@ static int walk(struct scan *scan, uint64_t number, uint32_t level)
 	is_leaf = xr_be16(buf.data + offsetof(struct xfs_da3_blkinfo, hdr.magic)) == scan->layout->leaf;
 	if (!fault && level != ANY_LEVEL && is_leaf != !level)
 		fault = "its level in the tree is wrong";
+	if (!fault && xr_table_find(&scan->taken, extents[0].daddr, 0))
+		fault = "it is in the tree twice";
+	if (!fault && !xr_table_add(&scan->taken, extents[0].daddr, 0)) {
+		xr_buf_put(scan->fs->cache, &buf);
+		return -ENOMEM;
+	}
 	if (fault)
 		skip(scan, fault, number);
 	else
@@ -265,12 +267,11 @@ static int read_fork(struct scan *scan)
 		skip(scan, "the map of the attribute fork is damaged", 0);
 		error = 0;
 	}
-	for (size_t i = 0; i < scan->map.n; i++)
-		scan->budget += scan->map.map[i].count;
 	/* A fork that was emptied, or not filled yet, has no attributes. */
 	if (!error && scan->map.n)
 		error = walk(scan, 0, ANY_LEVEL);
 	xr_bmap_free(&scan->map);
+	xr_table_clear(&scan->taken);
 	return error;
 }
 

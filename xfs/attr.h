@@ -30,7 +30,7 @@ typedef int xr_attr_fn(void *arg, const struct xr_attr *attr);
 /*
  * Hand every attribute of an inode to fn, in the order of the disk. Left out: attributes whose setting was never finished, parent pointers and
  * what else Linux does not show. *damaged, if not NULL, counts pieces that were skipped, each warned of. fn is called while a
- * buffer is held. 0, what fn returned, -ENOMEM. Ends for every input: no more blocks are looked at than the fork has.
+ * buffer is held. 0, what fn returned, -ENOMEM. Ends for every input: no block is taken twice.
  */
 int xr_attr_each(const struct xr_fs *fs, const struct xr_inode *inode, xr_attr_fn *fn, void *arg, uint64_t *damaged);
 

@@ -9,8 +9,8 @@
  * nothing waiting, no byte of memory, by the library's statistics and by /proc/self/maps.
  *
  * 24 hours' worth: a view is for what is large and lies in pieces, records and buffers of megabytes. A store that makes, finds, changes or
- * ends ten of those a second, day and night, does 864,000 such operations a day. The test goes on until that many were
- * done, where they are asked for, but not longer than three times the seconds; it prints how many there were, and how many hours of that
+ * ends ten of those a second, day and night, does 864,000 such operations a day. The test goes on until that many were done,
+ * where they are asked for, but not longer than three times the seconds; it prints how many there were, and how many hours of that
  * they are. What a machine gets done in the time is not the test's to judge.
  *
  * usage: soak SECONDS [OPERATIONS]
@@ -491,6 +491,9 @@ int main(int argc, char **argv)
 	time_t start = time(NULL);
 
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	/* Tests beside this one have limits of time. */
+	if (nice(10) < 0)
+		fprintf(stderr, "soak: not nice\n");
 	run(seconds / 2, operations / 2, VMAP_GUARDS_UNMAPPED, &result);
 	run(seconds - seconds / 2, operations - operations / 2, VMAP_GUARDS_MARKED, &result);
 	printf("%" PRIu64 " operations in %ld s, %.1f hours at ten a second (a day: %u)\n", result.operations,

@@ -573,7 +573,7 @@ static int free_block(struct freeing *f, uint64_t fsb, uint32_t level)
 	ret = block_get(&f->fork, fsb, level, &buf, &numrecs);
 	if (!ret && !level)
 		ret = free_records(f, buf->data + header_size(sb), numrecs);
-	for (uint32_t i = 0; i < numrecs && level && !ret; i++)
+	for (uint32_t i = 0; !ret && level && i < numrecs; i++)
 		ret = free_block(f, xr_be64(buf->data + header_size(sb) + (size_t)max * KEY + (size_t)i * KEY), level - 1);
 	return ret ? ret : block_free(&f->fork, fsb);
 }
@@ -592,7 +592,7 @@ int xr_bmap_free_fork(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr,
 		ret = free_records(&f, f.fork.data, list_count(&f.fork));
 	} else {
 		ret = root_get(&f.fork, &level, &children, &pointers);
-		for (uint32_t i = 0; i < children && !ret; i++)
+		for (uint32_t i = 0; !ret && i < children; i++)
 			ret = free_block(&f, xr_be64(pointers + (size_t)i * KEY), level - 1);
 	}
 	if (ret)

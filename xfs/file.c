@@ -40,7 +40,7 @@ bool xr_file_data(const struct xr_file *file, uint64_t offset, uint64_t *from, u
 {
 	const struct xr_bmap *map = &file->map;
 	uint8_t log = file->fs->sb->blocklog;
-	const struct xr_mapping *m = xr_bmap_find(map, offset >> log), *end = map->map + map->n;
+	const struct xr_mapping *m = xr_bmap_find(map, offset >> log), *end = m ? map->map + map->n : NULL;
 
 	while (m && m < end && m->unwritten)
 		m++;

@@ -15,6 +15,9 @@ struct rig {
 	struct vmap_pgtable pgtable; /* first: it is the ctx of the hooks */
 	struct vmap_pgtable_format format;
 	struct vmap_host host;
+	struct {
+		uint32_t lock;
+	} __attribute__((aligned(64))) shards[CPUS];
 	uint32_t lock;
 	size_t descriptors[8 * CPUS]; /* those that a CPU made, less those it freed; in a cache line each */
 };
@@ -73,7 +76,7 @@ static const struct vmap_pgtable_ops ops = {
 	.frame_free = frame_free,
 	.phys_to_virt = phys_to_virt,
 	.flush = flush,
-	.publish = publish,
+	.publish = ARCH_MUST_PUBLISH ? publish : NULL,
 	.irq_save = irq_save,
 	.irq_restore = irq_restore,
 };
@@ -113,6 +116,30 @@ static void unlock(void *ctx, unsigned long saved)
 	spin_unlock(&rig.lock);
 	arch_irq_restore(saved);
 	cpu_relax();
+}
+
+static unsigned cpu(void *ctx)
+{
+	(void)ctx;
+	return cpu_self()->id;
+}
+
+static unsigned long lock_shard(void *ctx, unsigned shard)
+{
+	unsigned long saved = arch_irq_save();
+
+	(void)ctx;
+	spin_lock(&rig.shards[shard].lock);
+	return saved;
+}
+
+static void unlock_shard(void *ctx, unsigned shard, unsigned long saved)
+{
+	(void)ctx;
+	spin_unlock(&rig.shards[shard].lock);
+	arch_irq_restore(saved);
+	if (YIELD)
+		arch_relax();
 }
 
 static int page_alloc(void *ctx, unsigned order, size_t n, struct vmap_page **pages)
@@ -204,6 +231,10 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 		.meta_free = meta_free,
 		.lock = lock,
 		.unlock = unlock,
+		.cpu = cpu,
+		.lock_shard = lock_shard,
+		.unlock_shard = unlock_shard,
+		.shards = CPUS,
 		.page_alloc = page_alloc,
 		.page_get = page_get,
 		.page_put = page_put,

@@ -64,8 +64,6 @@ _Noreturn void arch_power_off(bool passed);
 /* Let this CPU begin at cpu_main(); it was never started, or has called arch_cpu_stop(). */
 void arch_cpu_start(struct cpu *cpu);
 _Noreturn void arch_cpu_stop(void);
-unsigned long arch_irq_save(void);
-void arch_irq_restore(unsigned long saved);
 int arch_format(struct vmap_pgtable_format *format);
 uint64_t arch_root(void);
 void arch_flush(const struct vmap_range *ranges, size_t n);
@@ -107,8 +105,20 @@ void *heap_alloc(size_t size);
 void heap_free(void *mem);
 size_t tables_used(void);
 
-void spin_lock(uint32_t *lock);
-void spin_unlock(uint32_t *lock);
+/* What spin_lock() does where somebody else has the lock. */
+void spin_wait(uint32_t *lock);
+
+static inline void spin_lock(uint32_t *lock)
+{
+	if (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
+		spin_wait(lock);
+}
+
+static inline void spin_unlock(uint32_t *lock)
+{
+	__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
 /* How often a lock was taken that had to be waited for, ever. */
 unsigned long spin_contended(void);
 

@@ -37,10 +37,8 @@ static struct {
 
 static unsigned long contended;
 
-void spin_lock(uint32_t *lock)
+void spin_wait(uint32_t *lock)
 {
-	if (!__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
-		return;
 	__atomic_fetch_add(&contended, 1, __ATOMIC_RELAXED);
 	do
 		while (__atomic_load_n(lock, __ATOMIC_RELAXED))
@@ -51,11 +49,6 @@ void spin_lock(uint32_t *lock)
 unsigned long spin_contended(void)
 {
 	return __atomic_load_n(&contended, __ATOMIC_RELAXED);
-}
-
-void spin_unlock(uint32_t *lock)
-{
-	__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
 }
 
 /* Under the lock: a block that is free, or new. */
@@ -208,13 +201,9 @@ void *memset(void *mem, int value, size_t n)
 /* The pieces do not overlap: forwards is as good. */
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
-	volatile uint64_t *target = to;
-	const volatile uint64_t *source = from;
-
 	if (((uintptr_t)to | (uintptr_t)from | n) & 7)
 		return memmove(to, from, n);
-	for (size_t i = 0; i < n / 8; i++)
-		target[i] = source[i];
+	arch_copy(to, from, n / 8);
 	return to;
 }
 

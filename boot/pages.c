@@ -206,12 +206,14 @@ int pages_alloc(unsigned order, size_t n, struct vmap_page **pages)
 
 void pages_get(struct vmap_page *const *pages, size_t n)
 {
+#pragma GCC unroll 4
 	for (size_t i = 0; i < n; i++)
 		__atomic_fetch_add(&pages[i]->refs, 1, __ATOMIC_RELAXED);
 }
 
 void pages_put(struct vmap_page *const *pages, size_t n)
 {
+#pragma GCC unroll 4
 	for (size_t i = 0; i < n; i++)
 		if (__atomic_fetch_sub(&pages[i]->refs, 1, __ATOMIC_ACQ_REL) == 1)
 			page_free(pages[i]);

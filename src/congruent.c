@@ -23,7 +23,7 @@ struct set {
 	size_t n;
 	struct vmap_options options;
 	size_t last; /* bytes from base to the last one, guards counted, less one */
-	struct vmap_extent *owners; /* of areas that have no addresses yet */
+	struct vmap_extent *owners; /* of areas that have not begun */
 };
 
 static size_t mapped_size(const struct vmap_space *space, const struct set *set, size_t i)
@@ -97,37 +97,29 @@ static int search(struct vmap_space *space, const struct set *set, uintptr_t *ba
 }
 
 /* Give back the first n, which are in addrs as areas. */
-static void unreserve(struct vmap_space *space, struct set *set, void **addrs, size_t n)
+static void unreserve(struct vmap_space *space, void **addrs, size_t n)
 {
-	struct vmap_area *area;
-
-	while (n--) {
-		area = addrs[n];
-		area->sparse->extent.next = set->owners;
-		set->owners = &area->sparse->extent;
-		vmap_area_unreserve(space, area);
-	}
+	while (n--)
+		vmap_area_unreserve(space, addrs[n]);
 }
 
 /* Reserve all areas at this base; addrs become the areas. */
 static int reserve(struct vmap_space *space, struct set *set, uintptr_t base, void **addrs)
 {
 	struct vmap_options o = set->options;
-	struct vmap_area model, *area;
+	struct vmap_area *area;
+	size_t size;
 	int err;
 
 	o.align = (size_t)1 << space->host->page_shift;
 	o.phase = 0;
 	for (size_t i = 0; i < set->n; i++) {
-		model = vmap_sparse_model((struct vmap_sparse *)(void *)set->owners, mapped_size(space, set, i), &o);
-		set->owners = set->owners->next;
+		size = mapped_size(space, set, i);
 		o.min = base + set->offsets[i];
-		o.max = o.min + (model.size + o.guard - 1);
-		err = vmap_area_reserve(space, &o, &model, &area);
+		o.max = o.min + (size + o.guard - 1);
+		err = vmap_area_reserve(space, &o, size, 0, &area);
 		if (err) {
-			model.sparse->extent.next = set->owners;
-			set->owners = &model.sparse->extent;
-			unreserve(space, set, addrs, i);
+			unreserve(space, addrs, i);
 			return err;
 		}
 		addrs[i] = area;
@@ -212,6 +204,7 @@ int vmap_congruent(struct vmap_space *space, const size_t *offsets, const size_t
 		   const struct vmap_options *options, void **addrs)
 {
 	struct set set = {.offsets = offsets, .sizes = sizes, .n = n};
+	struct vmap_sparse *owner;
 	int err;
 
 	for (size_t i = 0; addrs && i < n; i++)
@@ -229,8 +222,11 @@ int vmap_congruent(struct vmap_space *space, const size_t *offsets, const size_t
 		struct vmap_area *area = err ? NULL : addrs[i];
 
 		addrs[i] = area ? (void *)area->extent.addr : NULL;
-		if (area)
-			vmap_sparse_begin(space, area);
+		if (!area)
+			continue;
+		owner = (struct vmap_sparse *)(void *)set.owners;
+		set.owners = set.owners->next;
+		vmap_sparse_begin(space, area, owner);
 	}
 	unmake_owners(space, &set);
 	return err;

@@ -2,7 +2,7 @@
 /*
  * Theory: what can be said about an address, for a fault handler, and what can be read at it, for a dump.
  *
- * Both ask the tree of areas, under the lock and in O(log n), and use nothing of an area after that but a copy. Reading goes from
+ * Both ask the tree of areas, under the lock and in O(log n), and use nothing of an area after that but a copy. Areas in pools are passed over. Reading goes from
  * area to area; the copy itself happens without the lock, a base page at a time, by a hook that survives it if the area is
  * unmapped meanwhile.
  */
@@ -12,30 +12,32 @@
 #define copy_bytes __builtin_memcpy
 #define zero_bytes __builtin_memset
 
-/* Under the lock: what is known of the area, or the tile of a sparse one, that covers addr. */
-static void explain_area(const struct vmap_space *space, const struct vmap_area *area, uintptr_t addr,
-			 struct vmap_explanation *why)
+/* What is next to addr on this side; size 0: nothing. A batch of areas that cannot be seen is passed over in each hold of the lock. */
+static struct vmap_area_info neighbour(struct vmap_space *space, unsigned side, uintptr_t addr)
 {
-	why->area = vmap_area_info_at(space, area, addr);
-	why->state = why->area.state;
-	if (why->state != VMAP_STATE_MAPPED) {
-		why->unmapped_by = area->sparse && area->sparse->ending ? area->sparse->unmapped_by : area->unmapped_by;
-		why->unmapped_at = area->sparse && area->sparse->ending ? area->sparse->unmapped_at : area->unmapped_at;
-	}
-	if (area->sparse)
-		why->part = (struct vmap_range){.addr = area->extent.addr, .size = area->size};
-	if ((why->state == VMAP_STATE_MAPPED || why->state == VMAP_STATE_HOLE) && addr - why->area.addr >= why->area.size) {
-		why->state = VMAP_STATE_GUARD;
-		why->beyond = addr - why->area.addr - why->area.size + 1;
-	}
+	struct vmap_explanation why = {.area = {0}};
+	struct vmap_area *area;
+	unsigned long saved;
+	bool done;
+
+	do {
+		saved = vmap_space_lock(space);
+		done = vmap_space_neighbour(space, side, &addr, &area);
+		if (done && area && !area->ram && !area->sparse)
+			done = vmap_space_look(space, area, addr, &why);
+		else if (done && area)
+			why.area = vmap_area_info_of(area);
+		vmap_space_unlock_keep(space, saved);
+	} while (!done);
+	return why.area;
 }
 
 int vmap_explain(struct vmap_space *space, const void *addr, struct vmap_explanation *why)
 {
-	uintptr_t at = (uintptr_t)addr;
-	struct vmap_range whole = {.addr = at};
-	struct vmap_area *area, *near;
+	uintptr_t at = (uintptr_t)addr, from = at, end = at;
+	struct vmap_area *area;
 	unsigned long saved;
+	bool found = false;
 
 	*why = (struct vmap_explanation){.state = VMAP_STATE_FREE};
 	if (at < space->base || at - space->base >= space->size)
@@ -43,18 +45,14 @@ int vmap_explain(struct vmap_space *space, const void *addr, struct vmap_explana
 	saved = vmap_space_lock(space);
 	area = vmap_areas_at(&space->areas, at);
 	if (area) {
-		explain_area(space, area, at, why);
-		whole.addr = area->sparse ? area->sparse->extent.addr : area->extent.addr;
-		whole.size = area->sparse ? area->sparse->extent.size : area->extent.size;
+		found = vmap_space_look(space, area, at, why);
+		from = area->sparse ? area->sparse->extent.addr : area->extent.addr;
+		end = from + (area->sparse ? area->sparse->extent.size : area->extent.size);
 	}
-	near = vmap_areas_below(&space->areas, whole.addr);
-	if (near)
-		why->below = vmap_area_info_of(near);
-	near = vmap_areas_from(&space->areas, whole.addr + whole.size);
-	if (near)
-		why->above = vmap_area_info_of(near);
 	vmap_space_unlock_keep(space, saved);
-	return area ? 0 : -VMAP_ENOENT;
+	why->below = neighbour(space, 0, from);
+	why->above = neighbour(space, 1, end);
+	return found ? 0 : -VMAP_ENOENT;
 }
 
 /* What is at addr; in a sparse area the part or the hole. false: nothing. */
@@ -62,16 +60,17 @@ static bool look_at(struct vmap_space *space, uintptr_t addr, struct vmap_area_i
 {
 	unsigned long saved = vmap_space_lock(space);
 	const struct vmap_area *area = vmap_areas_at(&space->areas, addr);
+	struct vmap_explanation why = {.state = VMAP_STATE_FREE};
+	bool found = area && vmap_space_look(space, area, addr, &why);
 
-	if (area)
-		*info = vmap_area_info_at(space, area, addr);
-	if (area && area->sparse) {
-		info->addr = area->extent.addr;
-		info->size = area->size;
-		info->guard = vmap_area_guard(area);
+	if (found && area->sparse) {
+		why.area.addr = area->extent.addr;
+		why.area.size = area->size;
+		why.area.guard = vmap_area_guard(area);
 	}
 	vmap_space_unlock_keep(space, saved);
-	return area;
+	*info = why.area;
+	return found;
 }
 
 /* How many bytes from addr on are of one kind: *readable, or not. */

@@ -2,15 +2,20 @@
 /*
  * Theory: from an array of pages to an area, and back. There is one path.
  *
- * Mapping takes, in this order: descriptor memory (the array, spare descriptors), addresses (under the lock), page references,
- * translations; then the area enters the tree (under the lock again) and can be seen. What fails gives back what was taken, in
- * reverse. A failed map hook may have shown some pages for a moment, so the range is flushed before they are given back.
+ * Mapping takes, in this order: addresses, out of a pool (under the shard's lock) or out of the tree (under the space's, with spare
+ * descriptors), memory for the page array, unless the area from the pool brings some, page references, translations; then one store lets the
+ * area be seen. What fails gives back what was taken, in reverse. A failed map hook may have shown some pages for a moment, so the range
+ * is flushed before they are given back.
  *
- * Addresses are looked for in three steps, each only if the one before found none: in pool and tree; again with the pools
- * drained into the tree; again after a purge, and with what blocks of short-lived maps can spare. From the second step on frees bypass the pools (starved), so that what comes
- * free coalesces.
+ * Most maps need less than that (map_pooled()): an area of the size is in the pool, with table entries that the host has pinned for the core to
+ * write (host.h), and with memory for the array, unless it was needed to give references back; then one pass over the pages checks
+ * them, notes them and shows them.
  *
- * With VMAP_NOWAIT the third step is left to others, and so is the flush after a failed map hook: the range joins the queue of
+ * Addresses are looked for in steps, each only if the one before found none: in this CPU's pool of the size; in the tree; again with all
+ * pools drained into it; again after a purge, and with what blocks of short-lived maps can spare. From the third step on frees bypass the
+ * pools (starved), so that what comes free coalesces.
+ *
+ * With VMAP_NOWAIT the last step is left to others, and so is the flush after a failed map hook: the range joins the queue of
  * purge.c as if it had been mapped and unmapped, with the references that keep its pages from being given out before the flush.
  *
  * Unmapping marks the area first, under the lock, so that a second unmap is told; then it is this thread's alone until it is
@@ -25,6 +30,9 @@
 #define KNOWN_PROT (VMAP_READ | VMAP_WRITE | VMAP_EXEC | VMAP_LARGE | VMAP_MEMORY_MASK)
 #define ACCESS (VMAP_READ | VMAP_WRITE | VMAP_EXEC)
 
+/* What compilers call on their own: a freestanding embedder has it. */
+#define copy_bytes __builtin_memcpy
+
 static size_t base_page(const struct vmap_space *space)
 {
 	return (size_t)1 << space->host->page_shift;
@@ -33,10 +41,8 @@ static size_t base_page(const struct vmap_space *space)
 int vmap_options_resolve(const struct vmap_space *space, const struct vmap_options *options, struct vmap_options *resolved)
 {
 	size_t page = base_page(space);
-	struct vmap_options o = {0};
+	struct vmap_options o = options ? *options : (struct vmap_options){0};
 
-	if (options)
-		o = *options;
 	o.align = o.align ? o.align : page;
 	o.max = o.max ? o.max : UINTPTR_MAX;
 	o.prot |= o.prot & ACCESS ? VMAP_READ : VMAP_READ | VMAP_WRITE;
@@ -62,24 +68,66 @@ int vmap_size_of(const struct vmap_space *space, size_t base_pages, size_t guard
 	return *size + guard > space->size ? -VMAP_ENOSPC : 0;
 }
 
-/* Look for addresses as they are free now. On success the area is model with the addresses put in, and is counted. */
-static int take(struct vmap_space *space, struct vmap_request *request, struct vmap_area *model, struct vmap_area **area)
+/* Under the lock that guards the area: it begins, at the addresses that it has. */
+static inline void begin(struct vmap_space *space, struct vmap_shard *shard, struct vmap_area *area,
+			 const struct vmap_options *options, unsigned prot, size_t size, size_t held)
 {
+	area->size = size;
+	area->held = held;
+	area->flags = options->flags;
+	area->prot = prot;
+	area->tag = options->tag;
+	area->ram = NULL;
+	area->sparse = NULL;
+	area->allocated = false;
+	area->uneven = false;
+	area->generation = __atomic_add_fetch(&space->generation, 1, __ATOMIC_RELAXED);
+	vmap_area_set_state(area, VMAP_STATE_RESERVED);
+	*vmap_recent(space, shard, area->extent.addr) = area;
+	vmap_count_reserved(&shard->stats, area);
+}
+
+/* Look for an area of this size in this CPU's pools. NULL: there is none. */
+static struct vmap_area *take_pooled(struct vmap_space *space, struct vmap_request *request, const struct vmap_options *options,
+				     size_t size, size_t held)
+{
+	bool constrained = options->align > base_page(space) || options->min || options->max != UINTPTR_MAX;
+	struct vmap_shard *shard = vmap_shard_here(space);
+	unsigned long saved = vmap_shard_lock(space, shard);
+	struct vmap_area *area = vmap_pool_take(&shard->pools, space->host->page_shift, request, constrained);
+
+	if (area) {
+		begin(space, shard, area, options, options->prot, size, held);
+		shard->stats.pool_hits++;
+	}
+	vmap_shard_unlock(space, shard, saved);
+	return area;
+}
+
+/* Look for addresses as they are free now, and make an area of them. */
+static int take(struct vmap_space *space, struct vmap_request *request, const struct vmap_options *options, size_t size,
+		size_t held, struct vmap_area **result)
+{
+	struct vmap_shard *shard = vmap_shard_here(space);
+	unsigned long saved, entered;
 	struct vmap_extent *extent;
-	unsigned long saved;
+	struct vmap_area *area;
 	int err;
 
 	request->cursor = 0;
 	do {
-		err = vmap_space_lock_spares(space, &saved, model->flags & VMAP_NOWAIT);
+		err = vmap_space_lock_spares(space, &saved, options->flags & VMAP_NOWAIT);
 		if (err)
 			return err;
 		err = vmap_ranges_take(&space->ranges, request, &space->spares, &extent);
 		if (!err) {
-			model->extent = *extent;
-			*area = vmap_area_of(extent);
-			**area = *model;
-			vmap_space_count_reserved(space, *area);
+			area = vmap_area_of(extent);
+			*area = (struct vmap_area){.extent = {.addr = extent->addr, .size = extent->size}, .shard = shard};
+			entered = vmap_shard_enter(space, shard);
+			begin(space, shard, area, options, options->prot, size, held);
+			vmap_areas_insert(&space->areas, area);
+			vmap_shard_leave(space, shard, entered);
+			*result = area;
 		}
 		vmap_space_unlock_keep(space, saved);
 	} while (err == -VMAP_EAGAIN);
@@ -87,135 +135,159 @@ static int take(struct vmap_space *space, struct vmap_request *request, struct v
 }
 
 /* Drain the pools and look again; then purge and look again. */
-static int take_starved(struct vmap_space *space, struct vmap_request *request, struct vmap_area *model, struct vmap_area **area)
+static int take_starved(struct vmap_space *space, struct vmap_request *request, const struct vmap_options *options, size_t size,
+			size_t held, struct vmap_area **area)
 {
-	unsigned long saved = vmap_space_lock(space);
-	bool nowait = model->flags & VMAP_NOWAIT;
+	bool nowait = options->flags & VMAP_NOWAIT;
+	struct vmap_stats stats;
 	int err;
 
-	space->ranges.starved++;
-	vmap_space_unlock_keep(space, saved);
+	vmap_space_starve(space, 1);
 	vmap_space_drain_pools(space, nowait);
-	err = take(space, request, model, area);
+	err = take(space, request, options, size, held, area);
 	if (err == -VMAP_ENOSPC) {
 		if (!nowait)
 			vmap_purge(space);
 		vmap_ram_trim(space, nowait);
 		vmap_quarantine_end(space, nowait);
-		err = take(space, request, model, area);
+		err = take(space, request, options, size, held, area);
 	}
-	saved = vmap_space_lock(space);
-	space->ranges.starved--;
-	if (err == -VMAP_ENOSPC && nowait && space->stats.lazy)
-		err = -VMAP_EAGAIN;
-	vmap_space_unlock_keep(space, saved);
+	if (err == -VMAP_ENOSPC && nowait) {
+		vmap_space_sum(space, &stats);
+		err = stats.lazy ? -VMAP_EAGAIN : err;
+	}
+	vmap_space_starve(space, 0u - 1);
 	return err;
 }
 
-int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model,
+int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *options, size_t size, size_t held,
 		      struct vmap_area **area)
 {
 	struct vmap_request request = {
-		.size = model->size + options->guard,
+		.size = size + options->guard,
 		.align = options->align,
 		.phase = options->phase,
 		.min = options->min,
 		.max = options->max,
 	};
-	int err = take(space, &request, model, area);
+	int err;
 
-	return err == -VMAP_ENOSPC ? take_starved(space, &request, model, area) : err;
+	*area = take_pooled(space, &request, options, size, held);
+	if (*area)
+		return 0;
+	err = take(space, &request, options, size, held, area);
+	return err == -VMAP_ENOSPC ? take_starved(space, &request, options, size, held, area) : err;
 }
 
 void vmap_area_unreserve(struct vmap_space *space, struct vmap_area *area)
 {
-	unsigned long saved = vmap_space_lock(space);
+	unsigned long saved = vmap_space_lock(space), entered = vmap_shard_enter(space, area->shard);
+	struct vmap_shard *shard = area->shard;
+	struct vmap_page_array *released = NULL;
 
-	vmap_space_count_unreserved(space, area);
-	vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
+	vmap_count_unreserved(&shard->stats, area);
+	if (area->pages)
+		area->kept = area->pages;
+	area->pages = NULL;
+	area->held = 0;
+	vmap_space_give(space, area, &released);
+	vmap_shard_leave(space, shard, entered);
 	vmap_space_unlock(space, saved);
+	vmap_space_release(space->host, released);
 }
 
 /* The same without waiting: the area waits for someone else's flush, and keeps its pages until then. */
 static void abandon(struct vmap_space *space, struct vmap_area *area)
 {
+	struct vmap_shard *shard = area->shard;
 	unsigned long saved;
 
 	if (area->flags & VMAP_PUT_PAGES)
 		space->host->page_get(space->host->ctx, area->pages->pages, area->pages->n);
-	saved = vmap_space_lock(space);
-	area->state = VMAP_STATE_LAZY;
-	vmap_areas_insert(&space->areas, area);
-	vmap_space_count_unmapped(space, area);
-	vmap_space_unlock_keep(space, saved);
+	saved = vmap_shard_lock(space, shard);
+	vmap_area_set_state(area, VMAP_STATE_LAZY);
+	shard->stats.maps--;
+	area->generation = 0;
+	vmap_count_unmapped(&shard->stats, area);
+	vmap_shard_unlock(space, shard, saved);
 	vmap_purge_later(space, area);
 }
 
-static void publish(struct vmap_space *space, struct vmap_area *area)
+/* Let the core write the entries of an area that may be used again and again. */
+static void pin(const struct vmap_host *host, struct vmap_area *area)
 {
-	unsigned long saved = vmap_space_lock(space);
+	size_t pages = area->extent.size >> host->page_shift;
 
-	vmap_areas_insert(&space->areas, area);
-	area->generation = ++space->stats.maps;
-	vmap_space_unlock_keep(space, saved);
+	if (area->entries || area->unpinnable || !host->pin || (area->flags & VMAP_NOWAIT && host->map_nowait))
+		return;
+	area->unpinnable = pages > VMAP_POOL_PAGES || !vmap_area_pin(host, area);
 }
 
 int vmap_area_call_map(const struct vmap_host *host, const struct vmap_area *area, const uint64_t *frames)
 {
+	const struct vmap_page_array *array = area->pages;
 	bool nowait = area->flags & VMAP_NOWAIT;
 	size_t n = area->size >> host->page_shift;
 
 	if (frames)
 		return (nowait && host->map_pfn_nowait ? host->map_pfn_nowait : host->map_pfn)(host->ctx, area->extent.addr,
 											       frames, n, area->prot);
+	if (nowait && host->map_nowait)
+		return host->map_nowait(host->ctx, area->extent.addr, array->pages, array->n, area->prot);
 	/* Not where it may become longer, or be cut. */
-	if (host->map_guarded && vmap_area_guard(area) && !area->allocated && !area->sparse && !(nowait && host->map_nowait))
-		return host->map_guarded(host->ctx, area->extent.addr, area->pages->pages, area->pages->n, area->prot,
-					 vmap_area_guard(area));
-	return (nowait && host->map_nowait ? host->map_nowait : host->map)(host->ctx, area->extent.addr, area->pages->pages,
-									   area->pages->n, area->prot);
+	if (host->map_guarded && vmap_area_guard(area) && !area->allocated && !area->sparse)
+		return host->map_guarded(host->ctx, area->extent.addr, array->pages, array->n, area->prot, vmap_area_guard(area));
+	if (host->map_base && n == array->n && !(area->prot & VMAP_LARGE))
+		return host->map_base(host->ctx, area->extent.addr, array->pages, n, area->prot);
+	return host->map(host->ctx, area->extent.addr, array->pages, array->n, area->prot);
+}
+
+/* Give a reserved area memory for its page array. */
+static int add_array(const struct vmap_host *host, struct vmap_area *area, size_t n, bool mixed)
+{
+	struct vmap_page_array *array = vmap_page_array_again(area->kept, n, mixed);
+
+	if (!array) {
+		if (area->kept)
+			vmap_page_array_free(host, area->kept);
+		area->kept = NULL;
+		array = vmap_page_array_make(host, n, mixed, area->flags & VMAP_NOWAIT);
+	}
+	area->kept = NULL;
+	area->pages = array;
+	return array ? 0 : -VMAP_ENOMEM;
 }
 
 /*
- * Map model's pages, or frames where it has none. On success pages and array become the area's; on failure they stay the caller's
- * (of an area that waits for its flush model->pages is NULL then, they are gone with it).
+ * Show the pages of a reserved area, or frames where it has none, and let the area be seen. On failure the area is given up, and so are
+ * the references that were taken, with get, or made for it.
  */
-static int map_area(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model, const uint64_t *frames,
-		    void **addr)
+static int show(struct vmap_space *space, struct vmap_area *area, const uint64_t *frames, bool get, void **addr)
 {
-	bool get = !frames && !(options->flags & (VMAP_BORROW | VMAP_PUT_PAGES)) && !model->allocated;
-	struct vmap_page_array *array = model->pages;
+	struct vmap_page_array *array = area->pages;
 	const struct vmap_host *host = space->host;
-	struct vmap_area *area;
 	int err;
 
 	if (array)
-		array->held = !(options->flags & VMAP_BORROW);
-	model->flags = options->flags;
-	model->prot = options->prot;
-	model->tag = options->tag;
-	model->state = VMAP_STATE_MAPPED;
-	err = vmap_area_reserve(space, options, model, &area);
-	if (err)
-		return err;
+		array->held = area->held;
 	if (get)
 		host->page_get(host->ctx, array->pages, array->n);
+	pin(host, area);
 	err = vmap_area_call_map(host, area, frames);
-	if (err && options->flags & VMAP_NOWAIT) {
-		model->pages = NULL;
+	if (!err) {
+		*addr = (void *)area->extent.addr;
+		vmap_area_set_state(area, VMAP_STATE_MAPPED);
+		return 0;
+	}
+	if (area->flags & VMAP_NOWAIT) {
 		abandon(space, area);
 		return err;
 	}
-	if (err) {
-		vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
-		if (get)
-			host->page_put(host->ctx, array->pages, array->n);
-		vmap_area_unreserve(space, area);
-		return err;
-	}
-	*addr = (void *)area->extent.addr;
-	publish(space, area);
-	return 0;
+	vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
+	if (get || area->allocated)
+		host->page_put(host->ctx, array->pages, array->n);
+	vmap_area_unreserve(space, area);
+	return err;
 }
 
 int vmap_pages_survey(const struct vmap_space *space, struct vmap_page *const *pages, size_t n, size_t *base_pages, bool *mixed)
@@ -235,41 +307,159 @@ int vmap_pages_survey(const struct vmap_space *space, struct vmap_page *const *p
 	return 0;
 }
 
+/* Options that say nothing of the address, and nothing unusual. */
+static bool is_plain(const struct vmap_options *options)
+{
+	return !(options->align | options->phase | options->min | options->max | options->guard) &&
+	       !(options->flags & ~KNOWN_FLAGS) &&
+	       (options->flags & (VMAP_BORROW | VMAP_PUT_PAGES)) != (VMAP_BORROW | VMAP_PUT_PAGES) &&
+	       !(options->prot & ~(ACCESS | VMAP_MEMORY_MASK));
+}
+
+/* Show pages in the area's entries; gives how many were shown before one that is no base page. */
+static inline size_t show_pages(const struct vmap_host *host, struct vmap_area *area, struct vmap_page *const *pages, size_t n,
+				uint64_t bits)
+{
+	size_t first = n < area->split ? n : area->split;
+	struct vmap_page **own = area->pages->pages;
+	size_t shown = vmap_entries_show(area->entries, own, pages, first, host->entry_shift, bits);
+
+	if (shown < first || first == n)
+		return shown;
+	return first + vmap_entries_show(area->behind, own + first, pages + first, n - first, host->entry_shift, bits);
+}
+
+static inline void hide_pages(const struct vmap_area *area, size_t n)
+{
+	size_t first = n < area->split ? n : area->split;
+
+	vmap_entries_hide(area->entries, first);
+	if (n > first)
+		vmap_entries_hide(area->behind, n - first);
+}
+
+/* Base pages were not what the array turned out to hold: take back what was shown of them. */
+static void take_back(struct vmap_space *space, struct vmap_area *area, size_t shown)
+{
+	struct vmap_shard *shard = area->shard;
+	unsigned long saved;
+
+	hide_pages(area, shown);
+	saved = vmap_shard_lock(space, shard);
+	shard->stats.pages_held -= area->held;
+	area->held = 0;
+	area->pages->held = false;
+	vmap_shard_unlock(space, shard, saved);
+	area->flags &= ~(VMAP_PUT_PAGES | VMAP_SYNC);
+	if (area->flags & VMAP_NOWAIT) {
+		abandon(space, area);
+		return;
+	}
+	vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
+	vmap_area_unreserve(space, area);
+}
+
+/*
+ * The common case: plain options, base pages, and an area of the size in the pool whose entries the core writes. Looks at each page once.
+ * false: it is not the common case, or there was no memory, and nothing has been done.
+ */
+static bool map_pooled(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
+		       void **addr)
+{
+	unsigned prot = options->prot & ACCESS ? options->prot | VMAP_READ : options->prot | VMAP_READ | VMAP_WRITE;
+	size_t index = n - !!(options->flags & VMAP_NO_GUARD), held = options->flags & VMAP_BORROW ? 0 : n, shown;
+	const struct vmap_host *host = space->host;
+	struct vmap_shard *shard = vmap_shard_here(space);
+	struct vmap_page_array *array;
+	struct vmap_area *area;
+	unsigned long saved;
+	uint64_t bits;
+
+	if (index >= VMAP_POOL_PAGES || !shard->pools.first[index] || !host->pin || !pages[0] || pages[0]->order)
+		return false;
+	bits = vmap_entry_bits(host, prot);
+	saved = vmap_shard_lock(space, shard);
+	area = vmap_area_of(shard->pools.first[index]);
+	if (!area || !area->entries || !bits) {
+		vmap_shard_unlock(space, shard, saved);
+		return false;
+	}
+	vmap_pool_pop(&shard->pools, index);
+	begin(space, shard, area, options, prot, n << host->page_shift, held);
+	shard->stats.pool_hits++;
+	vmap_shard_unlock(space, shard, saved);
+	array = area->kept;
+	if (!array || array->room < n) {
+		if (add_array(host, area, n, false)) {
+			vmap_area_unreserve(space, area);
+			return false;
+		}
+		array = area->pages;
+	}
+	area->kept = NULL;
+	area->pages = array;
+	array->n = n;
+	array->starts = NULL;
+	array->order = 0;
+	array->held = held;
+	shown = show_pages(host, area, pages, n, bits);
+	if (shown < n) {
+		array->n = shown;
+		take_back(space, area, shown);
+		return false;
+	}
+	if (held && !(options->flags & VMAP_PUT_PAGES))
+		host->page_get(host->ctx, pages, n);
+	if (host->publish)
+		host->publish(host->ctx, area->extent.addr, area->size);
+	*addr = (void *)area->extent.addr;
+	vmap_area_set_state(area, VMAP_STATE_MAPPED);
+	return true;
+}
+
 int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
 	       void **addr)
 {
-	struct vmap_area model = {0};
+	static const struct vmap_options plain;
 	struct vmap_options o;
-	size_t base_pages;
+	struct vmap_area *area;
+	size_t base_pages, size;
 	bool mixed;
 	int err;
 
 	if (!addr)
 		return -VMAP_EINVAL;
 	*addr = NULL;
-	if (!pages || !n || vmap_options_resolve(space, options, &o))
+	if (!pages || !n)
+		return -VMAP_EINVAL;
+	if (!options)
+		options = &plain;
+	if (is_plain(options) && map_pooled(space, pages, n, options, addr))
+		return 0;
+	if (vmap_options_resolve(space, options, &o))
 		return -VMAP_EINVAL;
 	err = vmap_pages_survey(space, pages, n, &base_pages, &mixed);
 	if (!err)
-		err = vmap_size_of(space, base_pages, o.guard, &model.size);
+		err = vmap_size_of(space, base_pages, o.guard, &size);
+	if (!err)
+		err = vmap_area_reserve(space, &o, size, o.flags & VMAP_BORROW ? 0 : n, &area);
 	if (err)
 		return err;
-	model.pages = vmap_page_array_make(space->host, n, mixed, o.flags & VMAP_NOWAIT);
-	if (!model.pages)
-		return -VMAP_ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		model.pages->pages[i] = pages[i];
-	vmap_page_array_index(model.pages);
-	err = map_area(space, &o, &model, NULL, addr);
-	if (err && model.pages)
-		vmap_page_array_free(space->host, model.pages);
-	return err;
+	err = add_array(space->host, area, n, mixed);
+	if (err) {
+		vmap_area_unreserve(space, area);
+		return err;
+	}
+	copy_bytes(area->pages->pages, pages, n * sizeof(*pages));
+	vmap_page_array_index(area->pages);
+	return show(space, area, NULL, !(o.flags & (VMAP_BORROW | VMAP_PUT_PAGES)), addr);
 }
 
 int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n, const struct vmap_options *options, void **addr)
 {
-	struct vmap_area model = {0};
+	struct vmap_area *area;
 	struct vmap_options o;
+	size_t size;
 	int err;
 
 	if (!addr)
@@ -277,8 +467,10 @@ int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n, const s
 	*addr = NULL;
 	if (!frames || !n || !space->host->map_pfn || vmap_options_resolve(space, options, &o) || o.flags & VMAP_PUT_PAGES)
 		return -VMAP_EINVAL;
-	err = vmap_size_of(space, n, o.guard, &model.size);
-	return err ? err : map_area(space, &o, &model, frames, addr);
+	err = vmap_size_of(space, n, o.guard, &size);
+	if (!err)
+		err = vmap_area_reserve(space, &o, size, 0, &area);
+	return err ? err : show(space, area, frames, false, addr);
 }
 
 /* How many pages of order k there are among those that hold base_pages: of each order below the largest at most one. */
@@ -319,43 +511,35 @@ int vmap_pages_alloc(const struct vmap_host *host, struct vmap_page **pages, siz
 /* Whether areas wait for a flush, and hold their pages. */
 static bool has_lazy(struct vmap_space *space)
 {
-	unsigned long saved = vmap_space_lock(space);
-	bool has = space->stats.lazy;
+	struct vmap_stats stats;
 
-	vmap_space_unlock_keep(space, saved);
-	return has;
+	vmap_space_sum(space, &stats);
+	return stats.lazy;
 }
 
-/* Fill the array with new pages and map them; nothing of them is left on failure. */
-static int alloc_area(struct vmap_space *space, size_t base_pages, unsigned order, const struct vmap_options *options,
-		      struct vmap_area *model, void **addr)
+/* Fill the array of a reserved area with new pages. */
+static int make_pages(struct vmap_space *space, struct vmap_area *area, size_t base_pages, unsigned order)
 {
-	const struct vmap_host *host = space->host;
-	struct vmap_page_array *array = model->pages;
-	bool nowait = options->flags & VMAP_NOWAIT;
-	int err = vmap_pages_alloc(host, array->pages, base_pages, order, nowait);
+	bool nowait = area->flags & VMAP_NOWAIT;
+	int err = vmap_pages_alloc(space->host, area->pages->pages, base_pages, order, nowait);
 
 	/* Unmapped areas hold pages until their flush. */
 	if (err == -VMAP_ENOMEM && nowait) {
 		err = has_lazy(space) ? -VMAP_EAGAIN : err;
 	} else if (err == -VMAP_ENOMEM) {
 		vmap_purge(space);
-		err = vmap_pages_alloc(host, array->pages, base_pages, order, false);
+		err = vmap_pages_alloc(space->host, area->pages->pages, base_pages, order, false);
 	}
-	if (err)
-		return err;
-	vmap_page_array_index(array);
-	err = map_area(space, options, model, NULL, addr);
-	if (err && model->pages)
-		host->page_put(host->ctx, array->pages, array->n);
+	if (!err)
+		vmap_page_array_index(area->pages);
 	return err;
 }
 
 int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const struct vmap_options *options, void **addr)
 {
-	struct vmap_area model = {.allocated = true};
-	size_t base_pages, n;
+	size_t base_pages, n, bytes;
 	struct vmap_options o;
+	struct vmap_area *area;
 	int err;
 
 	if (!addr)
@@ -365,42 +549,64 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 	    o.flags & (VMAP_BORROW | VMAP_PUT_PAGES))
 		return -VMAP_EINVAL;
 	base_pages = (size >> space->host->page_shift) + !!(size & (base_page(space) - 1));
-	err = vmap_size_of(space, base_pages, o.guard, &model.size);
+	err = vmap_size_of(space, base_pages, o.guard, &bytes);
 	if (err)
 		return err;
 	n = vmap_pages_count(base_pages, order);
-	model.pages = vmap_page_array_make(space->host, n, n > base_pages >> order && n > 1, o.flags & VMAP_NOWAIT);
-	if (!model.pages)
-		return -VMAP_ENOMEM;
-	err = alloc_area(space, base_pages, order, &o, &model, addr);
-	if (err && model.pages)
-		vmap_page_array_free(space->host, model.pages);
-	return err;
+	err = vmap_area_reserve(space, &o, bytes, n, &area);
+	if (err)
+		return err;
+	area->allocated = true;
+	err = add_array(space->host, area, n, n > base_pages >> order && n > 1);
+	if (!err)
+		err = make_pages(space, area, base_pages, order);
+	if (err) {
+		vmap_area_unreserve(space, area);
+		return err;
+	}
+	return show(space, area, NULL, false, addr);
 }
 
-/* Mark the area that begins at addr as unmapped: from here on it is this thread's. */
-static int claim(struct vmap_space *space, const void *addr, bool allocated, const void *caller, struct vmap_area **area)
+/* Under the area's lock: mark it as unmapped; from here on it is this thread's. */
+static int claim(struct vmap_area *area, bool allocated, const void *caller, uint64_t now)
+{
+	if (!vmap_area_is_seen(area))
+		return -VMAP_ENOENT;
+	if (vmap_area_is_over(area))
+		return -VMAP_EALREADY;
+	if (area->ram || area->sparse || area->allocated != allocated)
+		return -VMAP_EINVAL;
+	if (area->busy || area->replacing)
+		return -VMAP_EBUSY;
+	vmap_area_set_state(area, VMAP_STATE_LAZY);
+	area->unmapped_by = caller;
+	area->unmapped_at = now;
+	area->shard->stats.unmaps++;
+	vmap_count_unmapped(&area->shard->stats, area);
+	return 0;
+}
+
+/* Find the area that begins at addr, among those that this CPU has mapped or in the tree, and claim it. */
+static int find(struct vmap_space *space, uintptr_t addr, bool allocated, const void *caller, struct vmap_area **area)
 {
 	uint64_t now = vmap_space_now(space);
-	unsigned long saved = vmap_space_lock(space);
-	struct vmap_area *found = vmap_areas_at(&space->areas, (uintptr_t)addr);
-	int err = 0;
+	struct vmap_shard *shard = vmap_shard_here(space);
+	unsigned long saved = vmap_shard_lock(space, shard), entered;
+	int err = -VMAP_ENOENT;
 
-	if (!found || found->extent.addr != (uintptr_t)addr)
-		err = -VMAP_ENOENT;
-	else if (vmap_area_is_over(found))
-		err = -VMAP_EALREADY;
-	else if (found->allocated != allocated || found->ram || found->sparse)
-		err = -VMAP_EINVAL;
-	else if (found->busy || found->replacing)
-		err = -VMAP_EBUSY;
-	if (!err) {
-		found->state = VMAP_STATE_LAZY;
-		found->unmapped_by = caller;
-		found->unmapped_at = now;
-		space->stats.unmaps++;
-		vmap_space_count_unmapped(space, found);
-		*area = found;
+	*area = *vmap_recent(space, shard, addr);
+	if (*area && (*area)->extent.addr == addr) {
+		err = claim(*area, allocated, caller, now);
+		vmap_shard_unlock(space, shard, saved);
+		return err;
+	}
+	vmap_shard_unlock(space, shard, saved);
+	saved = vmap_space_lock(space);
+	*area = vmap_areas_at(&space->areas, addr);
+	if (*area && (*area)->extent.addr == addr) {
+		entered = vmap_shard_enter(space, (*area)->shard);
+		err = claim(*area, allocated, caller, now);
+		vmap_shard_leave(space, (*area)->shard, entered);
 	}
 	vmap_space_unlock_keep(space, saved);
 	return err;
@@ -409,11 +615,14 @@ static int claim(struct vmap_space *space, const void *addr, bool allocated, con
 static int end_area(struct vmap_space *space, const void *addr, bool allocated, bool nowait, const void *caller)
 {
 	struct vmap_area *area;
-	int err = claim(space, addr, allocated, caller, &area);
+	int err = find(space, (uintptr_t)addr, allocated, caller, &area);
 
 	if (err)
 		return err;
-	space->host->unmap(space->host->ctx, area->extent.addr, area->size);
+	if (area->entries)
+		hide_pages(area, area->size >> space->host->page_shift);
+	else
+		space->host->unmap(space->host->ctx, area->extent.addr, area->size);
 	if (nowait)
 		vmap_purge_later(space, area);
 	else

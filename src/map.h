@@ -14,10 +14,13 @@ int vmap_pages_survey(const struct vmap_space *space, struct vmap_page *const *p
 int vmap_size_of(const struct vmap_space *space, size_t base_pages, size_t guard, size_t *size);
 
 /*
- * Find addresses for model's size and a guard, as resolved options say; *area is model with those, counted as live, and in no tree.
- * Purges before it gives up, unless model's flags say VMAP_NOWAIT. -VMAP_ENOSPC, -VMAP_EAGAIN, -VMAP_ENOMEM. And the reverse.
+ * Find addresses for this many bytes and a guard, as resolved options say; *area is reserved then, counted as live with held references, and in
+ * the tree, where nobody sees it. Its pages, allocated and ram are as in an area that was never used; kept is memory for an array, or NULL.
+ * Purges before it gives up, unless the flags say VMAP_NOWAIT. -VMAP_ENOSPC, -VMAP_EAGAIN, -VMAP_ENOMEM.
+ *
+ * And the reverse, also of an area that has a page array; the references are the caller's.
  */
-int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *options, struct vmap_area *model,
+int vmap_area_reserve(struct vmap_space *space, const struct vmap_options *options, size_t size, size_t held,
 		      struct vmap_area **area);
 void vmap_area_unreserve(struct vmap_space *space, struct vmap_area *area);
 

@@ -8,17 +8,32 @@
  */
 #include "pages.h"
 
+static size_t bytes_of(size_t n, bool mixed)
+{
+	return sizeof(struct vmap_page_array) + n * sizeof(struct vmap_page *) + (mixed ? n * sizeof(size_t) : 0);
+}
+
+static struct vmap_page_array *begin(struct vmap_page_array *array, size_t bytes, size_t n, bool mixed)
+{
+	array->bytes = bytes;
+	array->room = (bytes - sizeof(*array)) / sizeof(struct vmap_page *);
+	array->n = n;
+	array->starts = mixed ? (size_t *)(void *)(array->pages + n) : NULL;
+	array->held = false;
+	return array;
+}
+
 struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed, bool nowait)
 {
-	size_t bytes = sizeof(struct vmap_page_array) + n * sizeof(struct vmap_page *) + (mixed ? n * sizeof(size_t) : 0);
+	size_t bytes = bytes_of(n, mixed);
 	struct vmap_page_array *array = vmap_meta_alloc(host, bytes, nowait);
 
-	if (!array)
-		return NULL;
-	*array = (struct vmap_page_array){.bytes = bytes, .n = n};
-	if (mixed)
-		array->starts = (size_t *)(void *)(array->pages + n);
-	return array;
+	return array ? begin(array, bytes, n, mixed) : NULL;
+}
+
+struct vmap_page_array *vmap_page_array_again(struct vmap_page_array *old, size_t n, bool mixed)
+{
+	return old && old->bytes >= bytes_of(n, mixed) ? begin(old, old->bytes, n, mixed) : NULL;
 }
 
 void vmap_page_array_index(struct vmap_page_array *array)

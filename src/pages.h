@@ -15,10 +15,11 @@ static inline void *vmap_meta_alloc(const struct vmap_host *host, size_t size, b
 struct vmap_page_array {
 	struct vmap_page_array *next; /* among arrays that are being given back */
 	size_t bytes; /* of descriptor memory */
+	size_t room; /* for entries, if no starts follow */
 	size_t n; /* entries */
 	size_t *starts; /* base pages before each entry; NULL: every page has the order of the first */
 	unsigned order;
-	bool held; /* each entry holds a reference */
+	bool held; /* each entry holds a reference, to be given back with the array */
 	struct vmap_page *pages[];
 };
 
@@ -27,6 +28,9 @@ struct vmap_page_array {
  * that the size cannot wrap. NULL: no descriptor memory. May sleep, unless nowait.
  */
 struct vmap_page_array *vmap_page_array_make(const struct vmap_host *host, size_t n, bool mixed, bool nowait);
+
+/* The same out of memory of an array that is not used any more. NULL: it is too small, or none. */
+struct vmap_page_array *vmap_page_array_again(struct vmap_page_array *old, size_t n, bool mixed);
 
 /* Note the orders, once pages[] is filled in. */
 void vmap_page_array_index(struct vmap_page_array *array);

@@ -8,15 +8,6 @@
  */
 #include "space.h"
 
-static int claim(struct vmap_space *space, uintptr_t addr, size_t size, struct vmap_area **area)
-{
-	unsigned long saved = vmap_space_lock(space);
-	int err = vmap_space_claim_part(space, addr, size, area);
-
-	vmap_space_unlock_keep(space, saved);
-	return err;
-}
-
 int vmap_protect(struct vmap_space *space, const void *addr, size_t size, unsigned prot)
 {
 	struct vmap_range range = {.addr = (uintptr_t)addr, .size = size};
@@ -29,17 +20,17 @@ int vmap_protect(struct vmap_space *space, const void *addr, size_t size, unsign
 		return -VMAP_EINVAL;
 	if (!size || (range.addr | size) & (((size_t)1 << host->page_shift) - 1))
 		return -VMAP_EINVAL;
-	err = claim(space, range.addr, size, &area);
+	err = vmap_space_claim_part(space, range.addr, size, &area);
 	if (err)
 		return err;
 	err = host->protect(host->ctx, range.addr, size, prot | VMAP_READ);
 	host->flush(host->ctx, &range, 1);
-	saved = vmap_space_lock(space);
-	space->stats.flushes++;
+	saved = vmap_shard_lock(space, area->shard);
+	area->shard->stats.flushes++;
 	area->uneven = err || size != area->size;
 	if (!err && size == area->size)
 		area->prot = (area->prot & (VMAP_LARGE | VMAP_MEMORY_MASK)) | prot | VMAP_READ;
-	vmap_space_unclaim(area);
-	vmap_space_unlock_keep(space, saved);
+	vmap_shard_unlock(space, area->shard, saved);
+	vmap_space_unclaim(space, area);
 	return err;
 }

@@ -17,6 +17,11 @@
  * Areas for which a flush has begun no longer count against the budget (lazy_pending), so that threads above the budget
  * do not flush the same areas twice.
  *
+ * Each shard has its queue, with numbers of its own, and counts what waits there. It looks at the others only where that is more than its
+ * share of the budget, and takes what they leave in slices; when all of it is used up, and its share is in its own queue, it serves that one
+ * only, so that CPUs do not meet in the queues. A barrier serves all, with one flush. Areas that go into a pool are completed under the
+ * shard's lock alone; only those that are taken apart need the space's lock.
+ *
  * Short-lived maps (ram.c) have a queue of their own, with the same numbers: each purge serves both.
  *
  * Quarantine, for debugging: an area that was flushed and whose pages are gone stays in the tree of areas, oldest first in a queue, until
@@ -33,24 +38,66 @@
 #include "tile.h"
 
 /* Under the lock: make the addresses free that are longest in quarantine, until at most max bytes are in it, or a batch is done. */
-static void pardon(struct vmap_space *space, size_t max)
+static void pardon(struct vmap_space *space, size_t max, struct vmap_page_array **released)
 {
 	struct vmap_area *area;
+	unsigned long entered;
 
 	for (unsigned n = 0; n < VMAP_PURGE_BATCH && space->stats.quarantined > max; n++) {
 		area = vmap_area_of(space->quarantine_first);
 		space->quarantine_first = area->extent.next;
 		space->stats.quarantined -= area->extent.size;
-		vmap_areas_remove(&space->areas, area);
-		vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
+		entered = vmap_shard_enter(space, area->shard);
+		vmap_space_give(space, area, released);
+		vmap_shard_leave(space, area->shard, entered);
 	}
 }
 
-/* Under the lock: keep an area that was flushed out of use for a while. */
-static void detain(struct vmap_space *space, struct vmap_area *area)
+void vmap_quarantine_end(struct vmap_space *space, bool nowait)
 {
+	struct vmap_page_array *released = NULL;
+	unsigned long saved;
+	bool more;
+
+	do {
+		saved = vmap_space_lock(space);
+		pardon(space, 0, &released);
+		more = space->stats.quarantined;
+		if (nowait)
+			vmap_space_unlock_keep(space, saved);
+		else
+			vmap_space_unlock(space, saved);
+	} while (more);
+	vmap_space_release(space->host, released);
+}
+
+/* Under the shard's lock: an area that was flushed gives up its pages; the memory of an array that holds no references stays with it. */
+static void strip(struct vmap_shard *shard, struct vmap_area *area, struct vmap_page_array **released)
+{
+	struct vmap_page_array *array = area->pages;
+
+	if (area->sparse)
+		area->held = array && array->held ? array->n : 0;
+	vmap_count_flushed(&shard->stats, area);
 	area->pages = NULL;
-	area->state = VMAP_STATE_QUARANTINED;
+	area->held = 0;
+	if (array && !array->held && !area->sparse) {
+		area->kept = array;
+	} else if (array) {
+		array->next = *released;
+		*released = array;
+		area->kept = NULL;
+	}
+}
+
+/* Under both locks: nothing of this area, which was counted out, needs a flush: its addresses become free, or go into quarantine. */
+static void let_go(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
+{
+	if (!space->quarantine_max) {
+		vmap_space_give(space, area, released);
+		return;
+	}
+	vmap_area_set_state(area, VMAP_STATE_QUARANTINED);
 	area->extent.next = NULL;
 	if (space->quarantine_first)
 		space->quarantine_last->next = &area->extent;
@@ -58,172 +105,254 @@ static void detain(struct vmap_space *space, struct vmap_area *area)
 		space->quarantine_first = &area->extent;
 	space->quarantine_last = &area->extent;
 	space->stats.quarantined += area->extent.size;
-	pardon(space, space->quarantine_max);
 }
 
-void vmap_quarantine_end(struct vmap_space *space, bool nowait)
-{
-	unsigned long saved;
-	bool more;
-
-	do {
-		saved = vmap_space_lock(space);
-		pardon(space, 0);
-		more = space->stats.quarantined;
-		if (nowait)
-			vmap_space_unlock_keep(space, saved);
-		else
-			vmap_space_unlock(space, saved);
-	} while (more);
-}
-
-void vmap_purge_free(struct vmap_space *space, struct vmap_area *area)
-{
-	if (space->quarantine_max) {
-		detain(space, area);
-		return;
-	}
-	vmap_areas_remove(&space->areas, area);
-	vmap_ranges_give(&space->ranges, &area->extent, &space->spares);
-}
-
-/* Under the lock: end an area that was flushed. Its pages are put before those that wait to be given back. */
+/* Under both locks: end an area that was flushed. */
 static void complete(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
 {
-	if (area->pages) {
-		area->pages->next = *released;
-		*released = area->pages;
-	}
-	vmap_space_count_flushed(space, area);
+	strip(area->shard, area, released);
 	if (area->sparse)
 		area = vmap_tile_flushed(space, area);
 	if (area)
-		vmap_purge_free(space, area);
+		let_go(space, area, released);
 }
 
-static void release(const struct vmap_host *host, struct vmap_page_array *released)
+void vmap_purge_free(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
 {
-	struct vmap_page_array *array;
+	struct vmap_shard *shard = area->shard;
+	unsigned long entered = vmap_shard_enter(space, shard);
 
-	while ((array = released)) {
-		released = array->next;
-		if (array->held)
-			host->page_put(host->ctx, array->pages, array->n);
-		vmap_page_array_free(host, array);
-	}
+	let_go(space, area, released);
+	vmap_shard_leave(space, shard, entered);
+	pardon(space, space->quarantine_max, released);
 }
 
-/* Complete a batch of the areas up to seq. false: there are no more. */
-static bool complete_batch(struct vmap_space *space, uint64_t seq)
+/* Under the shard's lock: the first area of the queue up to seq; NULL: there is none. */
+static struct vmap_area *first_up_to(const struct vmap_shard *shard, uint64_t seq)
+{
+	struct vmap_area *area = vmap_area_of(shard->lazy_first);
+
+	return area && area->seq <= seq ? area : NULL;
+}
+
+/* Complete a batch of what goes into the pools, under the shard's lock alone. false: that was all of the kind; *left: there is more. */
+static bool pool_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq, bool *left)
 {
 	struct vmap_page_array *released = NULL;
-	unsigned long saved = vmap_space_lock(space);
-	struct vmap_area *area;
-	unsigned n;
+	unsigned long saved = vmap_shard_lock(space, shard);
+	bool allowed = !space->quarantine_max && !vmap_space_is_starved(space);
+	struct vmap_area *area = first_up_to(shard, seq);
+	struct vmap_extent *next;
+	unsigned done = 0;
 
-	for (n = 0; n < VMAP_PURGE_BATCH; n++) {
-		area = vmap_area_of(space->lazy_first);
-		if (!area || area->seq > seq)
+	for (; allowed && area && done < VMAP_PURGE_BATCH; done++) {
+		next = area->extent.next;
+		if (area->sparse || !vmap_pool_put(&shard->pools, space->host->page_shift, area))
 			break;
-		space->lazy_first = area->extent.next;
-		complete(space, area, &released);
+		shard->lazy_first = next;
+		strip(shard, area, &released);
+		vmap_area_set_state(area, VMAP_STATE_FREE);
+		area = first_up_to(shard, seq);
 	}
-	vmap_space_unlock(space, saved);
-	release(space->host, released);
-	return n == VMAP_PURGE_BATCH;
+	vmap_shard_unlock(space, shard, saved);
+	vmap_space_release(space->host, released);
+	*left = area;
+	return done == VMAP_PURGE_BATCH;
 }
 
+/* Complete a batch of anything. false: there are no more areas up to seq. */
+static bool complete_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq)
+{
+	struct vmap_page_array *released = NULL;
+	unsigned long saved = vmap_space_lock(space), entered = vmap_shard_enter(space, shard);
+	struct vmap_area *area;
+	unsigned done = 0;
+
+	for (; done < VMAP_PURGE_BATCH && (area = first_up_to(shard, seq)); done++) {
+		shard->lazy_first = area->extent.next;
+		complete(space, area, &released);
+	}
+	vmap_shard_leave(space, shard, entered);
+	pardon(space, space->quarantine_max, &released);
+	vmap_space_unlock(space, saved);
+	vmap_space_release(space->host, released);
+	return done == VMAP_PURGE_BATCH;
+}
+
+static void complete_all(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq)
+{
+	bool left;
+
+	while (pool_batch(space, shard, seq, &left))
+		;
+	while (left && complete_batch(space, shard, seq))
+		;
+}
+
+/* Guards were never mapped. */
 static struct vmap_range mapped_range(const struct vmap_area *area)
 {
 	return (struct vmap_range){.addr = area->extent.addr, .size = area->size};
 }
 
-void vmap_purge(struct vmap_space *space)
+/* Note what waits in a shard. */
+static void note(struct vmap_space *space, struct vmap_shard *shard, struct vmap_flush *flush)
 {
-	struct vmap_range ranges[VMAP_FLUSH_RANGES];
+	unsigned long saved = vmap_shard_lock(space, shard);
+	struct vmap_extent *extent = shard->lazy_first;
+	uint32_t limit;
+
+	flush->seq[shard - space->shard] = shard->lazy_seq;
+	for (; extent && flush->n < VMAP_FLUSH_RANGES; extent = extent->next)
+		flush->ranges[flush->n++] = mapped_range(vmap_area_of(extent));
+	flush->n += extent != NULL;
+	vmap_ram_note(space, shard, flush);
+	/* The whole budget is there again. Where each unmap flushes, it goes on so. */
+	limit = __atomic_load_n(&shard->limit, __ATOMIC_RELAXED);
+	if (limit)
+		__atomic_compare_exchange_n(&shard->limit, &limit, vmap_space_share(space), false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
+	vmap_shard_unlock(space, shard, saved);
+}
+
+/* Purge the shards from first on, up to end. */
+static void purge(struct vmap_space *space, unsigned first, unsigned end)
+{
 	const struct vmap_host *host = space->host;
-	unsigned long saved = vmap_space_lock(space);
-	uint64_t seq = space->lazy_seq;
-	struct vmap_extent *extent;
-	size_t n = 0, ram;
+	struct vmap_flush flush;
 	bool all;
 
-	for (extent = space->lazy_first; extent && n < VMAP_FLUSH_RANGES; extent = extent->next)
-		ranges[n++] = mapped_range(vmap_area_of(extent));
-	ram = vmap_ram_dirty(space, ranges + n, VMAP_FLUSH_RANGES - n);
-	all = extent || ram > VMAP_FLUSH_RANGES - n;
-	space->lazy_pending = 0;
-	space->stats.flushes += n + ram > 0;
-	vmap_space_unlock(space, saved);
-	if (!(n + ram))
+	flush.n = 0;
+	for (unsigned i = first; i < end; i++)
+		note(space, &space->shard[i], &flush);
+	if (!flush.n)
 		return;
-	host->flush(host->ctx, all ? NULL : ranges, all ? 0 : n + ram);
-	while (complete_batch(space, seq))
-		;
-	while (ram && vmap_ram_complete(space, seq))
-		;
+	vmap_count_flush(space);
+	all = flush.n > VMAP_FLUSH_RANGES;
+	host->flush(host->ctx, all ? NULL : flush.ranges, all ? 0 : flush.n);
+	for (unsigned i = first; i < end; i++) {
+		complete_all(space, &space->shard[i], flush.seq[i]);
+		vmap_ram_complete(space, &space->shard[i], flush.clock[i]);
+	}
+}
+
+void vmap_purge(struct vmap_space *space)
+{
+	purge(space, 0, space->shards);
 }
 
 static void flush_one(struct vmap_space *space, struct vmap_area *area)
 {
 	struct vmap_page_array *released = NULL;
 	struct vmap_range range = mapped_range(area);
-	unsigned long saved;
+	unsigned long saved, entered;
+	struct vmap_shard *shard = area->shard;
 
 	space->host->flush(space->host->ctx, &range, 1);
 	saved = vmap_space_lock(space);
-	space->stats.flushes++;
+	entered = vmap_shard_enter(space, shard);
+	shard->stats.flushes++;
 	complete(space, area, &released);
+	vmap_shard_leave(space, shard, entered);
+	pardon(space, space->quarantine_max, &released);
 	vmap_space_unlock(space, saved);
-	release(space->host, released);
+	vmap_space_release(space->host, released);
+}
+
+/* Under the shard's lock. Gives how many pages wait there. */
+static uint32_t wait_for_flush(struct vmap_shard *shard, struct vmap_area *area, uint32_t pages)
+{
+	area->seq = ++shard->lazy_seq;
+	area->extent.next = NULL;
+	if (shard->lazy_first)
+		shard->lazy_last->next = &area->extent;
+	else
+		shard->lazy_first = &area->extent;
+	shard->lazy_last = &area->extent;
+	return (uint32_t)__atomic_fetch_add(&shard->clock, pages, __ATOMIC_RELAXED) + pages;
+}
+
+/* Base pages that wait in all shards. */
+static uint32_t waiting(const struct vmap_space *space)
+{
+	uint32_t sum = 0;
+
+	for (unsigned i = 0; i < space->shards; i++)
+		sum += (uint32_t)__atomic_load_n(&space->shard[i].clock, __ATOMIC_RELAXED);
+	return sum;
+}
+
+void vmap_purge_over(struct vmap_space *space, struct vmap_shard *shard, uint32_t slack, bool nowait)
+{
+	uint32_t limit = __atomic_load_n(&shard->limit, __ATOMIC_RELAXED), sum = waiting(space), left;
+
+	if (!limit) {
+		if (!nowait)
+			vmap_purge(space);
+		return;
+	}
+	if (sum <= space->budget + slack) {
+		/* Others leave some of the budget: take a slice of that. Unless the limit has become 0 meanwhile. */
+		left = (space->budget + slack - sum) / space->shards;
+		__atomic_compare_exchange_n(&shard->limit, &limit,
+					    (uint32_t)__atomic_load_n(&shard->clock, __ATOMIC_RELAXED) + left, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		return;
+	}
+	if (space->host->purge_wake && (nowait || sum - space->budget <= space->budget))
+		space->host->purge_wake(space->host->ctx);
+	else if (!nowait && (uint32_t)__atomic_load_n(&shard->clock, __ATOMIC_RELAXED) >= vmap_space_share(space))
+		purge(space, (unsigned)(shard - space->shard), (unsigned)(shard - space->shard) + 1);
+	else if (!nowait)
+		vmap_purge(space);
+}
+
+static void queue(struct vmap_space *space, struct vmap_area *area, bool nowait)
+{
+	uint32_t pages = (uint32_t)(area->extent.size >> space->host->page_shift), pending;
+	struct vmap_shard *shard = area->shard;
+	unsigned long saved = vmap_shard_lock(space, shard);
+
+	pending = wait_for_flush(shard, area, pages);
+	vmap_shard_unlock(space, shard, saved);
+	if (pending > __atomic_load_n(&shard->limit, __ATOMIC_RELAXED))
+		vmap_purge_over(space, shard, 0, nowait);
 }
 
 void vmap_purge_queue(struct vmap_space *space, struct vmap_area *area)
 {
-	area->seq = ++space->lazy_seq;
-	area->extent.next = NULL;
-	if (space->lazy_first)
-		space->lazy_last->next = &area->extent;
-	else
-		space->lazy_first = &area->extent;
-	space->lazy_last = &area->extent;
-	space->lazy_pending += area->extent.size;
-}
+	struct vmap_shard *shard = area->shard;
+	unsigned long entered = vmap_shard_enter(space, shard);
 
-bool vmap_purge_at_once(const struct vmap_space *space)
-{
-	return !space->lazy_max || space->quarantine_max || space->ranges.starved;
+	wait_for_flush(shard, area, (uint32_t)(area->extent.size >> space->host->page_shift));
+	vmap_shard_leave(space, shard, entered);
 }
 
 void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, bool nowait)
 {
-	size_t over = space->lazy_pending > space->lazy_max ? space->lazy_pending - space->lazy_max : 0;
-	bool woken = over && space->host->purge_wake && (nowait || over <= space->lazy_max);
-
 	vmap_space_unlock_keep(space, saved);
-	if (woken)
-		space->host->purge_wake(space->host->ctx);
-	if (!nowait && (now || (over && !woken)))
+	if (now && !nowait) {
 		vmap_purge(space);
+		return;
+	}
+	if (waiting(space) > space->budget)
+		vmap_purge_over(space, vmap_shard_here(space), 0, nowait);
+}
+
+bool vmap_purge_at_once(const struct vmap_space *space)
+{
+	return !__atomic_load_n(&space->shard[0].limit, __ATOMIC_RELAXED);
 }
 
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 {
-	unsigned long saved = vmap_space_lock(space);
-
-	if (vmap_purge_at_once(space) || area->flags & VMAP_SYNC) {
-		vmap_space_unlock_keep(space, saved);
+	if (vmap_purge_at_once(space) || area->flags & VMAP_SYNC)
 		flush_one(space, area);
-		return;
-	}
-	vmap_purge_queue(space, area);
-	vmap_purge_unlock(space, saved, false, false);
+	else
+		queue(space, area, false);
 }
 
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area)
 {
-	unsigned long saved = vmap_space_lock(space);
-
-	vmap_purge_queue(space, area);
-	vmap_purge_unlock(space, saved, false, true);
+	queue(space, area, true);
 }

@@ -7,6 +7,14 @@
 /* How many areas are completed in one hold of the lock. */
 #define VMAP_PURGE_BATCH 32
 
+/* What a purge is about to flush. */
+struct vmap_flush {
+	struct vmap_range ranges[VMAP_FLUSH_RANGES];
+	size_t n; /* more than VMAP_FLUSH_RANGES: everything, ranges does not matter */
+	uint64_t seq[VMAP_SHARDS]; /* up to where in each shard's queue */
+	uint32_t clock[VMAP_SHARDS]; /* and of its short-lived maps: those with a clock up to this one */
+};
+
 /*
  * Go on with an area that is marked as unmapped and whose translations the host has taken away: flush it now, or let it wait
  * and purge if too much waits. The area may be gone on return. May sleep.
@@ -14,20 +22,24 @@
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area);
 
 /*
- * Drop the lock after something was queued. If the budget is used up, or now says so, purge, or wake who does; where nothing may be
- * flushed (nowait), only wake. May sleep, unless nowait.
+ * Under no lock: more waits in the shard than its limit. If more waits in all than the budget and so many base pages of slack, or nothing may
+ * wait, purge, or wake who does; where nothing may be flushed (nowait), only wake. May sleep, unless nowait.
  */
-void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, bool nowait);
+void vmap_purge_over(struct vmap_space *space, struct vmap_shard *shard, uint32_t slack, bool nowait);
 
 /* The same as vmap_purge_area() without ever flushing: let it wait. Under no lock; never sleeps. */
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area);
 
-/* Under the lock: let an area, or a part of a sparse one, wait for a flush. What is at once does not wait: then purge. */
+/*
+ * Under the lock: let a part of a sparse area wait for a flush. Then drop the lock, and if the budget is used up, or now says so, purge, or
+ * wake who does; where nothing may be flushed (nowait), only wake. What is at once does not wait: then now.
+ */
 void vmap_purge_queue(struct vmap_space *space, struct vmap_area *area);
+void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, bool nowait);
 bool vmap_purge_at_once(const struct vmap_space *space);
 
 /* Under the lock: nothing of this area, which was counted out, needs a flush: its addresses become free, or go into quarantine. */
-void vmap_purge_free(struct vmap_space *space, struct vmap_area *area);
+void vmap_purge_free(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released);
 
 /* Make all addresses in quarantine free. */
 void vmap_quarantine_end(struct vmap_space *space, bool nowait);

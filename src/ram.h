@@ -5,31 +5,32 @@
 #include <vmap/ram.h>
 #include "area.h"
 
-/* Base pages of a block, and CPUs that can have one of their own. */
+/* Base pages of a block, which is aligned to its size from the begin of the space on. */
 #define VMAP_RAM_SLOTS 256
-#define VMAP_RAM_SHARDS 8
 
-/* What the slot is at which a map begins. */
+/* CPUs that can have a shard of their own, and a block for short-lived maps. 1: nothing is sharded, and what it costs is left out. */
+#ifndef VMAP_SHARDS
+#define VMAP_SHARDS 8
+#endif
+
+/* Blocks that are found by address without a look at the tree. */
+#define VMAP_RAM_INDEX 256
+
+/*
+ * A map is one word, kept at its first slot: its address, and in the bits that are 0 there its state and sizes. 0: none begins here, or it
+ * is not yet mapped. One atomic operation moves it from state to state.
+ */
 enum vmap_ram_state {
-	VMAP_RAM_NONE, /* nothing begins here */
-	VMAP_RAM_BEGUN, /* not yet mapped */
+	VMAP_RAM_NONE,
 	VMAP_RAM_LIVE,
-	VMAP_RAM_ENDING, /* unmapped, not yet queued */
-	VMAP_RAM_QUEUED, /* waits for a flush */
+	VMAP_RAM_ENDING, /* unmapped, not yet waiting */
+	VMAP_RAM_WAITING, /* waits for a flush */
 };
-
-/* A map, kept at its first slot. */
-struct vmap_ram_map {
-	struct vmap_ram_map *next; /* in the queue */
-	struct vmap_ram_block *block;
-	uint64_t seq; /* as of an area */
-	uint16_t slots; /* base pages, guard counted */
-	uint8_t size; /* base pages mapped */
-	uint8_t n; /* pages */
-	uint8_t state; /* enum vmap_ram_state */
-	bool held; /* the pages are referenced */
-	unsigned prot;
-};
+#define VMAP_RAM_STATE ((uintptr_t)0x3)
+#define VMAP_RAM_FAILED ((uintptr_t)0x4) /* waits, but never was a map */
+#define VMAP_RAM_FLAGS_SHIFT 3 /* VMAP_BORROW and VMAP_NO_GUARD of the flags */
+#define VMAP_RAM_SIZE_SHIFT 6 /* six bits: base pages mapped, less one */
+#define VMAP_RAM_BITS ((uintptr_t)0xfff)
 
 /* A link of a list whose members can leave it at any place. */
 struct vmap_ram_link {
@@ -38,43 +39,113 @@ struct vmap_ram_link {
 
 struct vmap_ram_block {
 	struct vmap_area *area; /* may have been cut short at both ends */
+	struct vmap_shard *shard; /* whose lock guards what no lock-free operation changes */
+	uint64_t *entries; /* of slot 0 and on, pinned; NULL: they are not */
+	uint64_t bits; /* of an entry that allows reading and writing */
 	uintptr_t base; /* of slot 0 */
 	struct vmap_ram_link all, dirty, usable;
 	uint64_t free[VMAP_RAM_SLOTS / 64]; /* slots that can be taken, outside of the window */
-	unsigned next, end; /* the window: slots that are taken one after the other */
+	unsigned n_free; /* how many those are */
 	unsigned first, last; /* slots that the block still has; others are never free */
-	unsigned used; /* slots of maps that are not free yet */
-	unsigned waiting; /* maps in the queue */
-	unsigned low, high; /* slots of those lie in [low, high) */
-	bool current; /* some CPU's */
-	struct vmap_ram_block *freed; /* among blocks that are being given back */
-	struct vmap_ram_map maps[VMAP_RAM_SLOTS];
+	bool current; /* some CPU's maps are made here */
+	uint32_t swept; /* all maps with clock up to this one are complete */
+
+	/* What changes without a lock. */
+	uint32_t is_dirty; /* in the list of those with maps that end or wait; set, and cleared, under the lock */
+	uint32_t window; /* next << 16 | end: slots that are taken one after the other */
+	uintptr_t word[VMAP_RAM_SLOTS];
+	uint32_t clock[VMAP_RAM_SLOTS]; /* of a map that waits: when it began to */
+	uint16_t made[VMAP_RAM_SLOTS]; /* of a map: protection << 8 | number of pages */
 	struct vmap_page *pages[VMAP_RAM_SLOTS]; /* of a map: from its first slot on */
 };
 
-/* All short-lived maps of a space, under its lock. */
+/* The short-lived maps of a shard, under its lock. */
+struct vmap_ram_shard {
+	struct vmap_ram_block *current[VMAP_SHARDS]; /* by CPU; read without the lock */
+	struct vmap_ram_block *usable, *dirty; /* with room, and not current; with maps that end or wait */
+	unsigned n_dirty;
+	unsigned idle; /* usable blocks without any map */
+	uint64_t ended; /* maps that were completed, ever */
+};
+
+/* The blocks of a space, under its lock. */
 struct vmap_ram {
-	struct vmap_ram_block *current[VMAP_RAM_SHARDS];
-	struct vmap_ram_block *all, *dirty, *usable; /* every block; with maps in the queue; with room, and nobody's */
-	struct vmap_ram_map *first, *last; /* maps that wait for a flush, by rising seq */
+	struct vmap_ram_block *all;
+	size_t n; /* blocks; but for the first they take at most half of the space */
+	struct vmap_ram_block
+		*unused; /* memory of blocks that are gone, by usable.next: it stays, as others may still look at it */
+	struct vmap_ram_block *index[VMAP_RAM_INDEX]; /* by number of the block; read without the lock */
 };
 
 struct vmap_space;
+struct vmap_flush;
 
-/* Under the lock: name what waits for a flush, at most max ranges. More than max: that is too much to name. */
-size_t vmap_ram_dirty(const struct vmap_space *space, struct vmap_range *ranges, size_t max);
+static inline unsigned vmap_ram_size(uintptr_t word)
+{
+	return (unsigned)(word >> VMAP_RAM_SIZE_SHIFT & 63) + 1;
+}
 
-/* Complete a batch of the maps up to seq, which were flushed. false: there are no more. */
-bool vmap_ram_complete(struct vmap_space *space, uint64_t seq);
+static inline unsigned vmap_ram_slots(uintptr_t word)
+{
+	return vmap_ram_size(word) + !(word >> VMAP_RAM_FLAGS_SHIFT & VMAP_NO_GUARD);
+}
+
+static inline bool vmap_ram_is_held(uintptr_t word)
+{
+	return !(word >> VMAP_RAM_FLAGS_SHIFT & VMAP_BORROW);
+}
+
+static inline uintptr_t vmap_ram_word(const struct vmap_ram_block *block, unsigned slot)
+{
+	return __atomic_load_n(&block->word[slot], __ATOMIC_SEQ_CST);
+}
+
+/* block.c */
+
+/* Take slots out of the block's window, without a lock. VMAP_RAM_SLOTS: it has not as many. */
+static inline unsigned vmap_ram_take(struct vmap_ram_block *block, unsigned slots)
+{
+	uint32_t window = __atomic_load_n(&block->window, __ATOMIC_RELAXED);
+
+	do {
+		if ((window & 0xffff) - (window >> 16) < slots)
+			return VMAP_RAM_SLOTS;
+	} while (!__atomic_compare_exchange_n(&block->window, &window, window + (slots << 16), false, __ATOMIC_ACQUIRE,
+					      __ATOMIC_RELAXED));
+	return window >> 16;
+}
+
+/* Under no lock: let this CPU have a window of so many slots, if one goes on taking from its current block. 0, or as vmap_pages(). */
+int vmap_ram_refill(struct vmap_space *space, unsigned slots, bool nowait);
+
+/* Under no lock: give back slots that were taken and in which nothing was mapped. */
+void vmap_ram_untake(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, unsigned slots);
+
+/* Under no lock: the block has a map that ends. */
+void vmap_ram_dirtied(struct vmap_space *space, struct vmap_ram_block *block);
+
+/* Under the shard's lock: begin a flush of what waits there, and name it. */
+void vmap_ram_note(struct vmap_space *space, struct vmap_shard *shard, struct vmap_flush *flush);
+
+/* Under no lock: complete what began to wait up to then, and was flushed. */
+void vmap_ram_complete(struct vmap_space *space, struct vmap_shard *shard, uint32_t clock);
 
 /* Give back all addresses that no map uses, but those between maps of one block. For want of memory it may give back less. */
 void vmap_ram_trim(struct vmap_space *space, bool nowait);
 
-/* Under the lock: what a block knows about addr. */
+/* The space ends: give the memory of all blocks back. */
+void vmap_ram_end(struct vmap_space *space);
+
+/* ramlook.c: under the space's lock and that of the block's shard. */
+
+/* Under the space's lock and those of all shards: add what the blocks hold. */
+void vmap_ram_sum(const struct vmap_space *space, struct vmap_stats *stats);
+
+/* What a block knows about addr. */
 struct vmap_area_info vmap_ram_info(const struct vmap_space *space, const struct vmap_area *area, uintptr_t addr);
-/* Under the lock: the first map that begins at addr or behind it, in this block. */
+/* The first map that begins at addr or behind it, in this block. */
 bool vmap_ram_next(const struct vmap_space *space, const struct vmap_area *area, uintptr_t addr, struct vmap_area_info *info);
-/* Under the lock: as vmap_page_at(). */
+/* As vmap_page_at(). */
 int vmap_ram_page_at(const struct vmap_space *space, const struct vmap_area *area, uintptr_t addr, struct vmap_page **page,
 		     size_t *offset);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Theory: free address ranges are extents in one coalescing tree, with a cache of small ranges before it.
+ * Theory: free address ranges are extents in one coalescing tree.
  *
  * The tree is sorted by address and never holds two extents that touch. Each node knows the largest extent of its subtree, so
  * "the lowest range at or behind X of at least S bytes" takes one descent and one ascent. Without an alignment that range
@@ -8,10 +8,6 @@
  * an alignment A, a range of S + A - page bytes fits wherever it lies, so that is looked for first; only when there is none
  * are the ranges of S bytes tried one by one, in batches, the caller dropping the lock in between. So the search is exact, and
  * a hold of the lock is bounded. A range that another thread frees behind the search may be missed.
- *
- * The pools (one a size, up to VMAP_POOL_PAGES) keep ranges as they were freed, last in first out, for the most common case:
- * the next area of the same size. They are short, so that fragmentation stays bounded, and are drained into the tree before
- * the space is declared full; while an allocation is at that (starved), frees bypass them.
  *
  * Descriptors come with the ranges. Freeing hands one in and never needs another; cutting needs at most two, which the caller
  * puts among the spares before it takes the lock. Everything here runs under the space's lock and calls nobody.
@@ -123,8 +119,7 @@ struct vmap_extent *vmap_ranges_find(struct vmap_ranges *ranges, uintptr_t addr,
 	return NULL;
 }
 
-/* Give the lowest address in the extent that the request allows. */
-static bool fits(const struct vmap_extent *extent, const struct vmap_request *request, uintptr_t *addr)
+bool vmap_range_fits(const struct vmap_extent *extent, const struct vmap_request *request, uintptr_t *addr)
 {
 	uintptr_t start = extent->addr > request->min ? extent->addr : request->min;
 	uintptr_t end = extent->addr + extent->size;
@@ -164,31 +159,6 @@ static struct vmap_extent *cut(struct vmap_ranges *ranges, struct vmap_extent *e
 	return taken;
 }
 
-static size_t pool_index(const struct vmap_ranges *ranges, size_t size)
-{
-	return (size >> ranges->page_shift) - 1;
-}
-
-static struct vmap_extent *pool_take(struct vmap_ranges *ranges, const struct vmap_request *request)
-{
-	size_t index = pool_index(ranges, request->size);
-	struct vmap_extent **link, *extent;
-	uintptr_t addr;
-
-	if (index >= VMAP_POOL_PAGES)
-		return NULL;
-	for (link = &ranges->pool[index]; *link; link = &(*link)->next) {
-		extent = *link;
-		if (!fits(extent, request, &addr))
-			continue;
-		*link = extent->next;
-		ranges->pool_len[index]--;
-		ranges->pool_hits++;
-		return extent;
-	}
-	return NULL;
-}
-
 /* Look at a bounded number of ranges of at least size bytes for one that fits. 0, -VMAP_EAGAIN or -VMAP_ENOSPC. */
 static int search(struct vmap_ranges *ranges, struct vmap_request *request, size_t size, struct vmap_extent **found,
 		  uintptr_t *addr)
@@ -199,7 +169,7 @@ static int search(struct vmap_ranges *ranges, struct vmap_request *request, size
 		*found = vmap_ranges_find(ranges, from, size);
 		if (!*found || (*found)->addr > request->max)
 			return -VMAP_ENOSPC;
-		if (fits(*found, request, addr))
+		if (vmap_range_fits(*found, request, addr))
 			return 0;
 		from = (*found)->addr + (*found)->size;
 	}
@@ -215,11 +185,6 @@ int vmap_ranges_take(struct vmap_ranges *ranges, struct vmap_request *request, s
 	uintptr_t addr;
 	int err = -VMAP_ENOSPC;
 
-	*extent = request->cursor ? NULL : pool_take(ranges, request);
-	if (*extent) {
-		ranges->free -= request->size;
-		return 0;
-	}
 	/* Ranges that fit at any address first: at most one at each end of [min, max] is cut too short. */
 	if (!request->cursor && sure > request->size)
 		err = search(ranges, request, sure, &found, &addr);
@@ -232,11 +197,11 @@ int vmap_ranges_take(struct vmap_ranges *ranges, struct vmap_request *request, s
 	return 0;
 }
 
-/* Put a range into the tree, melted with those that it touches. */
-static void coalesce(struct vmap_ranges *ranges, struct vmap_extent *extent, struct vmap_spares *spares)
+void vmap_ranges_give(struct vmap_ranges *ranges, struct vmap_extent *extent, struct vmap_spares *spares)
 {
 	struct vmap_extent *right = tree_at(ranges, extent->addr), *left;
 
+	ranges->free += extent->size;
 	left = extent_of(right ? vmap_tree_step(&right->node, 0) : vmap_tree_end(&ranges->tree, 1));
 	if (left && left->addr + left->size == extent->addr) {
 		left->size += extent->size;
@@ -251,38 +216,6 @@ static void coalesce(struct vmap_ranges *ranges, struct vmap_extent *extent, str
 		vmap_spares_push(spares, right);
 	}
 	vmap_tree_touch(&ranges->tree, &left->node);
-}
-
-void vmap_ranges_give(struct vmap_ranges *ranges, struct vmap_extent *extent, struct vmap_spares *spares)
-{
-	size_t index = pool_index(ranges, extent->size);
-
-	ranges->free += extent->size;
-	if (index >= VMAP_POOL_PAGES || ranges->pool_len[index] == VMAP_POOL_DEPTH || ranges->starved) {
-		coalesce(ranges, extent, spares);
-		return;
-	}
-	extent->next = ranges->pool[index];
-	ranges->pool[index] = extent;
-	ranges->pool_len[index]++;
-}
-
-bool vmap_ranges_drain(struct vmap_ranges *ranges, struct vmap_spares *spares)
-{
-	struct vmap_extent *extent;
-	unsigned moved = 0;
-
-	for (size_t index = 0; index < VMAP_POOL_PAGES; index++) {
-		while (ranges->pool[index]) {
-			if (moved++ == VMAP_RANGES_BATCH)
-				return true;
-			extent = ranges->pool[index];
-			ranges->pool[index] = extent->next;
-			ranges->pool_len[index]--;
-			coalesce(ranges, extent, spares);
-		}
-	}
-	return false;
 }
 
 struct vmap_extent *vmap_ranges_whole(struct vmap_ranges *ranges)

@@ -7,19 +7,13 @@
 #include <stdint.h>
 #include "tree.h"
 
-/* Ranges of up to this many base pages, guards counted, have a pool of their size. */
-#define VMAP_POOL_PAGES 64
-
-/* A pool holds at most this many ranges; what is freed beyond that coalesces. */
-#define VMAP_POOL_DEPTH 32
-
-/* How many candidates vmap_ranges_take() looks at, and how many ranges vmap_ranges_drain() moves, in one call. */
+/* How many candidates vmap_ranges_take() looks at in one call. */
 #define VMAP_RANGES_BATCH 32
 
 /* A free range, or the addresses of an area; at least a base page long. Is the first member of the area's descriptor. */
 struct vmap_extent {
 	struct vmap_tree_node node; /* in the tree of free ranges, or of areas */
-	struct vmap_extent *next; /* in a pool, among the spares, or among the areas that wait for a flush */
+	struct vmap_extent *next; /* among the spares, in a pool, or among the areas that wait for a flush */
 	uintptr_t addr;
 	size_t size;
 	size_t largest; /* size of the largest free range in the subtree; of ranges in the free tree only */
@@ -34,12 +28,8 @@ struct vmap_spares {
 /* All free ranges of a space. */
 struct vmap_ranges {
 	struct vmap_tree tree; /* ranges by address; no two of them touch */
-	struct vmap_extent *pool[VMAP_POOL_PAGES]; /* pool[i]: ranges of i + 1 base pages */
-	unsigned char pool_len[VMAP_POOL_PAGES];
 	unsigned page_shift;
-	unsigned starved; /* allocations that found nothing and look again: meanwhile pools take nothing, unmaps flush at once */
-	size_t free; /* bytes in the tree and the pools */
-	uint64_t pool_hits; /* ranges taken from a pool, ever */
+	size_t free; /* bytes in the tree */
 };
 
 /* What is looked for. There are no defaults here: each member says what it is. */
@@ -66,7 +56,7 @@ void vmap_ranges_init(struct vmap_ranges *ranges, unsigned page_shift);
  *
  * -VMAP_EAGAIN: looked at VMAP_RANGES_BATCH ranges that are long enough and do not fit; the caller lets others have the lock and
  * calls again with the same request. Each such call starts behind the last, so their number is bounded by that of free ranges.
- * -VMAP_ENOSPC: the tree holds no such range, nor a pool one of exactly this size.
+ * -VMAP_ENOSPC: the tree holds no such range.
  */
 int vmap_ranges_take(struct vmap_ranges *ranges, struct vmap_request *request, struct vmap_spares *spares,
 		     struct vmap_extent **extent);
@@ -77,10 +67,10 @@ struct vmap_extent *vmap_ranges_find(struct vmap_ranges *ranges, uintptr_t addr,
 /* Make this range free; its descriptor goes with it. Up to two that coalescing leaves over go to spares. O(log n). */
 void vmap_ranges_give(struct vmap_ranges *ranges, struct vmap_extent *extent, struct vmap_spares *spares);
 
-/* Move up to VMAP_RANGES_BATCH ranges out of the pools into the tree. false: the pools are empty now. */
-bool vmap_ranges_drain(struct vmap_ranges *ranges, struct vmap_spares *spares);
+/* Give the lowest address in the extent that the request allows. false: it does not fit. */
+bool vmap_range_fits(const struct vmap_extent *extent, const struct vmap_request *request, uintptr_t *addr);
 
-/* Take the one range that is left where everything is free and the pools are empty. */
+/* Take the one range that is left where everything is free. */
 struct vmap_extent *vmap_ranges_whole(struct vmap_ranges *ranges);
 
 #endif

@@ -17,28 +17,37 @@ static size_t offset_of(const struct vmap_space *space, const struct vmap_page_a
 	return start << space->host->page_shift;
 }
 
-static int find(struct vmap_space *space, const void *addr, size_t index, const struct vmap_page *page, struct vmap_area **area)
+/* Under the area's lock: count this thread among those that replace entries. */
+static int begin(struct vmap_area *area, uintptr_t addr, size_t index, const struct vmap_page *page)
 {
-	unsigned long saved = vmap_space_lock(space);
-	struct vmap_area *found = vmap_areas_at(&space->areas, (uintptr_t)addr);
-	int err = 0;
+	unsigned state = vmap_area_state(area);
 
-	if (!found || found->extent.addr != (uintptr_t)addr)
-		err = -VMAP_ENOENT;
-	else if (found->state == VMAP_STATE_LAZY || found->state == VMAP_STATE_QUARANTINED ||
-		 (found->sparse && found->sparse->ending))
-		err = -VMAP_EALREADY;
-	else if (!found->pages || index >= found->pages->n || found->pages->pages[index]->order != page->order)
-		err = -VMAP_EINVAL;
-	else if (found->busy)
-		err = -VMAP_EBUSY;
-	if (!err) {
-		found->replacing++;
-		if (found->sparse)
-			found->sparse->changing++;
+	if (area->extent.addr != addr || !vmap_area_is_seen(area))
+		return -VMAP_ENOENT;
+	if (state == VMAP_STATE_LAZY || state == VMAP_STATE_QUARANTINED || (area->sparse && area->sparse->ending))
+		return -VMAP_EALREADY;
+	if (!area->pages || index >= area->pages->n || area->pages->pages[index]->order != page->order)
+		return -VMAP_EINVAL;
+	if (area->busy)
+		return -VMAP_EBUSY;
+	area->replacing++;
+	if (area->sparse)
+		area->sparse->changing++;
+	return 0;
+}
+
+static int find(struct vmap_space *space, uintptr_t addr, size_t index, const struct vmap_page *page, struct vmap_area **area)
+{
+	unsigned long saved = vmap_space_lock(space), entered;
+	int err = -VMAP_ENOENT;
+
+	*area = vmap_areas_at(&space->areas, addr);
+	if (*area) {
+		entered = vmap_shard_enter(space, (*area)->shard);
+		err = begin(*area, addr, index, page);
+		vmap_shard_leave(space, (*area)->shard, entered);
 	}
 	vmap_space_unlock(space, saved);
-	*area = found;
 	return err;
 }
 
@@ -46,15 +55,17 @@ static int find(struct vmap_space *space, const void *addr, size_t index, const 
 static struct vmap_page *finish(struct vmap_space *space, struct vmap_area *area, size_t index, struct vmap_page *page,
 				bool replaced)
 {
-	unsigned long saved = vmap_space_lock(space);
+	unsigned long saved = vmap_space_lock(space), entered = vmap_shard_enter(space, area->shard);
 	struct vmap_page *old = area->pages->pages[index];
+	struct vmap_shard *shard = area->shard;
 
 	if (replaced)
 		area->pages->pages[index] = page;
 	area->replacing--;
 	if (area->sparse)
 		area->sparse->changing--;
-	space->stats.flushes++;
+	shard->stats.flushes++;
+	vmap_shard_leave(space, shard, entered);
 	vmap_space_unlock(space, saved);
 	return replaced ? old : page;
 }
@@ -69,7 +80,7 @@ int vmap_replace(struct vmap_space *space, const void *addr, size_t index, struc
 
 	if (!host->replace || !page)
 		return -VMAP_EINVAL;
-	err = find(space, addr, index, page, &area);
+	err = find(space, (uintptr_t)addr, index, page, &area);
 	if (err)
 		return err;
 	range.addr = area->extent.addr + offset_of(space, area->pages, index);

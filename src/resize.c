@@ -28,31 +28,60 @@ struct resize {
 	const void *caller;
 };
 
+/* Under the area's lock. */
+static int claim_area(struct vmap_area *area)
+{
+	if (!vmap_area_is_seen(area) || vmap_area_is_over(area))
+		return -VMAP_ENOENT;
+	if (area->ram || area->sparse || !area->allocated)
+		return -VMAP_EINVAL;
+	if (area->busy || area->replacing)
+		return -VMAP_EBUSY;
+	area->busy = true;
+	return 0;
+}
+
 static int claim(struct vmap_space *space, uintptr_t addr, struct vmap_area **area)
 {
-	unsigned long saved = vmap_space_lock(space);
+	unsigned long saved = vmap_space_lock(space), entered;
 	struct vmap_area *found = vmap_areas_at(&space->areas, addr);
-	int err = 0;
+	int err = -VMAP_ENOENT;
 
-	if (!found || found->extent.addr != addr || vmap_area_is_over(found))
-		err = -VMAP_ENOENT;
-	else if (found->ram || found->sparse || !found->allocated)
-		err = -VMAP_EINVAL;
-	else if (found->busy || found->replacing)
-		err = -VMAP_EBUSY;
-	else
-		found->busy = true;
+	if (found && found->extent.addr == addr) {
+		entered = vmap_shard_enter(space, found->shard);
+		err = claim_area(found);
+		vmap_shard_leave(space, found->shard, entered);
+	}
 	*area = found;
 	vmap_space_unlock_keep(space, saved);
 	return err;
 }
 
-static void release(struct vmap_space *space, struct vmap_area *area)
+/* Under the lock: a range that was reserved behind the area joins it. Its descriptor goes to the spares. */
+static void join(struct vmap_space *space, struct vmap_area *area, struct vmap_area *behind, struct vmap_page_array *array)
 {
-	unsigned long saved = vmap_space_lock(space);
+	unsigned long entered = vmap_shard_enter(space, behind->shard);
+	struct vmap_area **recent = vmap_recent(space, behind->shard, behind->extent.addr);
+	size_t extra = behind->size;
 
-	vmap_space_unclaim(area);
-	vmap_space_unlock(space, saved);
+	if (*recent == behind)
+		*recent = NULL;
+	vmap_count_unreserved(&behind->shard->stats, behind);
+	vmap_area_unpin(space, behind);
+	vmap_shard_leave(space, behind->shard, entered);
+	vmap_areas_remove(&space->areas, behind);
+	vmap_spares_push(&space->spares, &behind->extent);
+	entered = vmap_shard_enter(space, area->shard);
+	/* What it gains is not pinned. */
+	vmap_area_unpin(space, area);
+	area->unpinnable = true;
+	area->extent.size += extra;
+	area->size += extra;
+	area->shard->stats.mapped += extra;
+	area->shard->stats.pages_held += array->n - area->held;
+	area->held = array->n;
+	area->pages = array;
+	vmap_shard_leave(space, area->shard, entered);
 }
 
 /*
@@ -63,16 +92,19 @@ static int extend(struct vmap_space *space, struct vmap_area *area, struct vmap_
 {
 	struct vmap_range added = {.addr = area->extent.addr + area->size, .size = extra};
 	uintptr_t end = area->extent.addr + area->extent.size;
-	struct vmap_options options = {
-		.align = (size_t)1 << space->host->page_shift, .min = end, .max = end + (extra - 1), .flags = VMAP_NO_GUARD};
-	struct vmap_area model = {.size = extra, .flags = nowait ? VMAP_NOWAIT : 0}, *behind;
+	struct vmap_options options = {.align = (size_t)1 << space->host->page_shift,
+				       .min = end,
+				       .max = end + (extra - 1),
+				       .flags = VMAP_NO_GUARD | (nowait ? VMAP_NOWAIT : 0)};
+	struct vmap_page_array *kept;
 	size_t n = area->pages->n;
+	struct vmap_area *behind;
 	unsigned long saved;
 	int err;
 
 	if (extra > space->size - (end - space->base))
 		return -VMAP_ENOSPC;
-	err = vmap_area_reserve(space, &options, &model, &behind);
+	err = vmap_area_reserve(space, &options, extra, 0, &behind);
 	if (err)
 		return err;
 	err = space->host->map(space->host->ctx, added.addr, array->pages + n, array->n - n, area->prot);
@@ -81,29 +113,30 @@ static int extend(struct vmap_space *space, struct vmap_area *area, struct vmap_
 		vmap_area_unreserve(space, behind);
 		return err;
 	}
+	kept = behind->kept;
 	saved = vmap_space_lock(space);
-	space->stats.areas--;
-	space->stats.pages_held += array->n - n;
-	area->extent.size += extra;
-	area->size += extra;
-	area->pages = array;
-	vmap_spares_push(&space->spares, &behind->extent);
+	join(space, area, behind, array);
 	vmap_space_unlock(space, saved);
+	if (kept)
+		vmap_page_array_free(space->host, kept);
 	return 0;
 }
 
-/* Under the lock: the area has a successor, which is mapped, and is unmapped itself. */
-static void succeed(struct vmap_space *space, struct vmap_area *area, struct vmap_area *successor, uint64_t now,
-		    const void *caller)
+/* The area has a successor, which is mapped: end it as if it had been unmapped. */
+static void succeed(struct vmap_space *space, struct vmap_area *area, uint64_t now, const void *caller)
 {
-	vmap_areas_insert(&space->areas, successor);
-	successor->generation = ++space->stats.maps;
-	vmap_space_unclaim(area);
-	area->state = VMAP_STATE_LAZY;
+	struct vmap_shard *shard = area->shard;
+	unsigned long saved = vmap_shard_lock(space, shard);
+
+	vmap_area_unclaim(area);
+	vmap_area_set_state(area, VMAP_STATE_LAZY);
 	area->unmapped_by = caller;
 	area->unmapped_at = now;
-	space->stats.unmaps++;
-	vmap_space_count_unmapped(space, area);
+	shard->stats.unmaps++;
+	vmap_count_unmapped(&shard->stats, area);
+	vmap_shard_unlock(space, shard, saved);
+	space->host->unmap(space->host->ctx, area->extent.addr, area->size);
+	vmap_purge_area(space, area);
 }
 
 /* Map all pages of the array, those of the area first, somewhere else, and end the area. */
@@ -111,39 +144,37 @@ static int move(struct vmap_space *space, struct vmap_area *area, struct vmap_pa
 {
 	const struct vmap_page_array *old = area->pages;
 	const struct vmap_host *host = space->host;
-	struct vmap_area model, *successor;
+	struct vmap_options options = resize->options;
 	uint64_t now = vmap_space_now(space);
-	unsigned long saved;
+	struct vmap_area *successor;
 	int err;
 
 	if (area->uneven)
 		return -VMAP_ENOSPC;
-	model = (struct vmap_area){
-		.size = resize->base_pages << host->page_shift,
-		.pages = array,
-		.tag = area->tag,
-		.flags = area->flags & ~VMAP_NOWAIT,
-		.prot = area->prot,
-		.state = VMAP_STATE_MAPPED,
-		.allocated = true,
-	};
-	err = vmap_area_reserve(space, &resize->options, &model, &successor);
+	options.flags = area->flags & ~VMAP_NOWAIT;
+	options.prot = area->prot;
+	options.tag = area->tag;
+	err = vmap_area_reserve(space, &options, resize->base_pages << host->page_shift, array->n, &successor);
 	if (err)
 		return err;
+	if (successor->kept)
+		vmap_page_array_free(host, successor->kept);
+	successor->kept = NULL;
+	successor->pages = array;
+	successor->allocated = true;
 	host->page_get(host->ctx, old->pages, old->n);
 	err = vmap_area_call_map(host, successor, NULL);
 	if (err) {
 		vmap_space_flush(space, (struct vmap_range){.addr = successor->extent.addr, .size = successor->size});
 		host->page_put(host->ctx, old->pages, old->n);
+		/* The array is the caller's. */
+		successor->pages = NULL;
 		vmap_area_unreserve(space, successor);
 		return err;
 	}
 	*resize->addr = (void *)successor->extent.addr;
-	saved = vmap_space_lock(space);
-	succeed(space, area, successor, now, resize->caller);
-	vmap_space_unlock_keep(space, saved);
-	host->unmap(host->ctx, area->extent.addr, area->size);
-	vmap_purge_area(space, area);
+	vmap_area_set_state(successor, VMAP_STATE_MAPPED);
+	succeed(space, area, now, resize->caller);
 	return 0;
 }
 
@@ -199,7 +230,7 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 	const struct vmap_host *host = space->host;
 	size_t n = array->n, total = 0, kept = 0, bytes, dropped;
 	struct vmap_extent *extent;
-	unsigned long saved;
+	unsigned long saved, entered;
 	uintptr_t border;
 	int err;
 
@@ -225,11 +256,16 @@ static int shrink(struct vmap_space *space, struct vmap_area *area, size_t base_
 	host->unmap(host->ctx, area->extent.addr + bytes, dropped);
 	vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr + bytes, .size = dropped});
 	saved = vmap_space_lock(space);
-	space->stats.mapped -= dropped;
-	space->stats.pages_held -= n - kept;
+	entered = vmap_shard_enter(space, area->shard);
+	area->shard->stats.mapped -= dropped;
+	area->shard->stats.pages_held -= n - kept;
+	area->held = kept;
+	vmap_area_unpin(space, area);
+	area->unpinnable = true;
 	array->n = kept;
 	area->size = bytes;
 	area->extent.size -= dropped;
+	vmap_shard_leave(space, area->shard, entered);
 	extent->addr = area->extent.addr + area->extent.size;
 	extent->size = dropped;
 	vmap_ranges_give(&space->ranges, extent, &space->spares);
@@ -260,7 +296,7 @@ static int resize_area(struct vmap_space *space, const void *addr, size_t size, 
 	else if (!err && resize->base_pages < now)
 		err = shrink(space, area, resize->base_pages);
 	if (area)
-		release(space, area);
+		vmap_space_unclaim(space, area);
 	return err;
 }
 

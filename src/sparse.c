@@ -35,43 +35,45 @@ void vmap_sparse_unmake(struct vmap_space *space, struct vmap_sparse *sparse)
 	space->host->meta_free(space->host->ctx, sparse, sizeof(struct vmap_area));
 }
 
-struct vmap_area vmap_sparse_model(struct vmap_sparse *sparse, size_t size, const struct vmap_options *options)
+void vmap_sparse_begin(struct vmap_space *space, struct vmap_area *hole, struct vmap_sparse *sparse)
 {
-	return (struct vmap_area){
-		.size = size,
-		.state = VMAP_STATE_HOLE,
-		.sparse = sparse,
-		.flags = options->flags,
-		.prot = options->prot,
-		.tag = options->tag,
-	};
-}
+	unsigned long saved = vmap_space_lock(space), entered = vmap_shard_enter(space, hole->shard);
+	struct vmap_area **recent = vmap_recent(space, hole->shard, hole->extent.addr);
+	struct vmap_page_array *kept = hole->kept;
 
-void vmap_sparse_begin(struct vmap_space *space, struct vmap_area *hole)
-{
-	unsigned long saved = vmap_space_lock(space);
-
-	*hole->sparse = (struct vmap_sparse){
+	/* Its tiles are not found by shards, and their entries are written by hooks. */
+	if (*recent == hole)
+		*recent = NULL;
+	vmap_area_unpin(space, hole);
+	hole->unpinnable = true;
+	hole->kept = NULL;
+	*sparse = (struct vmap_sparse){
 		.extent = hole->extent,
 		.size = hole->size,
 		.holes = hole->size,
 		.tag = hole->tag,
+		.generation = hole->generation,
 		.flags = hole->flags,
 		.prot = hole->prot,
 	};
-	vmap_areas_insert(&space->areas, hole);
-	hole->generation = hole->sparse->generation = ++space->stats.maps;
+	hole->sparse = sparse;
+	hole->unmapped_by = NULL;
+	hole->unmapped_at = 0;
+	vmap_area_set_state(hole, VMAP_STATE_HOLE);
 	space->stats.mapped -= hole->size;
 	space->stats.holes += hole->size;
+	vmap_shard_leave(space, hole->shard, entered);
 	vmap_space_unlock_keep(space, saved);
+	if (kept)
+		vmap_page_array_free(space->host, kept);
 }
 
 int vmap_sparse(struct vmap_space *space, size_t size, const struct vmap_options *options, void **addr)
 {
 	unsigned shift = space->host->page_shift;
 	struct vmap_sparse *sparse;
-	struct vmap_area model, *hole;
 	struct vmap_options o;
+	struct vmap_area *hole;
 	int err;
 
 	if (!addr)
@@ -84,14 +86,13 @@ int vmap_sparse(struct vmap_space *space, size_t size, const struct vmap_options
 		err = vmap_sparse_make(space, &sparse, o.flags & VMAP_NOWAIT);
 	if (err)
 		return err;
-	model = vmap_sparse_model(sparse, size, &o);
-	err = vmap_area_reserve(space, &o, &model, &hole);
+	err = vmap_area_reserve(space, &o, size, 0, &hole);
 	if (err) {
 		vmap_sparse_unmake(space, sparse);
 		return err;
 	}
 	*addr = (void *)hole->extent.addr;
-	vmap_sparse_begin(space, hole);
+	vmap_sparse_begin(space, hole, sparse);
 	return 0;
 }
 
@@ -139,7 +140,7 @@ static void publish(struct vmap_space *space, struct vmap_area *part)
 	unsigned long saved = vmap_space_lock(space);
 
 	vmap_tile_mapped(space, part);
-	vmap_space_unclaim(part);
+	vmap_area_unclaim(part);
 	vmap_space_unlock_keep(space, saved);
 }
 
@@ -151,7 +152,7 @@ static void withdraw(struct vmap_space *space, struct vmap_area *part)
 	part->pages = NULL;
 	part->flags = part->sparse->flags;
 	part->prot = part->sparse->prot;
-	vmap_space_unclaim(part);
+	vmap_area_unclaim(part);
 	vmap_tile_melt(space, part);
 	vmap_space_unlock(space, saved);
 }
@@ -166,7 +167,7 @@ static void abandon(struct vmap_space *space, struct vmap_area *part)
 	saved = vmap_space_lock(space);
 	vmap_tile_mapped(space, part);
 	vmap_tile_lazy(space, part);
-	vmap_space_unclaim(part);
+	vmap_area_unclaim(part);
 	vmap_purge_queue(space, part);
 	vmap_purge_unlock(space, saved, false, true);
 }
@@ -591,7 +592,7 @@ int vmap_sparse_shut(struct vmap_space *space, uintptr_t addr, const void *calle
 	struct vmap_sparse *sparse = tile ? tile->sparse : NULL;
 	int err = 0;
 
-	if (!tile || vmap_area_begin(tile) != addr)
+	if (!tile || !vmap_area_is_seen(tile) || vmap_area_begin(tile) != addr)
 		err = -VMAP_ENOENT;
 	else if (vmap_area_is_over(tile))
 		err = -VMAP_EALREADY;
@@ -624,6 +625,7 @@ bool vmap_sparse_finish(struct vmap_space *space, uintptr_t addr, bool nowait)
 	unsigned long saved = vmap_space_lock(space);
 	struct vmap_sparse *sparse = vmap_areas_at(&space->areas, addr)->sparse;
 	bool sync = sparse->flags & VMAP_SYNC;
+	struct vmap_page_array *released = NULL;
 	struct vmap_area *last;
 	struct parts parts = {
 		.sparse = sparse,
@@ -639,8 +641,9 @@ bool vmap_sparse_finish(struct vmap_space *space, uintptr_t addr, bool nowait)
 	claim_parts(space, &parts);
 	last = end_parts(space, &parts, &saved);
 	if (last)
-		vmap_purge_free(space, last);
+		vmap_purge_free(space, last, &released);
 	vmap_space_unlock_keep(space, saved);
+	vmap_space_release(space->host, released);
 	return sync;
 }
 

@@ -126,6 +126,8 @@ static struct vmap_area *last_tile(struct vmap_space *space, struct vmap_sparse 
 		return NULL;
 	space->stats.lazy -= tile->extent.size;
 	tile->sparse = NULL;
+	tile->busy = false;
+	tile->unpinnable = false;
 	tile->unmapped_by = sparse->unmapped_by;
 	tile->unmapped_at = sparse->unmapped_at;
 	tile->state = VMAP_STATE_LAZY;

@@ -30,7 +30,9 @@ static inline uintptr_t vmap_area_begin(const struct vmap_area *area)
 /* Whether it was unmapped: as a whole, not a part of it. */
 static inline bool vmap_area_is_over(const struct vmap_area *area)
 {
-	return area->sparse ? area->sparse->ending : area->state == VMAP_STATE_LAZY || area->state == VMAP_STATE_QUARANTINED;
+	unsigned state = vmap_area_state(area);
+
+	return area->sparse ? area->sparse->ending : state == VMAP_STATE_LAZY || state == VMAP_STATE_QUARANTINED;
 }
 
 _Static_assert(sizeof(struct vmap_sparse) <= sizeof(struct vmap_area), "a sparse area's owner fits into a descriptor");

@@ -55,16 +55,6 @@ struct cpu *cpu_self(void)
 	return cpu;
 }
 
-unsigned long arch_irq_save(void)
-{
-	return 0;
-}
-
-void arch_irq_restore(unsigned long saved)
-{
-	(void)saved;
-}
-
 void arch_enter(struct cpu *cpu)
 {
 	if (cpu->id)

@@ -65,14 +65,15 @@ static unsigned flags(const struct row *row)
 static void once(struct vmap_space *space, const struct row *row)
 {
 	struct vmap_page **from = pages + rnd() % (PAGES - row->pages + 1);
-	const struct vmap_options options = {.flags = flags(row)};
 	void *addr;
 	int err;
 
 	if (row->ram) {
-		err = vmap_ram(space, from, row->pages, options.flags, 0, &addr);
+		err = vmap_ram(space, from, row->pages, flags(row), 0, &addr);
 		err = err ? err : vmap_ram_unmap(space, addr);
 	} else {
+		const struct vmap_options options = {.flags = flags(row)};
+
 		err = vmap_pages(space, from, row->pages, &options, &addr);
 		err = err ? err : vmap_unmap(space, addr);
 	}

@@ -15,7 +15,6 @@
 #define SBI_HSM 0x48534d
 #define SBI_IPI 0x735049
 #define SBI_TIMER 0x54494d45
-#define SSTATUS_SIE 2ul
 #define SIE_SSIE 2ul
 #define SIE_STIE 0x20ul
 #define SOFTWARE_INTERRUPT (1ull << 63 | 1)
@@ -74,19 +73,6 @@ struct cpu *cpu_self(void)
 	return cpu;
 }
 
-unsigned long arch_irq_save(void)
-{
-	unsigned long status;
-
-	__asm__ volatile("csrrc %0, sstatus, %1" : "=r"(status) : "r"(SSTATUS_SIE) : "memory");
-	return status & SSTATUS_SIE;
-}
-
-void arch_irq_restore(unsigned long saved)
-{
-	__asm__ volatile("csrs sstatus, %0" : : "r"(saved) : "memory");
-}
-
 /* The timer is always due, and its interrupt never taken: wfi returns at once, after an emulator has run other harts. */
 void arch_relax(void)
 {
@@ -100,7 +86,7 @@ void arch_enter(struct cpu *cpu)
 {
 	cpu->active = 1;
 	sbi(SBI_TIMER, 0, 0, 0, 0, 0);
-	__asm__ volatile("csrs sie, %0; csrs sstatus, %1" : : "r"(SIE_SSIE), "r"(SSTATUS_SIE) : "memory");
+	__asm__ volatile("csrs sie, %0; csrs sstatus, %1" : : "r"(SIE_SSIE), "r"(ARCH_SIE) : "memory");
 	if (cpu->id)
 		cpu_main(cpu);
 	kernel_main();

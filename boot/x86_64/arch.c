@@ -80,20 +80,6 @@ struct cpu *cpu_self(void)
 	return cpu;
 }
 
-unsigned long arch_irq_save(void)
-{
-	unsigned long flags;
-
-	__asm__ volatile("pushfq; pop %0; cli" : "=r"(flags) : : "memory");
-	return flags;
-}
-
-void arch_irq_restore(unsigned long saved)
-{
-	if (saved & 0x200)
-		__asm__ volatile("sti" : : : "memory");
-}
-
 static void set_idt(void)
 {
 	const struct {

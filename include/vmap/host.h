@@ -18,7 +18,7 @@ extern "C" {
  * embedder fills in once and keeps alive, unchanged, as long as a space uses it. A host serves one space: its lock is
  * that space's lock.
  *
- * Order of calls. The core calls no hook but lock and unlock with the lock held; between those it only touches its own
+ * Order of calls. The core calls no hook but lock and unlock, those of shards and unpin, with a lock held; between those it only touches its own
  * structures, for a time bounded by the depth of a tree. A hook must not call back into the same space. Hooks may be called
  * from several threads at once where the embedder calls the space from several threads; map, unmap and protect are then called
  * for disjoint ranges.
@@ -27,7 +27,7 @@ extern "C" {
  * missing then.
  */
 
-#define VMAP_HOST_VERSION 1
+#define VMAP_HOST_VERSION 2
 
 /* A range of virtual addresses, in bytes; both members are multiples of the base page size. */
 struct vmap_range {
@@ -152,7 +152,7 @@ struct vmap_host {
 
 	/*
 	 * A number for the CPU that this thread runs on now; it may run on another one a moment later. Never sleeps. vmap_ram() maps out
-	 * of a block for each of them (of up to 8; larger numbers share those). NULL: one for all.
+	 * of a block for each of them (of up to 8; larger numbers share those), and so are shards chosen. NULL: one for all.
 	 */
 	unsigned (*cpu)(void *ctx);
 
@@ -180,6 +180,40 @@ struct vmap_host {
 	 * is passed on: then nothing will be unmapped. n is 1 or 2. May sleep. NULL: nothing can fail.
 	 */
 	int (*cut)(void *ctx, const uintptr_t *addrs, size_t n);
+
+	/*
+	 * As map, faster: every page has order 0, prot is without VMAP_LARGE. NULL: map is called. With VMAP_NOWAIT it is used only
+	 * where map_nowait is NULL.
+	 */
+	int (*map_base)(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
+
+	/*
+	 * Table entries that the core writes itself, where the same addresses are mapped again and again. pin makes whatever [addr, addr + size)
+	 * needs besides its entries, and gives the first of them: a 64-bit word for each base page, all 0 where nothing is mapped; *n of them
+	 * lie one behind the other, at least one. What is behind those is not pinned, but by another call. They stay where they are until unpin,
+	 * which is told what of the range is pinned, and may meanwhile be written by map and unmap as well. NULL: there is no memory.
+	 *
+	 * A base page is shown by the word frame << entry_shift | entry_bits[(prot & 7) | (prot & VMAP_MEMORY_MASK) >> 2], of 32 words (0: not
+	 * available, map is asked), taken away by 0, and flushed as what map shows. publish, if it is there, follows where
+	 * entries were written, before the range is used. Words are written in one piece each.
+	 *
+	 * pin may sleep, as map does; with VMAP_NOWAIT it is called only where map_nowait is NULL. unpin is called with locks held: it calls no
+	 * one and waits for no one who could want them. Others may use parts of the range by then. pin NULL: there are no such entries.
+	 */
+	uint64_t *(*pin)(void *ctx, uintptr_t addr, size_t size, size_t *n);
+	void (*unpin)(void *ctx, uintptr_t addr, size_t size);
+	void (*publish)(void *ctx, uintptr_t addr, size_t size);
+	const uint64_t *entry_bits;
+	unsigned entry_shift;
+
+	/*
+	 * Further locks, for CPUs that map and unmap at the same time: shards of them (more than 8 are not used), numbered from 0. As lock and
+	 * unlock, which must be there, too, and so must cpu: a CPU takes the lock of its own number first. They nest: the space's lock, then
+	 * those of shards by rising number. Both NULL: there is the space's lock only.
+	 */
+	unsigned long (*lock_shard)(void *ctx, unsigned shard);
+	void (*unlock_shard)(void *ctx, unsigned shard, unsigned long saved);
+	unsigned shards; /* at least 1 where there is lock_shard */
 };
 
 /* flush() never gets more ranges than this; beyond it the core asks for everything. */

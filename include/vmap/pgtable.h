@@ -22,7 +22,7 @@ extern "C" {
  *
  *	vmap_pgtable_x86_64(&format, &(struct vmap_x86_64_config){.levels = 4, .no_execute = true});
  *	vmap_pgtable_init(&my->pgtable, &config);
- *	vmap_pgtable_plug(&my->pgtable, &my->host);	(fills in ctx, page_shift, map, map_pfn, unmap, protect, flush, parts, cut)
+ *	vmap_pgtable_plug(&my->pgtable, &my->host);	(fills in all that is about translations)
  *
  * All other hooks of struct vmap_host then get the address of the struct vmap_pgtable as ctx. The frame of a struct vmap_page is
  * the physical frame number.
@@ -156,6 +156,10 @@ struct vmap_pgtable_config {
 	size_t keep;
 };
 
+/* Tables of the lowest level that are remembered, and counters for those that have to stay. */
+#define VMAP_PGTABLE_NEAR 64
+#define VMAP_PGTABLE_PINS 256
+
 /* Belongs to the embedder, which does not look inside. */
 struct vmap_pgtable {
 	const struct vmap_pgtable_format *format;
@@ -169,6 +173,14 @@ struct vmap_pgtable {
 	size_t users; /* calls that are under way; the highest bit: tables are being taken out of use */
 	uint32_t reclaiming; /* somebody gives tables back */
 	uint32_t large; /* something was mapped with VMAP_LARGE */
+
+	/* Of the lowest level: what the format says, as it is used (walk.c, base.c). */
+	uintptr_t first; /* where its first table begins */
+	size_t leaf_mask; /* entries of a table, less one */
+	uint8_t page_shift, leaf_shift, frame_shift; /* of what an entry covers, and a table; of the frame in an entry */
+	uint64_t bits[32]; /* of a leaf, by protection and memory type; 0: there is none */
+	uint64_t near[VMAP_PGTABLE_NEAR];
+	uint32_t pins[VMAP_PGTABLE_PINS];
 };
 
 /* A translation. */
@@ -196,8 +208,8 @@ VMAP_API int vmap_pgtable_prefill(struct vmap_pgtable *pgtable);
 VMAP_API void vmap_pgtable_fini(struct vmap_pgtable *pgtable);
 
 /*
- * Fill in host's ctx, page_shift, map, map_pfn, unmap, protect, flush and parts. The hooks sleep only where frame_alloc does; if it does, VMAP_NOWAIT
- * needs twins of map and map_pfn.
+ * Fill in host's ctx, page_shift, map, map_pfn, map_base, unmap, protect, flush, parts, cut, and what belongs to pin. The hooks sleep
+ * only where frame_alloc does; if it does, VMAP_NOWAIT needs twins of map and map_pfn.
  */
 VMAP_API void vmap_pgtable_plug(struct vmap_pgtable *pgtable, struct vmap_host *host);
 

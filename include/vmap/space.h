@@ -30,7 +30,8 @@ struct vmap_space_config {
 	size_t size; /* bytes; a multiple of the base page size, at least one page; base + size must not wrap */
 	/*
 	 * How many bytes of unmapped ranges (guards counted) may wait for one flush. 0: every unmap flushes at once
-	 * (synchronous). SIZE_MAX: flush only when addresses run out, or on vmap_purge().
+	 * (synchronous). SIZE_MAX: flush only when addresses run out, or on vmap_purge(). Short-lived maps count without guards, and up to
+	 * 256 base pages of them may wait besides.
 	 */
 	size_t lazy_max;
 	/*
@@ -42,7 +43,7 @@ struct vmap_space_config {
 };
 
 /*
- * Totals, all kept up to date as things happen: reading them never walks anything. Sizes in bytes. An area counts as live
+ * Totals, kept up to date as things happen; only those of short-lived maps are added up when they are read. Sizes in bytes. An area counts as live
  * from the moment its addresses are reserved until its unmapping begins, and as lazy from there until its addresses are free.
  */
 struct vmap_stats {
@@ -101,7 +102,7 @@ VMAP_API int vmap_space_create(const struct vmap_host *host, const struct vmap_s
  */
 VMAP_API int vmap_space_destroy(struct vmap_space *space);
 
-/* Fill in *stats: one consistent set. Any context that may take the lock; O(1). */
+/* Fill in *stats: one consistent set, but for short-lived maps that come and go meanwhile. Any context that may take the lock; O(blocks of those). */
 VMAP_API void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stats);
 
 /*

@@ -115,7 +115,7 @@ static bool freeze(struct vmap_pgtable *pgt, uint64_t *table, unsigned level)
 		if (vmap_is_present(pgt, entry)) {
 			inner = vmap_table_of(pgt, entry);
 			below = level > 1 && freeze(pgt, inner, level - 1);
-			if (entry & pgt->format->own && is_vacant(pgt, inner, level - 1))
+			if (entry & pgt->format->own && !vmap_is_pinned(pgt, i, level) && is_vacant(pgt, inner, level - 1))
 				entry &= ~pgt->format->present;
 			else if (!below)
 				entry &= ~pgt->format->mark;
@@ -143,7 +143,7 @@ static size_t sweep(struct vmap_pgtable *pgt, uint64_t *table, unsigned level, u
 		}
 		inner = vmap_table_of(pgt, entry);
 		below = level > 1 ? sweep(pgt, inner, level - 1, chain) : 0;
-		if (!below && !is_vacant(pgt, inner, level - 1))
+		if (!below && (vmap_is_pinned(pgt, i, level) || !is_vacant(pgt, inner, level - 1)))
 			vmap_entry_store(&table[i], entry & ~pgt->format->mark);
 		else
 			marked += below ? below : 1;
@@ -173,6 +173,7 @@ static bool freeze_all(struct vmap_pgtable *pgt)
 	uint64_t *table;
 
 	if (exclude(pgt, &saved)) {
+		vmap_near_forget(pgt);
 		for (size_t i = 0; !end; i++) {
 			table = top_table(pgt, i, &end);
 			frozen |= table && top && freeze(pgt, table, top);
@@ -193,6 +194,7 @@ static uint64_t sweep_all(struct vmap_pgtable *pgt)
 	bool end = false;
 
 	if (exclude(pgt, &saved)) {
+		vmap_near_forget(pgt);
 		for (size_t i = 0; !end; i++) {
 			table = top_table(pgt, i, &end);
 			marked += table && top ? sweep(pgt, table, top, &chain) : 0;
@@ -236,6 +238,7 @@ bool vmap_table_displace(struct vmap_pgtable *pgt, uint64_t *slot, unsigned leve
 	if (!is_hollow(pgt, entry, level))
 		return false;
 	vmap_entry_store(slot, 0);
+	vmap_near_forget(pgt);
 	if (level == vmap_root_level(pgt) && pgt->ops->root_changed)
 		pgt->ops->root_changed(pgt->ctx, (unsigned)(slot - pgt->root), 0);
 	pgt->ops->flush(pgt->ctx, NULL, 0);

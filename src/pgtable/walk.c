@@ -27,18 +27,14 @@ struct source {
 	uint64_t frame, left;
 };
 
-void vmap_tables_enter(struct vmap_pgtable *pgt)
+/* Counted too early: let those who take tables out of use finish. */
+void vmap_tables_wait(struct vmap_pgtable *pgt)
 {
-	while (__atomic_fetch_add(&pgt->users, 1, __ATOMIC_ACQUIRE) & VMAP_PGTABLE_EXCLUSIVE) {
+	do {
 		vmap_tables_leave(pgt);
 		while (__atomic_load_n(&pgt->users, __ATOMIC_RELAXED) & VMAP_PGTABLE_EXCLUSIVE)
 			;
-	}
-}
-
-void vmap_tables_leave(struct vmap_pgtable *pgt)
-{
-	__atomic_fetch_sub(&pgt->users, 1, __ATOMIC_RELEASE);
+	} while (__atomic_fetch_add(&pgt->users, 1, __ATOMIC_ACQUIRE) & VMAP_PGTABLE_EXCLUSIVE);
 }
 
 bool vmap_in_range(const struct vmap_pgtable *pgt, uintptr_t addr, size_t size)
@@ -178,8 +174,7 @@ static int make_table(struct vmap_pgtable *pgt, uint64_t *entry, unsigned level,
 	return 0;
 }
 
-/* Walk down to level and make the tables that are missing. */
-static int walk_make(struct vmap_pgtable *pgt, uintptr_t addr, unsigned level, struct vmap_path *path)
+int vmap_walk_make(struct vmap_pgtable *pgt, uintptr_t addr, unsigned level, struct vmap_path *path)
 {
 	unsigned at;
 	uint64_t entry;
@@ -242,7 +237,7 @@ static int map_leaf(struct vmap_pgtable *pgt, uintptr_t addr, struct source *sou
 	bool grouped;
 	unsigned level = choose(pgt, addr, source, &grouped);
 	size_t n = grouped ? (size_t)1 << pgt->format->level[level].group : 1;
-	int err = walk_make(pgt, addr, level, &path);
+	int err = vmap_walk_make(pgt, addr, level, &path);
 
 	for (size_t i = 0; i < n && !err; i++) {
 		entry = vmap_entry_load(path.entry[level] + i);
@@ -264,7 +259,7 @@ static int map_base(struct vmap_pgtable *pgt, uintptr_t addr, struct source *sou
 	uint64_t bits = vmap_leaf_bits(pgt, 0, prot), *entry, *first, *end;
 	unsigned shift = pgt->format->frame_shift;
 	struct vmap_path path;
-	int err = walk_make(pgt, addr, 0, &path);
+	int err = vmap_walk_make(pgt, addr, 0, &path);
 
 	if (err)
 		return err;
@@ -282,15 +277,7 @@ static int map_base(struct vmap_pgtable *pgt, uintptr_t addr, struct source *sou
 	return err;
 }
 
-/* Take n entries of the lowest level away. */
-static void clear_base(uint64_t *entry, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		vmap_entry_store(&entry[i], 0);
-}
-
-/* Take away what lies in the range; no leaf reaches over its ends. */
-static void clear(struct vmap_pgtable *pgt, uintptr_t addr, size_t size)
+void vmap_clear(struct vmap_pgtable *pgt, uintptr_t addr, size_t size)
 {
 	struct vmap_path path;
 	size_t span, left;
@@ -302,12 +289,14 @@ static void clear(struct vmap_pgtable *pgt, uintptr_t addr, size_t size)
 		span = left - (addr & (left - 1));
 		span = span < size ? span : size;
 		if (!level)
-			clear_base(path.entry[0], span >> pgt->format->page_shift);
+			vmap_entries_clear(path.entry[0], span >> pgt->format->page_shift);
 		else if (vmap_is_present(pgt, vmap_entry_load(path.entry[level])))
 			vmap_entry_store(path.entry[level], 0);
 		else
 			continue;
 		vmap_mark(pgt, &path, level);
+		if (!level)
+			vmap_near_marked(pgt, addr, path.entry[0]);
 	}
 }
 
@@ -323,7 +312,7 @@ static int map_source(struct vmap_pgtable *pgt, uintptr_t addr, struct source *s
 		err = prot & VMAP_LARGE ? map_leaf(pgt, addr + done, source, prot, &size)
 					: map_base(pgt, addr + done, source, prot, &size);
 	if (err)
-		clear(pgt, addr, done);
+		vmap_clear(pgt, addr, done);
 	vmap_tables_leave(pgt);
 	if (!err)
 		vmap_publish(pgt, addr, done);
@@ -345,6 +334,8 @@ int vmap_pgtable_map(struct vmap_pgtable *pgt, uintptr_t addr, struct vmap_page 
 		total += pages[i]->order <= VMAP_MAX_ORDER ? (size_t)1 << pages[i]->order : max + 1;
 	if (total > max || !vmap_in_range(pgt, addr, total << pgt->format->page_shift) || !prot_is_valid(pgt, prot))
 		return -VMAP_EINVAL;
+	if (total == n && !(prot & VMAP_LARGE))
+		return vmap_base_map(pgt, addr, pages, n, prot);
 	return map_source(pgt, addr, &source, prot | VMAP_READ);
 }
 
@@ -364,6 +355,8 @@ int vmap_pgtable_unmap(struct vmap_pgtable *pgt, uintptr_t addr, size_t size)
 
 	if (!vmap_in_range(pgt, addr, size))
 		return -VMAP_EINVAL;
+	if (vmap_base_unmap(pgt, addr, size))
+		return 0;
 	vmap_tables_enter(pgt);
 	if (__atomic_load_n(&pgt->large, __ATOMIC_RELAXED)) {
 		err = vmap_split_at(pgt, addr);
@@ -371,7 +364,7 @@ int vmap_pgtable_unmap(struct vmap_pgtable *pgt, uintptr_t addr, size_t size)
 			err = vmap_split_at(pgt, addr + size);
 	}
 	if (!err)
-		clear(pgt, addr, size);
+		vmap_clear(pgt, addr, size);
 	vmap_tables_leave(pgt);
 	return err;
 }
@@ -415,6 +408,27 @@ static void host_unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	/* The core unmaps whole pages, which no leaf reaches over, or frames after a cut: none is split. */
 	vmap_pgtable_unmap((struct vmap_pgtable *)ctx, addr, size);
+}
+
+static int host_map_base(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+{
+	return vmap_base_map((struct vmap_pgtable *)ctx, addr, pages, n, prot);
+}
+
+static uint64_t *host_pin(void *ctx, uintptr_t addr, size_t size, size_t *n)
+{
+	return vmap_base_pin((struct vmap_pgtable *)ctx, addr, size, n);
+}
+
+static void host_unpin(void *ctx, uintptr_t addr, size_t size)
+{
+	(void)size;
+	vmap_base_unpin((struct vmap_pgtable *)ctx, addr);
+}
+
+static void host_publish(void *ctx, uintptr_t addr, size_t size)
+{
+	vmap_publish((const struct vmap_pgtable *)ctx, addr, size);
 }
 
 static int host_protect(void *ctx, uintptr_t addr, size_t size, unsigned prot)
@@ -469,6 +483,12 @@ void vmap_pgtable_plug(struct vmap_pgtable *pgt, struct vmap_host *host)
 	host->flush = host_flush;
 	host->protect = host_protect;
 	host->map_pfn = host_map_pfn;
+	host->map_base = host_map_base;
+	host->pin = host_pin;
+	host->unpin = host_unpin;
+	host->publish = pgt->ops->publish ? host_publish : NULL;
+	host->entry_bits = pgt->bits;
+	host->entry_shift = pgt->frame_shift;
 	host->parts = true;
 	host->cut = host_cut;
 }
@@ -494,6 +514,21 @@ static bool config_is_valid(const struct vmap_pgtable_config *config)
 	return (config->base & half) == (last & half) && ((config->base & half) == 0 || (config->base & half) == half);
 }
 
+static void copy_lowest_level(struct vmap_pgtable *pgt)
+{
+	const struct vmap_pgtable_format *format = pgt->format;
+
+	pgt->page_shift = format->page_shift;
+	pgt->frame_shift = format->frame_shift;
+	pgt->leaf_shift = format->level[1].shift;
+	pgt->leaf_mask = vmap_entries(pgt, 0) - 1;
+	pgt->first = pgt->base & ~(vmap_span(pgt, 1) - 1);
+	for (unsigned type = 0; type < 4; type++)
+		for (unsigned prot = 0; prot < 8; prot++)
+			if (format->memory_types & 1u << type)
+				pgt->bits[type << 3 | prot] = vmap_leaf_bits(pgt, 0, type << 5 | prot);
+}
+
 int vmap_pgtable_init(struct vmap_pgtable *pgt, const struct vmap_pgtable_config *config)
 {
 	if (!config_is_valid(config))
@@ -507,6 +542,7 @@ int vmap_pgtable_init(struct vmap_pgtable *pgt, const struct vmap_pgtable_config
 		.size = config->size,
 		.keep = config->keep,
 	};
+	copy_lowest_level(pgt);
 	return 0;
 }
 
@@ -519,7 +555,7 @@ int vmap_pgtable_prefill(struct vmap_pgtable *pgt)
 
 	vmap_tables_enter(pgt);
 	for (size_t i = 0; i <= last - first && !err; i++)
-		err = walk_make(pgt, pgt->base + i * vmap_span(pgt, root), root - 1, &path);
+		err = vmap_walk_make(pgt, pgt->base + i * vmap_span(pgt, root), root - 1, &path);
 	vmap_tables_leave(pgt);
 	vmap_publish(pgt, pgt->base, pgt->size);
 	return err;

@@ -80,9 +80,25 @@ static inline uint64_t vmap_table_entry(const struct vmap_pgtable *pgt, uint64_t
 	return phys >> format->page_shift << format->frame_shift | format->table | format->own;
 }
 
+/* Which entry of its table of the lowest level is addr's. */
+static inline size_t vmap_leaf_index(const struct vmap_pgtable *pgt, uintptr_t addr)
+{
+	return addr >> pgt->page_shift & pgt->leaf_mask;
+}
+
 /* Begin, and end, to use the tables: while anybody does, none is taken away. */
-void vmap_tables_enter(struct vmap_pgtable *pgt);
-void vmap_tables_leave(struct vmap_pgtable *pgt);
+void vmap_tables_wait(struct vmap_pgtable *pgt);
+
+static inline void vmap_tables_enter(struct vmap_pgtable *pgt)
+{
+	if (__atomic_fetch_add(&pgt->users, 1, __ATOMIC_ACQUIRE) & VMAP_PGTABLE_EXCLUSIVE)
+		vmap_tables_wait(pgt);
+}
+
+static inline void vmap_tables_leave(struct vmap_pgtable *pgt)
+{
+	__atomic_fetch_sub(&pgt->users, 1, __ATOMIC_RELEASE);
+}
 
 bool vmap_in_range(const struct vmap_pgtable *pgt, uintptr_t addr, size_t size);
 
@@ -92,6 +108,12 @@ void vmap_table_free(struct vmap_pgtable *pgt, uint64_t phys);
 
 /* Walk down from the root, over present tables, as far as there are any, but not below level. Gives the level where it ended. */
 unsigned vmap_walk(const struct vmap_pgtable *pgt, uintptr_t addr, unsigned level, struct vmap_path *path);
+
+/* The same, and make the tables that are missing. -VMAP_ENOMEM, -VMAP_EEXIST: a leaf is in the way. */
+int vmap_walk_make(struct vmap_pgtable *pgt, uintptr_t addr, unsigned level, struct vmap_path *path);
+
+/* Take away what lies in the range; no leaf reaches over its ends. */
+void vmap_clear(struct vmap_pgtable *pgt, uintptr_t addr, size_t size);
 
 /* Note that something was taken out of the table that holds path->entry[level]. */
 void vmap_mark(struct vmap_pgtable *pgt, const struct vmap_path *path, unsigned level);
@@ -114,5 +136,26 @@ int vmap_split_at(struct vmap_pgtable *pgt, uintptr_t addr);
  * mapped there, or a table is not ours; nothing was changed then.
  */
 bool vmap_table_displace(struct vmap_pgtable *pgt, uint64_t *entry, unsigned level);
+
+/*
+ * Base pages (base.c). The first two as vmap_pgtable_map() and _unmap(), of a valid range; unmap gives false where nothing was done
+ * because the range is not within a table that is near. The others are the hooks of struct vmap_host.
+ */
+int vmap_base_map(struct vmap_pgtable *pgt, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot);
+bool vmap_base_unmap(struct vmap_pgtable *pgt, uintptr_t addr, size_t size);
+uint64_t *vmap_base_pin(struct vmap_pgtable *pgt, uintptr_t addr, size_t size, size_t *n);
+void vmap_base_unpin(struct vmap_pgtable *pgt, uintptr_t addr);
+
+void vmap_entries_clear(uint64_t *entry, size_t n);
+
+/* entry, of the lowest level, is addr's, and its table is marked; forget all such tables: the marks may go, and so may the tables. */
+void vmap_near_marked(struct vmap_pgtable *pgt, uintptr_t addr, const uint64_t *entry);
+void vmap_near_forget(struct vmap_pgtable *pgt);
+
+/* Whether this entry of a table of level 1, at index, refers to a table that has to stay. */
+static inline bool vmap_is_pinned(const struct vmap_pgtable *pgt, size_t index, unsigned level)
+{
+	return level == 1 && __atomic_load_n(&pgt->pins[index % VMAP_PGTABLE_PINS], __ATOMIC_RELAXED);
+}
 
 #endif

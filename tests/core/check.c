@@ -77,23 +77,6 @@ static const char *check_free_tree(const struct vmap_ranges *ranges, size_t *tot
 	return NULL;
 }
 
-static const char *check_pools(const struct vmap_ranges *ranges, size_t *total)
-{
-	size_t n;
-
-	for (size_t index = 0; index < VMAP_POOL_PAGES; index++) {
-		n = 0;
-		for (const struct vmap_extent *extent = ranges->pool[index]; extent; extent = extent->next, n++) {
-			if (extent->size != (index + 1) << ranges->page_shift)
-				return "a pool holds a range of another size";
-			*total += extent->size;
-		}
-		if (n != ranges->pool_len[index] || n > VMAP_POOL_DEPTH)
-			return "a pool's length is wrong";
-	}
-	return NULL;
-}
-
 const char *check_ranges(const struct vmap_ranges *ranges)
 {
 	const char *wrong = check_tree(&ranges->tree);
@@ -101,8 +84,6 @@ const char *check_ranges(const struct vmap_ranges *ranges)
 
 	if (!wrong)
 		wrong = check_free_tree(ranges, &total);
-	if (!wrong)
-		wrong = check_pools(ranges, &total);
 	if (!wrong && total != ranges->free)
 		wrong = "the total of free bytes is wrong";
 	return wrong;
@@ -153,52 +134,67 @@ static const char *check_tiles(struct vmap_space *space)
 	if (!seen.bits)
 		abort();
 	fine = see_tree(&seen, &space->ranges.tree) && see_tree(&seen, &space->areas);
-	for (size_t index = 0; index < VMAP_POOL_PAGES; index++)
-		for (struct vmap_extent *extent = space->ranges.pool[index]; extent && fine; extent = extent->next)
-			fine = see(&seen, extent);
 	free(seen.bits);
 	return fine && seen.pages == pages ? NULL : "ranges do not tile the space";
 }
 
+/* Slots of a block that are waiting for their map, by state. */
+struct slots {
+	unsigned used, free, window;
+	bool waiting;
+};
+
 /* What a block of short-lived maps holds. */
 static const char *count_block(const struct vmap_ram_block *block, size_t page, struct vmap_stats *stats)
 {
-	size_t slots = 0, bytes = 0, waiting = 0;
-	const struct vmap_ram_map *map;
-	unsigned slot = 0, free = 0;
+	uint32_t window = block->window;
+	struct slots slots = {0};
+	size_t held;
 
-	while (slot < VMAP_RAM_SLOTS) {
-		map = &block->maps[slot];
-		if (map->state == VMAP_RAM_NONE) {
-			free += block->free[slot / 64] >> slot % 64 & 1;
-			slot++;
-			continue;
+	stats->ram += block->area->extent.size;
+	for (unsigned slot = 0, n; slot < VMAP_RAM_SLOTS; slot += n) {
+		uintptr_t word = block->word[slot];
+
+		n = word ? vmap_ram_slots(word) : 1;
+		slots.window += !word && slot >= window >> 16 && slot < (window & 0xffff);
+		for (unsigned i = 0; i < n; i++) {
+			bool free = block->free[(slot + i) / 64] >> (slot + i) % 64 & 1;
+
+			if (free && (word || slot < block->first || slot >= block->last))
+				return "a slot that is used, or gone, is free";
+			slots.free += free;
 		}
-		if (map->state == VMAP_RAM_LIVE) {
+		if (!word)
+			continue;
+		if ((word & ~VMAP_RAM_BITS) != block->base + slot * page)
+			return "a map says that it is elsewhere";
+		slots.used += n;
+		slots.waiting |= (word & VMAP_RAM_STATE) != VMAP_RAM_LIVE;
+		held = vmap_ram_is_held(word) ? block->made[slot] & 0xff : 0;
+		stats->pages_held += held;
+		stats->ram -= n * page;
+		if ((word & VMAP_RAM_STATE) == VMAP_RAM_LIVE) {
 			stats->areas++;
-			stats->mapped += map->size * page;
-			stats->guards += (map->slots - map->size) * page;
+			stats->mapped += vmap_ram_size(word) * page;
+			stats->guards += (n - vmap_ram_size(word)) * page;
 		} else {
 			stats->lazy_areas++;
-			stats->lazy += map->slots * page;
-			waiting++;
+			stats->lazy += n * page;
 		}
-		stats->pages_held += map->held ? map->n : 0;
-		bytes += map->slots * page;
-		slots += map->slots;
-		slot += map->slots;
 	}
-	stats->ram += block->area->extent.size - bytes;
-	if (slots != block->used || waiting != block->waiting || !waiting != !block->dirty.from)
+	if (slots.free != block->n_free || slots.waiting != block->is_dirty || slots.waiting != !!block->dirty.from)
 		return "a block's totals are wrong";
-	if (free + slots + (block->end - block->next) != block->last - block->first)
-		return "slots of a block are lost";
-	return NULL;
+	if (!block->current && slots.window)
+		return "a block that is not current has a window";
+	return slots.free + slots.used + slots.window == block->last - block->first ? NULL : "slots of a block are lost";
 }
 
 static void count(const struct vmap_area *area, struct vmap_stats *stats)
 {
 	const struct vmap_sparse *sparse = area->sparse;
+
+	if (area->state == VMAP_STATE_FREE)
+		return;
 
 	/* Of a sparse area that is about to end what is still mapped, and the rest, is the flush's. */
 	stats->areas += sparse ? !sparse->ending && area->extent.addr == sparse->extent.addr : area->state == VMAP_STATE_MAPPED;
@@ -223,9 +219,10 @@ static void count(const struct vmap_area *area, struct vmap_stats *stats)
 
 static const char *check_totals(struct vmap_space *space)
 {
-	struct vmap_stats counted = {0}, *kept = &space->stats;
-
+	struct vmap_stats counted = {0}, all, *kept = &all;
 	const char *wrong = NULL;
+
+	vmap_space_stats(space, &all);
 
 	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node && !wrong; node = vmap_tree_step(node, 1)) {
 		const struct vmap_area *area = vmap_tree_entry(node, struct vmap_area, extent.node);
@@ -290,23 +287,77 @@ static const char *check_tiles_of_sparse(const struct vmap_space *space)
 
 static const char *check_queue(struct vmap_space *space)
 {
-	size_t n = 0, bytes = 0;
-	uint64_t seq = 0;
+	struct vmap_stats stats;
+	size_t n = 0, bytes, ram = 0;
+	uint64_t seq;
 
-	for (struct vmap_extent *extent = space->lazy_first; extent; extent = extent->next, n++) {
-		const struct vmap_area *area = vmap_area_of(extent);
+	for (unsigned i = 0; i < space->shards; i++) {
+		const struct vmap_shard *shard = &space->shard[i];
 
-		if (area->seq <= seq || area->state != VMAP_STATE_LAZY)
-			return "the queue is out of order";
-		seq = area->seq;
-		bytes += extent->size;
-		if (!extent->next && extent != space->lazy_last)
-			return "the queue's end is another";
+		seq = bytes = 0;
+		for (struct vmap_extent *extent = shard->lazy_first; extent; extent = extent->next, n++) {
+			const struct vmap_area *area = vmap_area_of(extent);
+
+			if (area->seq <= seq || area->state != VMAP_STATE_LAZY || area->shard != shard)
+				return "the queue is out of order";
+			seq = area->seq;
+			bytes += extent->size;
+			if (!extent->next && extent != shard->lazy_last)
+				return "the queue's end is another";
+		}
+		ram += (uint32_t)shard->clock;
+		ram -= bytes >> space->host->page_shift;
 	}
-	for (const struct vmap_ram_map *map = space->ram.first; map; map = map->next, n++)
-		bytes += (size_t)map->slots << space->host->page_shift;
-	if (n != space->stats.lazy_areas || bytes != space->lazy_pending)
-		return "the queue's totals are wrong";
+	vmap_space_stats(space, &stats);
+	for (const struct vmap_ram_block *block = space->ram.all; block; block = block->all.next)
+		for (unsigned slot = 0; slot < VMAP_RAM_SLOTS; slot++)
+			if ((block->word[slot] & VMAP_RAM_STATE) == VMAP_RAM_WAITING) {
+				ram -= vmap_ram_size(block->word[slot]);
+				n++;
+			}
+	return n != stats.lazy_areas || ram ? "the queue's totals are wrong" : NULL;
+}
+
+/* Every area of a pool is free, of the pool's size, and in the tree; every free area of the tree is in a pool. */
+static const char *check_pools(struct vmap_space *space)
+{
+	size_t pooled = 0, bytes;
+
+	for (unsigned i = 0; i < space->shards; i++) {
+		const struct vmap_shard *shard = &space->shard[i];
+
+		bytes = 0;
+		for (size_t index = 0; index < VMAP_POOL_PAGES; index++) {
+			for (struct vmap_extent *extent = shard->pools.first[index]; extent; extent = extent->next, pooled++) {
+				const struct vmap_area *area = vmap_area_of(extent);
+
+				if (extent->size != (index + 1) << space->host->page_shift || index < shard->pools.low)
+					return "a pool holds an area of another size";
+				if (area->state != VMAP_STATE_FREE || area->shard != shard || area->pages || area->ram)
+					return "a pool holds an area that is not free";
+				if (vmap_areas_at(&space->areas, extent->addr) != area)
+					return "a pool holds an area that is not in the tree";
+				bytes += extent->size;
+			}
+		}
+		if (bytes != shard->pools.bytes || bytes > shard->pools.max)
+			return "the total of the pools is wrong";
+	}
+	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node; node = vmap_tree_step(node, 1))
+		pooled -= vmap_tree_entry(node, struct vmap_area, extent.node)->state == VMAP_STATE_FREE;
+	return pooled ? "a free area is in no pool" : NULL;
+}
+
+/* What is found without the tree is what the tree finds. */
+static const char *check_recent(struct vmap_space *space)
+{
+	for (unsigned i = 0; i < space->shards; i++)
+		for (size_t k = 0; k < VMAP_RECENT; k++) {
+			struct vmap_area *area = space->shard[i].recent[k];
+
+			if (area && (vmap_areas_at(&space->areas, area->extent.addr) != area || area->shard != &space->shard[i]))
+				return "a recent area is not in the tree";
+		}
 	return NULL;
 }
 
@@ -319,7 +370,7 @@ const char *check_space(struct vmap_space *space)
 		spares++;
 	if (!wrong && (spares != space->spares.n))
 		wrong = "the number of spare descriptors is wrong";
-	if (!wrong && space->ranges.starved)
+	if (!wrong && space->starved)
 		wrong = "an allocation starves for ever";
 	if (!wrong)
 		wrong = check_tree(&space->areas);
@@ -327,6 +378,10 @@ const char *check_space(struct vmap_space *space)
 		wrong = check_tiles(space);
 	if (!wrong)
 		wrong = check_tiles_of_sparse(space);
+	if (!wrong)
+		wrong = check_pools(space);
+	if (!wrong)
+		wrong = check_recent(space);
 	if (!wrong)
 		wrong = check_totals(space);
 	return wrong ? wrong : check_queue(space);

@@ -56,10 +56,10 @@ static void unmap(uintptr_t addr)
 	assert_null(check_space(space));
 }
 
-/* Numbers from VMAP_RAM_SHARDS on share the blocks of lower ones. */
+/* Numbers from VMAP_SHARDS on share the blocks of lower ones. */
 static void any_number_is_a_cpu(void **state)
 {
-	const unsigned numbers[] = {0, VMAP_RAM_SHARDS, 1, 5 * VMAP_RAM_SHARDS + 1};
+	const unsigned numbers[] = {0, VMAP_SHARDS, 1, 5 * VMAP_SHARDS + 1};
 	uintptr_t addr[4];
 
 	(void)state;
@@ -75,17 +75,17 @@ static void any_number_is_a_cpu(void **state)
 /* Where there is room for four blocks, the fifth CPU and those behind it get their maps all the same. */
 static void more_cpus_than_blocks(void **state)
 {
-	uintptr_t addr[3 * VMAP_RAM_SHARDS];
+	uintptr_t addr[3 * VMAP_SHARDS];
 
 	(void)state;
-	for (size_t i = 0; i < 3 * VMAP_RAM_SHARDS; i++)
+	for (size_t i = 0; i < 3 * VMAP_SHARDS; i++)
 		addr[i] = map_on((unsigned)i);
-	for (size_t i = 0; i < 3 * VMAP_RAM_SHARDS; i++)
+	for (size_t i = 0; i < 3 * VMAP_SHARDS; i++)
 		unmap(addr[i]);
 	vmap_purge(space);
-	for (size_t i = 0; i < 3 * VMAP_RAM_SHARDS; i++)
+	for (size_t i = 0; i < 3 * VMAP_SHARDS; i++)
 		addr[i] = map_on((unsigned)i);
-	for (size_t i = 3 * VMAP_RAM_SHARDS; i--;)
+	for (size_t i = 3 * VMAP_SHARDS; i--;)
 		unmap(addr[i]);
 }
 

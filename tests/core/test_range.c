@@ -107,12 +107,6 @@ static void take(struct model *model)
 
 	if (err) {
 		assert_int_equal(err, -VMAP_ENOSPC);
-		while (vmap_ranges_drain(&model->ranges, &model->spares))
-			;
-		err = search_all(model, &request, &extent);
-	}
-	if (err) {
-		assert_int_equal(err, -VMAP_ENOSPC);
 		model->refused++;
 		for (page = 0; page < PAGES; page++)
 			assert_false(fits_at(model, &request, page));
@@ -146,7 +140,6 @@ static void random_operations_match_a_bitmap(void **state)
 		/* Phases of growing, of shrinking and of an almost full space. */
 		if (step % 1024 == 0)
 			mood = 1 + (unsigned)check_random(&model->seed, 3);
-		model->ranges.starved = step / 5000 % 4 == 3;
 		if (!model->n_taken || check_random(&model->seed, 4) < mood)
 			take(model);
 		else
@@ -157,55 +150,10 @@ static void random_operations_match_a_bitmap(void **state)
 	/* The test has been where it wanted to be. */
 	assert_true(model->refused > STEPS / 100);
 	assert_true(model->again > STEPS / 10000);
-	assert_true(model->ranges.pool_hits > STEPS / 100);
 	while (model->n_taken)
 		give(model);
-	while (vmap_ranges_drain(&model->ranges, &model->spares))
-		;
 	check(model);
 	assert_int_equal(vmap_ranges_whole(&model->ranges)->size, PAGES * PAGE);
-	free(model);
-}
-
-static struct vmap_extent *take_pages(struct model *model, size_t pages)
-{
-	struct vmap_request request = {.size = pages * PAGE, .align = PAGE, .max = UINTPTR_MAX};
-	struct vmap_extent *extent;
-
-	assert_int_equal(vmap_ranges_take(&model->ranges, &request, &model->spares, &extent), 0);
-	return extent;
-}
-
-static void a_pool_has_a_limit(void **state)
-{
-	struct model *model = model_new(1);
-	struct vmap_extent *taken[VMAP_POOL_DEPTH + 10];
-
-	(void)state;
-	for (size_t i = 0; i < VMAP_POOL_DEPTH + 10; i++)
-		taken[i] = take_pages(model, 2);
-	for (size_t i = 0; i < VMAP_POOL_DEPTH + 10; i++)
-		vmap_ranges_give(&model->ranges, taken[i], &model->spares);
-	assert_int_equal(model->ranges.pool_len[1], VMAP_POOL_DEPTH);
-	check(model);
-	/* Last in, first out; then the tree again. */
-	assert_ptr_equal(take_pages(model, 2), taken[VMAP_POOL_DEPTH - 1]);
-	assert_int_equal(model->ranges.pool_hits, 1);
-	free(model);
-}
-
-static void large_ranges_pass_the_pools_by(void **state)
-{
-	struct model *model = model_new(1);
-	struct vmap_extent *extent = take_pages(model, VMAP_POOL_PAGES + 1), *second = take_pages(model, VMAP_POOL_PAGES);
-
-	(void)state;
-	vmap_ranges_give(&model->ranges, extent, &model->spares);
-	vmap_ranges_give(&model->ranges, second, &model->spares);
-	assert_int_equal(model->ranges.pool_len[VMAP_POOL_PAGES - 1], 1);
-	check(model);
-	take_pages(model, VMAP_POOL_PAGES + 1);
-	assert_int_equal(model->ranges.pool_hits, 0);
 	free(model);
 }
 
@@ -213,8 +161,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_operations_match_a_bitmap),
-		cmocka_unit_test(a_pool_has_a_limit),
-		cmocka_unit_test(large_ranges_pass_the_pools_by),
 	};
 
 	return cmocka_run_group_tests_name("range", tests, NULL, NULL);

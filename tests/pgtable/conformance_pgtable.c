@@ -99,6 +99,14 @@ static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t
 	return err ? err : plugged.map(ctx, addr, pages, n, prot);
 }
 
+static int map_base(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
+{
+	struct rig *rig = ctx;
+	int err = rig->soft->map(rig->mmu, soft_addr(addr), pages, n, prot);
+
+	return err ? err : plugged.map_base(ctx, addr, pages, n, prot);
+}
+
 static int map_pfn(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot)
 {
 	struct rig *rig = ctx;
@@ -184,6 +192,10 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	rig->host = plugged;
 	rig->host.map = map;
 	rig->host.unmap = unmap;
+	rig->host.map_base = map_base;
+	/* What the core writes itself the other machine would not see. */
+	rig->host.pin = NULL;
+	rig->host.unpin = NULL;
 	rig->host.map_pfn = map_pfn;
 	rig->host.protect = protect;
 	rig->host.cut = cut;

@@ -182,11 +182,12 @@ static int map_slowly(struct vmap_space *space, struct vmap_page *const *pages, 
 static int map_elsewhere(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, unsigned shown,
 			 const struct making *map, void **addr)
 {
-	vmap_entries_hide(block->entries + slot, shown);
-	if (shown)
+	if (shown) {
+		vmap_entries_hide(block->entries + slot, shown);
 		give_up(space, block, slot, map, false);
-	else
+	} else {
 		vmap_ram_untake(space, block, slot, map->n + !(map->flags & VMAP_NO_GUARD));
+	}
 	return map_slowly(space, map->pages, map->n, map->flags, map->prot, addr);
 }
 
@@ -212,7 +213,10 @@ int vmap_ram(struct vmap_space *space, struct vmap_page *const *pages, size_t n,
 		if (!block || !block->entries)
 			return map_slowly(space, pages, n, flags, prot, addr);
 	}
-	shown = (unsigned)vmap_entries_show(block->entries + slot, block->pages + slot, pages, n, host->entry_shift, block->bits);
+	/* Again: until slots were taken the block could be given up, and its memory become another one, perhaps without entries. */
+	shown = !block->entries ? 0
+				: (unsigned)vmap_entries_show(block->entries + slot, block->pages + slot, pages, n,
+							      host->entry_shift, block->bits);
 	if (shown < n)
 		return map_elsewhere(space, block, slot, shown,
 				     &(struct making){.pages = pages, .n = (unsigned)n, .size = (unsigned)n, .flags = flags},

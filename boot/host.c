@@ -24,6 +24,7 @@ struct rig {
 
 static struct rig rig;
 struct vmap_space *watched_space;
+unsigned boot_shards = CPUS;
 
 /* Hooks of the page tables */
 
@@ -234,7 +235,7 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 		.cpu = cpu,
 		.lock_shard = lock_shard,
 		.unlock_shard = unlock_shard,
-		.shards = CPUS,
+		.shards = boot_shards,
 		.page_alloc = page_alloc,
 		.page_get = page_get,
 		.page_put = page_put,

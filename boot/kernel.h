@@ -134,6 +134,8 @@ uint64_t pages_end(void);
 extern const struct conformance_host boot_host;
 /* Faults are explained with this space. */
 extern struct vmap_space *watched_space;
+/* How many shards the next space has: as many as CPUs use it. CPUS, but for the bench. */
+extern unsigned boot_shards;
 /* Access one byte. false: it faulted, and cpu_self()->fault tells how. */
 bool probe_read(uintptr_t addr, unsigned char *value);
 bool probe_write(uintptr_t addr, unsigned char value);

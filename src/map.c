@@ -375,7 +375,7 @@ static bool map_pooled(struct vmap_space *space, struct vmap_page *const *pages,
 	unsigned long saved;
 	uint64_t bits;
 
-	if (index >= VMAP_POOL_PAGES || !shard->pools.first[index] || !host->pin || !pages[0] || pages[0]->order)
+	if (index >= VMAP_POOL_PAGES || !host->pin || !pages[0] || pages[0]->order)
 		return false;
 	bits = vmap_entry_bits(host, prot);
 	saved = vmap_shard_lock(space, shard);

@@ -52,13 +52,13 @@ void vmap_page_array_free(const struct vmap_host *host, struct vmap_page_array *
 	host->meta_free(host->ctx, array, array->bytes);
 }
 
-struct vmap_page *vmap_page_array_at(const struct vmap_page_array *array, size_t number, size_t *within)
+size_t vmap_page_array_find(const struct vmap_page_array *array, size_t number, size_t *within)
 {
 	size_t low = 0, high = array->n, middle;
 
 	if (!array->starts) {
 		*within = number & (((size_t)1 << array->order) - 1);
-		return array->pages[number >> array->order];
+		return number >> array->order;
 	}
 	while (high - low > 1) {
 		middle = low + (high - low) / 2;
@@ -68,5 +68,10 @@ struct vmap_page *vmap_page_array_at(const struct vmap_page_array *array, size_t
 			high = middle;
 	}
 	*within = number - array->starts[low];
-	return array->pages[low];
+	return low;
+}
+
+struct vmap_page *vmap_page_array_at(const struct vmap_page_array *array, size_t number, size_t *within)
+{
+	return array->pages[vmap_page_array_find(array, number, within)];
 }

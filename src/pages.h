@@ -38,6 +38,9 @@ void vmap_page_array_index(struct vmap_page_array *array);
 /* Give the memory back, and nothing else. */
 void vmap_page_array_free(const struct vmap_host *host, struct vmap_page_array *array);
 
+/* Which entry of the array holds base page number of it, and which of the entry's own base pages that is. */
+size_t vmap_page_array_find(const struct vmap_page_array *array, size_t number, size_t *within);
+
 /* The page that holds base page number of the array, and which of that page's own base pages it is. */
 struct vmap_page *vmap_page_array_at(const struct vmap_page_array *array, size_t number, size_t *within);
 

@@ -336,21 +336,10 @@ static void release_parts(struct vmap_space *space, struct parts *parts)
 /* The entry of the array that begins at this base page; -VMAP_EINVAL: none does. */
 static int entry_at(const struct vmap_page_array *array, size_t number, size_t *entry)
 {
-	size_t low = 0, high = array->n, middle;
+	size_t within;
 
-	if (!array->starts) {
-		*entry = number >> array->order;
-		return *entry << array->order == number ? 0 : -VMAP_EINVAL;
-	}
-	while (high - low > 1) {
-		middle = low + (high - low) / 2;
-		if (array->starts[middle] <= number)
-			low = middle;
-		else
-			high = middle;
-	}
-	*entry = low;
-	return array->starts[low] == number ? 0 : -VMAP_EINVAL;
+	*entry = vmap_page_array_find(array, number, &within);
+	return within ? -VMAP_EINVAL : 0;
 }
 
 /* What it takes to cut a part at an address, and what comes of it. */

@@ -66,17 +66,10 @@ static int unmap(struct xr_attr_list *list, struct xr_attr_range range)
 
 	while (at < end && !ret) {
 		struct xr_mapping m;
-		uint64_t skip;
 
-		ret = xr_bmap_lookup(list->work->tx, list->inode, true, at, &m);
-		if (ret || m.offset >= end)
+		ret = xr_bmap_lookup_in(list->work->tx, list->inode, true, at, end, &m);
+		if (ret)
 			break;
-		skip = m.offset < at ? at - m.offset : 0;
-		m.offset += skip;
-		m.block += skip;
-		m.count -= (uint32_t)skip;
-		if (m.offset + m.count > end)
-			m.count = (uint32_t)(end - m.offset);
 		at = m.offset + m.count;
 		ret = xr_bmap_remove(list->work->tx, list->inode, true, m.offset, m.count);
 		if (!ret)

@@ -464,6 +464,25 @@ int xr_bmap_lookup(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint6
 	return p.found ? 0 : -ENOENT;
 }
 
+int xr_bmap_lookup_in(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint64_t offset, uint64_t end,
+		      struct xr_mapping *mapping)
+{
+	int ret = xr_bmap_lookup(tx, inode, attr, offset, mapping);
+	uint64_t skip;
+
+	if (ret)
+		return ret;
+	if (mapping->offset >= end)
+		return -ENOENT;
+	skip = mapping->offset < offset ? offset - mapping->offset : 0;
+	mapping->offset += skip;
+	mapping->block += skip;
+	mapping->count -= (uint32_t)skip;
+	if (mapping->offset + mapping->count > end)
+		mapping->count = (uint32_t)(end - mapping->offset);
+	return 0;
+}
+
 int xr_bmap_add(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, const struct xr_mapping *mapping)
 {
 	struct fork fork;

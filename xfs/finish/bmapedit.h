@@ -40,6 +40,10 @@ void xr_inode_set_nrext64(struct xr_tx_inode *inode);
 /* The first mapping of the fork that ends behind offset. -ENOENT, not said: there is none. */
 int xr_bmap_lookup(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint64_t offset, struct xr_mapping *mapping);
 
+/* What of the file's blocks [offset, end) is mapped first. -ENOENT, not said: nothing of them. */
+int xr_bmap_lookup_in(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint64_t offset, uint64_t end,
+		      struct xr_mapping *mapping);
+
 /* Add a mapping where there is a hole, merged with its neighbours where they continue it. -EUCLEAN, said: something is mapped there. */
 int xr_bmap_add(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, const struct xr_mapping *mapping);
 

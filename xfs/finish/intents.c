@@ -205,17 +205,9 @@ static int unmap(struct xr_work *work, const struct xr_intent *intent, struct xr
 	int ret = 0;
 
 	while (at < end && !ret) {
-		uint64_t skip;
-
-		ret = xr_bmap_lookup(work->tx, inode, attr, at, &m);
-		if (ret || m.offset >= end)
+		ret = xr_bmap_lookup_in(work->tx, inode, attr, at, end, &m);
+		if (ret)
 			break;
-		skip = m.offset < at ? at - m.offset : 0;
-		m.offset += skip;
-		m.block += skip;
-		m.count -= (uint32_t)skip;
-		if (m.offset + m.count > end)
-			m.count = (uint32_t)(end - m.offset);
 		if (m.block - range->block != m.offset - range->offset)
 			return bad(work, intent, "the file has other blocks there than are to be unmapped");
 		at = m.offset + m.count;

@@ -168,29 +168,27 @@ check_clean() {
   [ "$verdict" = clean ] || fail "the kernel recovered a log that was said to be clean"
 }
 
-# Whether the kernel's own recovery comes out the same twice: it frees unlinked inodes on all CPUs, in no certain order.
-kernel_repeats() {
-  copy_image "$D" "$work/repeated"
-  kernel_mount "$work/repeated"
-  "$tools/imgdiff" "$K/img" "$work/repeated/img" >"$work/repeated.diff"
-}
-
-# Pass 2 alone, finished by the kernel, is what the kernel alone makes, to the last bit (if that is determined).
+# Pass 2 alone, finished by the kernel, is what the kernel alone makes: in its state, and to the last bit where that is determined. The
+# kernel frees unlinked inodes on all CPUs, in no certain order, and may come out the same a few times all the same: so other sectors
+# are a fault only if the kernel alone never writes others, and after pass 2 always.
 check_pass2() {
-  local P=$work/pass2
+  local P=$work/pass2 R=$work/repeated try
   [ "$replay" != kernel ] || return 0
-  copy_image "$D" "$P"
-  set_log_options "$P"
-  run_tool "0 2" --pass2-only "${log_options[@]}" "$P/img"
-  if [ "$status" = 2 ]; then
+  for try in 1 2 3 4; do
+    rm -rf "$P" "$R"
+    copy_image "$D" "$P"
+    set_log_options "$P"
+    run_tool "0 2" --pass2-only "${log_options[@]}" "$P/img"
+    [ "$status" = 2 ] || return 0
     kernel_mount "$P"
     [ "$verdict" = recovered ] || fail "the tool said that a dirty log remains, the kernel found none"
-    "$tools/imgdiff" "$K/img" "$P/img" >"$work/pass2.diff" || {
-      same_state "$K" "$P" || fail "pass 2 finished by the kernel differs from the kernel's own"
-      ! kernel_repeats || fail "the kernel wrote other sectors after pass 2 than without it: $(head -3 "$work/pass2.diff")"
-    }
-  fi
-  rm -r "$P"
+    ! "$tools/imgdiff" "$K/img" "$P/img" >"$work/pass2.sectors" || return 0
+    same_state "$K" "$P" || fail "pass 2 finished by the kernel differs from the kernel's own"
+    copy_image "$D" "$R"
+    kernel_mount "$R"
+    "$tools/imgdiff" "$K/img" "$R/img" >"$work/repeated.sectors" || return 0
+  done
+  fail "the kernel wrote other sectors after pass 2 than without it, $try times: $(head -3 "$work/pass2.sectors")"
 }
 
 # The filesystem is not only right but usable.

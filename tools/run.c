@@ -18,9 +18,35 @@
 
 /* --- opening --- */
 
+static void say_nothing(void *arg, enum xr_level level, const char *text)
+{
+	(void)arg;
+	(void)level;
+	(void)text;
+}
+
+/* How long a filesystem of bytes becomes as its log is replayed: pass 1 of a dry run tells. Whatever is wrong with it, the real run says. */
+static uint64_t grown(const struct run *run, uint64_t bytes)
+{
+	struct options options = *run->options;
+	struct report silent = {.msg = {.emit = say_nothing}};
+	uint64_t grown = 0;
+	struct run dry;
+
+	options.dry_run = true;
+	options.output = options.undo = NULL;
+	if (!run_open(&dry, &options, &silent) && !xr_head_find(&dry.log, &dry.head) && !dry.head.empty && !dry.head.clean) {
+		run_begin_replay(&dry);
+		xr_replay_check(&dry.replay, &dry.head);
+		grown = dry.replay.end_bbs << XR_BB_SHIFT;
+	}
+	run_close(&dry);
+	return grown > bytes ? grown : bytes;
+}
+
 /*
  * Where the filesystem does not begin where the image does, see it from there on: the log may let it grow, so its superblock does not say how long it
- * is. Replay sees to it that nothing behind its end is touched. Only a copy (alone) is of what the superblock says, lest it be one of the whole disk.
+ * is. Replay sees to it that nothing behind its end is touched. Only a copy (alone) ends where the filesystem will, lest it be one of the whole disk.
  */
 static int fit(const struct run *run, struct xr_dev *dev, bool alone)
 {
@@ -35,7 +61,9 @@ static int fit(const struct run *run, struct xr_dev *dev, bool alone)
 		ret = xr_sb_read(&sb, dev, run->msg);
 	part = *dev;
 	if (!ret)
-		ret = xr_dev_window(alone ? dev : &part, 0, sb.dblocks << sb.blocklog);
+		ret = xr_dev_window(&part, 0, sb.dblocks << sb.blocklog);
+	if (!ret && alone)
+		ret = xr_dev_window(dev, 0, grown(run, sb.dblocks << sb.blocklog));
 	return ret;
 }
 

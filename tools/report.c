@@ -165,11 +165,12 @@ void report_completed(struct report *report, const struct xr_complete_stats *sta
 		       stats->unlinked_kept);
 	if (report->json)
 		json_object_set_new(report->json, "completed",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "intents", (json_int_t)stats->intents,
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "intents", (json_int_t)stats->intents,
 					      "unlinked", (json_int_t)stats->unlinked, "unlinked_given_up",
-					      (json_int_t)stats->unlinked_kept, "chunks_freed", (json_int_t)stats->chunks_freed,
-					      "cow_extents", (json_int_t)stats->cow_extents, "transactions",
-					      (json_int_t)stats->transactions, "log_bytes", (json_int_t)stats->log_bytes));
+					      (json_int_t)stats->unlinked_kept, "groups_given_up", (json_int_t)stats->groups_kept,
+					      "chunks_freed", (json_int_t)stats->chunks_freed, "cow_extents",
+					      (json_int_t)stats->cow_extents, "transactions", (json_int_t)stats->transactions,
+					      "log_bytes", (json_int_t)stats->log_bytes));
 }
 
 void report_summary(struct report *report, const struct xr_replay *replay, const struct xr_summary *summary)
@@ -179,13 +180,21 @@ void report_summary(struct report *report, const struct xr_replay *replay, const
 		       "left for the kernel: %zu unfinished intents, %" PRIu64
 		       " lists of unlinked inodes, copy-on-write leftovers in %" PRIu64 " allocation groups",
 		       replay->intents.count, summary->unlinked, summary->cow);
-	xr_say(&report->msg, XR_DETAIL, "counted: %" PRIu64 " inodes, %" PRIu64 " of them free; %" PRIu64 " blocks free",
-	       summary->icount, summary->ifree, summary->fdblocks);
+	if (summary->damaged)
+		xr_say(&report->msg, XR_WARN,
+		       "%" PRIu64 " allocation groups are damaged: the superblock's counters are left as they are",
+		       summary->damaged);
+	else
+		xr_say(&report->msg, XR_DETAIL, "counted: %" PRIu64 " inodes, %" PRIu64 " of them free; %" PRIu64 " blocks free",
+		       summary->icount, summary->ifree, summary->fdblocks);
 	if (!report->json)
 		return;
 	json_object_set_new(report->json, "left",
-			    json_pack("{s:I, s:I, s:I}", "intents", (json_int_t)replay->intents.count, "unlinked_lists",
-				      (json_int_t)summary->unlinked, "cow_groups", (json_int_t)summary->cow));
+			    json_pack("{s:I, s:I, s:I, s:I}", "intents", (json_int_t)replay->intents.count, "unlinked_lists",
+				      (json_int_t)summary->unlinked, "cow_groups", (json_int_t)summary->cow, "damaged_groups",
+				      (json_int_t)summary->damaged));
+	if (summary->damaged)
+		return;
 	json_object_set_new(report->json, "counters",
 			    json_pack("{s:I, s:I, s:I, s:I}", "icount", (json_int_t)summary->icount, "ifree",
 				      (json_int_t)summary->ifree, "fdblocks", (json_int_t)summary->fdblocks, "frextents",

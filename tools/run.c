@@ -286,7 +286,7 @@ void run_begin_replay(struct run *run)
 
 bool run_salvaged(const struct run *run)
 {
-	return run->head.cut || run->options->nskips;
+	return run->head.cut || run->options->nskips || run->given_up;
 }
 
 int run_replay(struct run *run)
@@ -317,7 +317,14 @@ int run_replay(struct run *run)
 
 bool run_finished(const struct run *run)
 {
-	return !run->replay.intents.count && !run->summary.unlinked && !run->summary.cow;
+	const struct xr_summary *s = &run->summary;
+
+	return run->completed || (!run->replay.intents.count && !s->unlinked && !s->cow && !s->damaged);
+}
+
+bool run_damaged(const struct run *run)
+{
+	return run->summary.damaged || run->groups_kept;
 }
 
 /* The steps cannot be repeated, so what they build on has to be on the disk first. */
@@ -332,6 +339,10 @@ static int complete(struct run *run)
 	if (ret)
 		return ret;
 	ret = xr_complete(&run->replay, write ? &run->log : NULL, &run->head, &stats);
+	run->completed = !ret;
+	run->groups_kept = stats.groups_kept;
+	run->contradicted = ret == -EUCLEAN;
+	run->given_up = run->contradicted && run->options->until_bad;
 	if (!ret)
 		report_completed(run->report, &stats);
 	else if (ret == -EUCLEAN || ret == -EOPNOTSUPP || ret == -ENOSPC)
@@ -349,6 +360,8 @@ int run_complete(struct run *run)
 		if (!ret)
 			ret = xr_summary_read(&run->summary, &fs);
 	}
+	if (!ret && run->given_up)
+		salvage_give_up(run);
 	if (!ret)
 		report_summary(run->report, &run->replay, &run->summary);
 	return ret;

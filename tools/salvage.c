@@ -140,3 +140,13 @@ int salvage_report(struct run *run)
 		json_object_set_new(run->report->json, "lost", l.array);
 	return ret;
 }
+
+void salvage_give_up(struct run *run)
+{
+	for (const struct xr_entry *e = run->replay.intents.first; e; e = e->next) {
+		const struct xr_intent *intent = (const struct xr_intent *)(uintptr_t)e->value;
+
+		xr_say(run->msg, XR_WARN, "lost: the rest of an operation: %s intent, id %#" PRIx64 ", at LSN %u:%u",
+		       xr_item_type_name(intent->type), intent->id, xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));
+	}
+}

@@ -10,4 +10,7 @@ int salvage_check(struct run *run);
 /* After pass 2, where the log was cut: say what is lost, by inode and path. Negative errno, said. */
 int salvage_report(struct run *run);
 
+/* Say which intents are given up, because they cannot be completed. */
+void salvage_give_up(struct run *run);
+
 #endif

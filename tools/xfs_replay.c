@@ -45,10 +45,56 @@ static int finish_output(struct run *run)
 	return ret;
 }
 
-static int recover(struct run *run)
+/* Why the log stays dirty, and what to do about it. */
+static void say_left(const struct run *run, const char *target)
+{
+	if (run->replay.stats.fragments)
+		xr_say(run->msg, XR_WARN,
+		       "%s: the log was replayed and left dirty, because of what was said above; do NOT mount it: it holds "
+		       "pieces "
+		       "of directory blocks, which kernels crash on; copy out what is needed with --extract",
+		       target);
+	else if (run->contradicted)
+		xr_say(run->msg, XR_WARN,
+		       "%s: the log was replayed and left dirty, because of what was said above; a kernel that mounts it will "
+		       "likely fail, too: then --until-bad gives up what was interrupted and makes the log clean for xfs_repair",
+		       target);
+	else
+		xr_say(run->msg, XR_INFO,
+		       "%s: the log was replayed and left dirty: mount the filesystem once, and the kernel does the rest as if "
+		       "this had not run",
+		       target);
+}
+
+/* The exit status of a run that wrote. */
+static int verdict(const struct run *run)
 {
 	const struct options *o = run->options;
 	const char *target = o->output ? o->output : o->image;
+
+	if (run_salvaged(run)) {
+		xr_say(run->msg, XR_WARN, "%s: salvaged: the log is clean now and a part of it is %s%s: run xfs_repair", target,
+		       run->head.cut ? "lost" : "left out", run_finished(run) ? "" : "; what was interrupted was not completed");
+		return SALVAGED;
+	}
+	if (!run_finished(run)) {
+		say_left(run, target);
+		return DIRTY;
+	}
+	if (run_damaged(run)) {
+		xr_say(run->msg, XR_WARN,
+		       "%s: the log is clean now, but allocation groups are damaged, and kernels may refuse to mount it: run "
+		       "xfs_repair",
+		       target);
+		return SALVAGED;
+	}
+	xr_say(run->msg, XR_INFO, "%s: the log is clean now", target);
+	return o->tell_replayed ? REPLAYED : CLEAN;
+}
+
+static int recover(struct run *run)
+{
+	const struct options *o = run->options;
 	bool clean;
 	int ret = xr_head_find(&run->log, &run->head);
 
@@ -90,28 +136,7 @@ static int recover(struct run *run)
 		ret = finish_output(run);
 	if (ret)
 		return ret;
-	if (run_salvaged(run)) {
-		xr_say(run->msg, XR_WARN, "%s: salvaged: the log is clean now and a part of it is %s%s: run xfs_repair", target,
-		       run->head.cut ? "lost" : "left out", run_finished(run) ? "" : "; what was interrupted was not completed");
-		return SALVAGED;
-	}
-	if (!run_finished(run)) {
-		if (run->replay.stats.fragments)
-			xr_say(run->msg, XR_WARN,
-			       "%s: the log was replayed and left dirty, because of what was said above; do NOT mount it: it "
-			       "holds pieces "
-			       "of directory blocks, which kernels crash on; copy out what is needed with --extract",
-			       target);
-		else
-			xr_say(run->msg, XR_INFO,
-			       "%s: the log was replayed and left dirty: mount the filesystem once, and the kernel does the rest "
-			       "as if "
-			       "this had not run",
-			       target);
-		return DIRTY;
-	}
-	xr_say(run->msg, XR_INFO, "%s: the log is clean now", target);
-	return o->tell_replayed ? REPLAYED : CLEAN;
+	return verdict(run);
 }
 
 static int replay_image(struct run *run, const struct options *options, struct report *report)

@@ -430,7 +430,8 @@ static void view_statfs(fuse_req_t req, fuse_ino_t node)
 {
 	const struct view *view = fuse_req_userdata(req);
 	const struct xr_sb *sb = view->fs.sb;
-	bool replayed = sb != &view->run.sb; /* then the counters are in the sums, not in the superblock */
+	/* Then the counters are in the sums, not in the superblock. */
+	bool replayed = sb != &view->run.sb && !view->run.summary.damaged;
 	struct statvfs st = {.f_bsize = sb->blocksize, .f_frsize = sb->blocksize, .f_namemax = 255};
 
 	(void)node;

@@ -22,19 +22,21 @@
 #define AGF(field) offsetof(struct xfs_agf, agf_##field)
 #define AGI(field) offsetof(struct xfs_agi, agi_##field)
 
-static int ag_header(const struct xr_fs *fs, uint32_t agno, unsigned sector, uint32_t magic, struct xr_buf *buf)
+static int ag_header(const struct xr_fs *fs, uint32_t agno, unsigned sector, struct xr_buf *buf)
 {
+	bool agf = sector == 1;
 	uint32_t bbs = fs->sb->sectsize >> XR_BB_SHIFT;
 	int ret = xr_buf_read(fs->cache, xr_ag_daddr(fs->sb, agno) + (uint64_t)sector * bbs, bbs, buf);
 
 	if (ret)
 		return ret;
 	/* Magic, version and number stand at the same place in both headers. */
-	if (xr_be32(buf->data) == magic && xr_be32(buf->data + 4) == 1 && xr_be32(buf->data + 8) == agno)
+	if (xr_be32(buf->data) == (agf ? XFS_AGF_MAGIC : XFS_AGI_MAGIC) && xr_be32(buf->data + 4) == 1 &&
+	    xr_be32(buf->data + 8) == agno && (!fs->sb->v5 || xr_crc_ok(buf->data, buf->size, agf ? AGF(crc) : AGI(crc))))
 		return 0;
 	xr_buf_put(fs->cache, buf);
 	return xr_fail(fs->msg, -EUCLEAN, "allocation group %u: its %s is damaged; run xfs_repair -n to see what else is", agno,
-		       sector == 1 ? "AGF" : "AGI");
+		       agf ? "AGF" : "AGI");
 }
 
 /* Whether the last record of the refcount btree is a copy-on-write one: down the rightmost path. */
@@ -74,7 +76,7 @@ static int add_agf(struct xr_summary *summary, const struct xr_fs *fs, uint32_t 
 	uint32_t root, levels;
 	struct xr_buf buf;
 	bool cow = false;
-	int ret = ag_header(fs, agno, 1, XFS_AGF_MAGIC, &buf);
+	int ret = ag_header(fs, agno, 1, &buf);
 
 	if (ret)
 		return ret;
@@ -92,7 +94,7 @@ static int add_agf(struct xr_summary *summary, const struct xr_fs *fs, uint32_t 
 static int add_agi(struct xr_summary *summary, const struct xr_fs *fs, uint32_t agno)
 {
 	struct xr_buf buf;
-	int ret = ag_header(fs, agno, 2, XFS_AGI_MAGIC, &buf);
+	int ret = ag_header(fs, agno, 2, &buf);
 
 	if (ret)
 		return ret;
@@ -104,23 +106,31 @@ static int add_agi(struct xr_summary *summary, const struct xr_fs *fs, uint32_t 
 	return 0;
 }
 
+/* What a damaged group holds is unknown, but not that of the others. */
+static int add_group(struct xr_summary *summary, const struct xr_fs *fs, uint32_t agno)
+{
+	int agf = add_agf(summary, fs, agno), agi = agf && agf != -EUCLEAN ? agf : add_agi(summary, fs, agno);
+
+	if (agi && agi != -EUCLEAN)
+		return agi;
+	summary->damaged += agf || agi;
+	return 0;
+}
+
 int xr_summary_read(struct xr_summary *summary, const struct xr_fs *fs)
 {
 	int ret = 0;
 
 	*summary = (struct xr_summary){0};
-	for (uint32_t agno = 0; agno < fs->sb->agcount && !ret; agno++) {
-		ret = add_agf(summary, fs, agno);
-		if (!ret)
-			ret = add_agi(summary, fs, agno);
-	}
+	for (uint32_t agno = 0; agno < fs->sb->agcount && !ret; agno++)
+		ret = add_group(summary, fs, agno);
 	if (!ret && fs->sb->rextents)
 		ret = fs->sb->has_metadir
 			      ? xr_fail(fs->msg, -EOPNOTSUPP,
 					"realtime groups: their free space cannot be counted here; mount it on a kernel that "
 					"supports them, which recovers the log")
 			      : xr_rtbitmap_free(fs, &summary->frextents);
-	if (ret)
+	if (ret || summary->damaged)
 		return ret;
 	if (summary->fdblocks > fs->sb->dblocks || summary->ifree > summary->icount)
 		return xr_fail(

@@ -9,11 +9,14 @@ struct xr_summary {
 	uint64_t icount, ifree, fdblocks, frextents;
 	uint64_t unlinked; /* AGI buckets that hold inodes without a name, still to be freed */
 	uint64_t cow; /* allocation groups with copy-on-write leftovers */
+	uint64_t
+		damaged; /* allocation groups that could not be read: they count for nothing above, and the sums are no counters */
 };
 
 /*
- * Read the headers of all allocation groups, as they are in the cache, and sum up; fs->sb is the superblock after replay. -EUCLEAN, said:
- * a header is damaged or the sums are impossible; -EOPNOTSUPP: realtime groups, whose free space we cannot count; -EIO, -ENOMEM.
+ * Read the headers of all allocation groups, as they are in the cache, and sum up; fs->sb is the superblock after replay. Damaged
+ * groups are said and counted. -EUCLEAN, said: the sums are impossible; -EOPNOTSUPP: realtime groups, whose free space we cannot count;
+ * -EIO, -ENOMEM.
  */
 int xr_summary_read(struct xr_summary *summary, const struct xr_fs *fs);
 

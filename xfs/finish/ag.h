@@ -28,6 +28,11 @@
 #define XR_RMAP_BMBT (UINT64_C(1) << 62)
 #define XR_RMAP_UNWRITTEN (UINT64_C(1) << 61)
 
+enum xr_ag_header { XR_AGF = 1, XR_AGI = 2 }; /* the sector of the AG in which it is */
+
+/* Join the AG's header, checked: it is what and whose it should be. -EUCLEAN, said. */
+int xr_ag_header(struct xr_tx *tx, uint32_t agno, enum xr_ag_header which, struct xr_tx_buf **buf);
+
 /* Bring the AG's free list to the length its trees may need (11.3 "AGFL length"). Called by the functions below where they need it. */
 int xr_ag_fix_freelist(struct xr_tx *tx, uint32_t agno);
 

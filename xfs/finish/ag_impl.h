@@ -5,11 +5,6 @@
 /* What the files of space and btree code share; nobody else includes this. */
 #include "ag.h"
 
-enum xr_ag_header { XR_AGF = 1, XR_AGI = 2 }; /* the sector of the AG in which it is */
-
-/* Join the AG's header, checked: it is what and whose it should be. -EUCLEAN, said. */
-int xr_ag_header(struct xr_tx *tx, uint32_t agno, enum xr_ag_header which, struct xr_tx_buf **buf);
-
 static inline uint64_t xr_ag_fsb(const struct xr_sb *sb, uint32_t agno, uint32_t agbno)
 {
 	return (uint64_t)agno << sb->agblklog | agbno;

@@ -9,6 +9,9 @@
  * Order. All intents, in log order; what follows from them, in the order it came up; unlinked inodes; copy-on-write leftovers. The intents are
  * one atomic transaction, because their follow-up work is only in memory. Inodes and leftovers stand for themselves: they share that
  * transaction as long as the log has room, and get others after it.
+ *
+ * Damage. What an intent cannot be done for fails the completion. An inode or a group's leftovers must not: in a second attempt each is a transaction
+ * of its own, and what fails there is undone and given up, alone.
  */
 #include "work.h"
 
@@ -139,6 +142,13 @@ static int log_counters(struct xr_work *work)
 	return 0;
 }
 
+/* What stands, whatever comes: what was committed. */
+static void keep(struct xr_work *work)
+{
+	work->kept.stats = *work->stats;
+	work->kept.sb = work->replay->sb;
+}
+
 int xr_work_commit(struct xr_work *work)
 {
 	bool empty = xr_tx_empty(work->tx);
@@ -153,33 +163,61 @@ int xr_work_commit(struct xr_work *work)
 	work->stats->log_bytes += bytes;
 	/* They were in the first one. */
 	xr_replay_forget_intents(work->replay);
+	keep(work);
 	return 0;
+}
+
+static void forget(struct xr_work *work)
+{
+	for (struct xr_follow *f; (f = take(work));)
+		free(f);
+	xr_tx_end(work->tx);
+	work->tx = NULL;
+	*work->stats = work->kept.stats;
+	work->replay->sb = work->kept.sb;
+}
+
+int xr_work_undo(struct xr_work *work)
+{
+	forget(work);
+	return xr_tx_begin(&work->tx, &work->replay->sb, work->replay->cache, work->log, work->head, work->replay->msg);
+}
+
+static int attempt(struct xr_work *work)
+{
+	int ret = xr_work_intents(work);
+
+	if (!ret)
+		ret = xr_work_run(work);
+	/* Before anything else can fill the log, or fail. */
+	if (!ret && (work->careful || xr_tx_full(work->tx)))
+		ret = xr_work_commit(work);
+	work->intents_done = !ret;
+	if (!ret)
+		ret = xr_work_unlinked(work);
+	if (!ret && work->replay->sb.has_reflink)
+		ret = xr_work_cow(work);
+	return ret ? ret : xr_work_commit(work);
 }
 
 int xr_complete(struct xr_replay *replay, const struct xr_log *log, struct xr_head *head, struct xr_complete_stats *stats)
 {
-	struct xr_work work = {.replay = replay, .stats = stats};
+	struct xr_work work = {.replay = replay, .stats = stats, .log = log, .head = head};
 	int ret;
 
 	*stats = (struct xr_complete_stats){0};
+	keep(&work);
 	ret = replay->sb.lazy_count ? 0 : count(&work, &work.counted);
 	if (!ret)
 		ret = xr_tx_begin(&work.tx, &replay->sb, replay->cache, log, head, replay->msg);
 	if (!ret)
-		ret = xr_work_intents(&work);
-	if (!ret)
-		ret = xr_work_run(&work);
-	/* Before anything else can fill the log. */
-	if (!ret && xr_tx_full(work.tx))
-		ret = xr_work_commit(&work);
-	if (!ret)
-		ret = xr_work_unlinked(&work);
-	if (!ret && replay->sb.has_reflink)
-		ret = xr_work_cow(&work);
-	if (!ret)
-		ret = xr_work_commit(&work);
-	for (struct xr_follow *f; (f = take(&work));)
-		free(f);
-	xr_tx_end(work.tx);
+		ret = attempt(&work);
+	if (ret == -EUCLEAN && work.intents_done) {
+		work.careful = true;
+		ret = xr_work_undo(&work);
+		if (!ret)
+			ret = attempt(&work);
+	}
+	forget(&work);
 	return ret;
 }

@@ -7,6 +7,8 @@
  */
 #include "work.h"
 
+#include <errno.h>
+
 #include "ag.h"
 
 static int free_leftover(void *arg, uint64_t fsb, uint32_t count)
@@ -22,11 +24,27 @@ static int free_leftover(void *arg, uint64_t fsb, uint32_t count)
 	return !ret && xr_tx_full(work->tx) ? xr_work_commit(work) : ret;
 }
 
+/* Nobody's data: xfs_repair frees what only the refcount btree has. */
+static int give_up_group(struct xr_work *work, uint32_t agno)
+{
+	int ret = xr_work_undo(work);
+
+	xr_say(work->replay->msg, XR_WARN,
+	       "allocation group %u: its copy-on-write leftovers stay allocated until xfs_repair frees them", agno);
+	work->stats->groups_kept++;
+	return ret;
+}
+
 int xr_work_cow(struct xr_work *work)
 {
 	int ret = 0;
 
-	for (uint32_t agno = 0; agno < work->replay->sb.agcount && !ret; agno++)
-		ret = xr_refcount_cow_each(work->tx, agno, free_leftover, work);
+	for (uint32_t agno = 0; agno < work->replay->sb.agcount && !ret; agno++) {
+		ret = work->careful ? xr_work_commit(work) : 0;
+		if (!ret)
+			ret = xr_refcount_cow_each(work->tx, agno, free_leftover, work);
+		if (ret == -EUCLEAN && work->careful)
+			ret = give_up_group(work, agno);
+	}
 	return ret;
 }

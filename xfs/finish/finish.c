@@ -31,7 +31,7 @@ int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const s
 		xr_buf_put(cache, &buf);
 		return xr_fail(msg, -EUCLEAN, "the superblock is gone after the replay");
 	}
-	if (sb->lazy_count) {
+	if (sb->lazy_count && !summary->damaged) {
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_icount), summary->icount);
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_ifree), summary->ifree);
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_fdblocks), summary->fdblocks);

@@ -9,7 +9,8 @@
  * A list ends: an inode that was freed is no longer on one, and a free inode is none that a list can go on from.
  *
  * Damage. As in the kernel one bad inode must not keep a filesystem from being recovered. Where a list cannot be followed it is emptied; an inode
- * that has names, or whose blocks cannot be found out, is taken off its list. What that leaves allocated is said, and xfs_repair frees it.
+ * that has names, or whose blocks cannot be found out or freed, is taken off its list; a group whose AGI is damaged is passed over. What that
+ * leaves allocated is said, and xfs_repair frees it.
  */
 #include "work.h"
 
@@ -215,19 +216,6 @@ static int free_orphan(struct orphan *o)
 
 /* --- the lists --- */
 
-static int get_agi(struct xr_work *work, uint32_t agno, struct xr_tx_buf **agi)
-{
-	const struct xr_sb *sb = xr_tx_sb(work->tx);
-	uint32_t bbs = sb->sectsize >> XR_BB_SHIFT;
-	int ret = xr_tx_get(work->tx, xr_ag_daddr(sb, agno) + 2 * bbs, bbs, XFS_BLFT_AGI_BUF, agi);
-
-	if (ret)
-		return ret;
-	if (xr_be32((*agi)->data) == XFS_AGI_MAGIC && xr_be32((*agi)->data + offsetof(struct xfs_agi, agi_seqno)) == agno)
-		return 0;
-	return xr_fail(work->replay->msg, -EUCLEAN, "allocation group %u: its AGI is damaged", agno);
-}
-
 /* The list cannot be followed from here: empty it. */
 static int give_up_list(struct orphan *o, struct xr_tx_buf *agi, uint32_t agno, unsigned bucket, const char *why)
 {
@@ -304,37 +292,49 @@ static int give_up_inode(struct orphan *o, struct xr_tx_buf *agi, unsigned bucke
 	return 0;
 }
 
-/* Take the first inode off a list and free it. *more: there was one. */
-static int free_first(struct xr_work *work, uint32_t agno, unsigned bucket, bool *more)
+/* The first inode of a list, if there is one that can be freed, as far as it shows by itself. *more: there was any. */
+static int find_first(struct orphan *o, uint32_t agno, unsigned bucket, struct xr_tx_buf **agi, bool *more, bool *found)
 {
-	const struct xr_sb *sb = xr_tx_sb(work->tx);
-	struct orphan o = {.work = work};
-	struct xr_tx_buf *agi;
+	const struct xr_sb *sb = xr_tx_sb(o->work->tx);
 	uint32_t agino;
-	bool ok = true;
-	int ret = get_agi(work, agno, &agi);
+	int ret = xr_ag_header(o->work->tx, agno, XR_AGI, agi);
 
+	*found = false;
 	if (ret)
 		return ret;
-	agino = xr_be32(agi->data + BUCKET(bucket));
+	agino = xr_be32((*agi)->data + BUCKET(bucket));
 	*more = agino != NULLAGINO;
 	if (!*more)
 		return 0;
-	o.inode.ino = (uint64_t)agno << (sb->agblklog + sb->inopblog) | agino;
+	o->inode.ino = (uint64_t)agno << (sb->agblklog + sb->inopblog) | agino;
 	if (agino % XFS_AGI_UNLINKED_BUCKETS != bucket || agino >> (sb->agblklog + sb->inopblog))
-		return give_up_list(&o, agi, agno, bucket, "cannot be on it");
-	ret = xr_tx_inode(work->tx, o.inode.ino, &o.inode);
+		return give_up_list(o, *agi, agno, bucket, "cannot be on it");
+	ret = xr_tx_inode(o->work->tx, o->inode.ino, &o->inode);
 	if (ret == -EUCLEAN || ret == -EIO)
-		return give_up_list(&o, agi, agno, bucket, "cannot be read");
+		return give_up_list(o, *agi, agno, bucket, "cannot be read");
 	if (ret)
 		return ret;
-	if (!xr_be16(o.inode.raw + DI(mode)))
-		return give_up_list(&o, agi, agno, bucket, "is free");
-	if (xr_be32(o.inode.raw + DI(nlink)))
-		return give_up_inode(&o, agi, bucket, "has names");
+	if (!xr_be16(o->inode.raw + DI(mode)))
+		return give_up_list(o, *agi, agno, bucket, "is free");
+	if (xr_be32(o->inode.raw + DI(nlink)))
+		return give_up_inode(o, *agi, bucket, "has names");
+	*found = true;
+	return 0;
+}
+
+/* Take the first inode off a list and free it. *more: there was one. */
+static int free_first(struct xr_work *work, uint32_t agno, unsigned bucket, bool *more)
+{
+	struct orphan o = {.work = work};
+	struct xr_tx_buf *agi;
+	bool found, ok = true;
+	int ret = find_first(&o, agno, bucket, &agi, more, &found);
+
+	if (ret || !found)
+		return ret;
 	ret = check_forks(&o, &ok);
 	if (!ret)
-		ret = get_agi(work, agno, &agi); /* there may be another transaction now */
+		ret = xr_ag_header(work->tx, agno, XR_AGI, &agi); /* there may be another transaction now */
 	if (ret)
 		return ret;
 	if (!ok)
@@ -343,18 +343,57 @@ static int free_first(struct xr_work *work, uint32_t agno, unsigned bucket, bool
 	return free_orphan(&o);
 }
 
+/* As free_first(), but an inode that something else does not let go is given up, and nothing else with it. */
+static int free_alone(struct xr_work *work, uint32_t agno, unsigned bucket, bool *more)
+{
+	struct orphan o = {.work = work};
+	struct xr_tx_buf *agi;
+	bool found;
+	int ret = xr_work_commit(work);
+
+	if (!ret)
+		ret = free_first(work, agno, bucket, more);
+	if (ret != -EUCLEAN)
+		return ret;
+	ret = xr_work_undo(work);
+	if (!ret)
+		ret = find_first(&o, agno, bucket, &agi, more, &found);
+	return ret || !found ? ret : give_up_inode(&o, agi, bucket, "cannot be freed");
+}
+
+static int free_list(struct xr_work *work, uint32_t agno, unsigned bucket)
+{
+	int ret = 0;
+
+	for (bool more = true; more && !ret;) {
+		ret = work->careful ? free_alone(work, agno, bucket, &more) : free_first(work, agno, bucket, &more);
+		if (!ret && more && xr_tx_full(work->tx))
+			ret = xr_work_commit(work);
+	}
+	return ret;
+}
+
+static int free_group(struct xr_work *work, uint32_t agno)
+{
+	struct xr_tx_buf *agi;
+	int ret = xr_ag_header(work->tx, agno, XR_AGI, &agi);
+
+	if (ret == -EUCLEAN) {
+		xr_say(work->replay->msg, XR_WARN,
+		       "allocation group %u: its unlinked inodes stay allocated until xfs_repair frees them", agno);
+		work->stats->groups_kept++;
+		return 0;
+	}
+	for (unsigned bucket = 0; bucket < XFS_AGI_UNLINKED_BUCKETS && !ret; bucket++)
+		ret = free_list(work, agno, bucket);
+	return ret;
+}
+
 int xr_work_unlinked(struct xr_work *work)
 {
 	int ret = 0;
 
-	for (uint32_t agno = 0; agno < work->replay->sb.agcount; agno++)
-		for (unsigned bucket = 0; bucket < XFS_AGI_UNLINKED_BUCKETS; bucket++)
-			for (bool more = true; more;) {
-				ret = free_first(work, agno, bucket, &more);
-				if (!ret && more && xr_tx_full(work->tx))
-					ret = xr_work_commit(work);
-				if (ret)
-					return ret;
-			}
+	for (uint32_t agno = 0; agno < work->replay->sb.agcount && !ret; agno++)
+		ret = free_group(work, agno);
 	return ret;
 }

@@ -14,8 +14,16 @@ struct xr_follow;
 
 struct xr_work {
 	struct xr_replay *replay;
+	const struct xr_log *log;
+	struct xr_head *head;
 	struct xr_tx *tx;
 	struct xr_complete_stats *stats;
+	bool intents_done;
+	bool careful; /* something failed: each inode and each group's leftovers in a transaction of its own */
+	struct {
+		struct xr_complete_stats stats;
+		struct xr_sb sb;
+	} kept; /* as of the last commit */
 	struct xr_summary counted; /* without lazy counters: what the superblock's stand for */
 	struct xr_follow *first, *last;
 };
@@ -32,6 +40,9 @@ int xr_work_run(struct xr_work *work);
 
 /* Commit the transaction and count it. */
 int xr_work_commit(struct xr_work *work);
+
+/* Undo what was not committed, and begin anew. -ENOMEM, said. */
+int xr_work_undo(struct xr_work *work);
 
 /* The steps, one file each. */
 int xr_work_intents(struct xr_work *work);

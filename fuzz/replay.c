@@ -24,7 +24,7 @@
 
 unsigned long fuzz_replay_at;
 
-static const struct fuzz_target *const targets[] = {&fuzz_log, &fuzz_metadata, &fuzz_undo};
+static const struct fuzz_target *const targets[] = {&fuzz_log, &fuzz_metadata, &fuzz_item, &fuzz_undo};
 
 static struct {
 	uint8_t *data[2048];
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], targets[i]->name))
 			target = targets[i];
 	if (!target) {
-		fputs("usage: fuzz_replay log|metadata|undo ROUNDS [FIRST] | --seeds DIR | FILE...\n", stderr);
+		fputs("usage: fuzz_replay log|metadata|item|undo ROUNDS [FIRST] | --seeds DIR | FILE...\n", stderr);
 		return 2;
 	}
 	if (!test_fs_possible())

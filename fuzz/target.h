@@ -22,6 +22,7 @@ struct fuzz_target {
 
 extern const struct fuzz_target fuzz_log; /* records of a log: replay, completion, and a look at the result */
 extern const struct fuzz_target fuzz_metadata; /* a filesystem's metadata, with right checksums: readers, completion, summaries */
+extern const struct fuzz_target fuzz_item; /* a file of --skip-item */
 extern const struct fuzz_target fuzz_undo; /* an undo file */
 
 #endif

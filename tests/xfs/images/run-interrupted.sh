@@ -28,7 +28,7 @@ race) mkfs=(-m rmapbt=1) load=(--ops=300 --reflink --race) tidy=() points=3 fine
 race-noreflink) mkfs=(-m "reflink=0,rmapbt=1") load=(--ops=200 --race --orphans=10) tidy=() points=0 fine=30 ;;
 race-all) mkfs=(-m rmapbt=1 -b size=1k) load=(--ops=200 --reflink --race --orphans=60 --cow=8) tidy=() points=0 fine=30 ;;
 small-race) mkfs=(--unsupported -m rmapbt=1) load=(--ops=15 --reflink --race --orphans=10) ;;
-small-plain) mkfs=(--unsupported -m reflink=0,rmapbt=0) load=(--ops=15 --race --orphans=10) ;;
+small-plain) mkfs=(--unsupported -m "reflink=0,rmapbt=0") load=(--ops=15 --race --orphans=10) ;;
 small-all) mkfs=(--unsupported -m rmapbt=1 -b size=1k) load=(--ops=15 --reflink --race --orphans=6 --cow=3) ;;
 *) fail "unknown geometry $1" ;;
 esac

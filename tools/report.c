@@ -196,9 +196,11 @@ void report_summary(struct report *report, const struct xr_replay *replay, const
 	if (summary->damaged)
 		return;
 	json_object_set_new(report->json, "counters",
-			    json_pack("{s:I, s:I, s:I, s:I}", "icount", (json_int_t)summary->icount, "ifree",
-				      (json_int_t)summary->ifree, "fdblocks", (json_int_t)summary->fdblocks, "frextents",
-				      (json_int_t)summary->frextents));
+			    json_pack("{s:I, s:I, s:I}", "icount", (json_int_t)summary->icount, "ifree",
+				      (json_int_t)summary->ifree, "fdblocks", (json_int_t)summary->fdblocks));
+	if (!replay->sb.has_rtgroups)
+		json_object_set_new(json_object_get(report->json, "counters"), "frextents",
+				    json_integer((json_int_t)summary->frextents));
 }
 
 /* The most memory this process ever had, in KiB, as the kernel counts it; 0 where it does not say. */

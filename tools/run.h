@@ -55,6 +55,9 @@ void run_begin_replay(struct run *run);
  */
 int run_complete(struct run *run);
 
+/* -EOPNOTSUPP, said: the filesystem has realtime groups, and the options do not leave them to a kernel. */
+int run_check_rtgroups(const struct run *run);
+
 /* Nothing is left to be completed: the log can be made clean. */
 bool run_finished(const struct run *run);
 

@@ -235,9 +235,9 @@ static void copy_stretch(struct xr_replay *replay, const struct xr_item *item, c
  */
 static const char *superblock_fault(const struct xr_sb *old, const struct xr_sb *new)
 {
-	if (new->v5 != old->v5 || new->agcount < old->agcount || new->blocksize != old->blocksize ||
-	    new->agblocks != old->agblocks || new->inodesize != old->inodesize || new->dirblocksize != old->dirblocksize ||
-	    new->sectsize != old->sectsize || new->inoalignmt != old->inoalignmt)
+	if (new->v5 != old->v5 || new->agcount < old->agcount || new->rgcount < old->rgcount ||
+	    new->blocksize != old->blocksize || new->agblocks != old->agblocks || new->inodesize != old->inodesize ||
+	    new->dirblocksize != old->dirblocksize || new->sectsize != old->sectsize || new->inoalignmt != old->inoalignmt)
 		return "changes the geometry other than by growing";
 	if (new->logstart != old->logstart || new->logblocks != old->logblocks || new->logsectsize != old->logsectsize ||
 	    new->logsunit != old->logsunit || new->logv2 != old->logv2)

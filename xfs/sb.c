@@ -86,6 +86,7 @@ static void decode_v5(struct xr_sb *sb, const uint8_t *raw)
 	if (sb->incompat & XFS_SB_FEAT_INCOMPAT_META_UUID)
 		memcpy(sb->meta_uuid, raw + DSB(meta_uuid), sizeof(sb->meta_uuid));
 	sb->has_metadir = sb->incompat & XFS_SB_FEAT_INCOMPAT_METADIR;
+	sb->has_rtgroups = sb->has_metadir && sb->rblocks;
 	if (sb->has_metadir) {
 		sb->metadirino = xr_be64(raw + XR_DSB_METADIRINO);
 		sb->rgcount = xr_be32(raw + XR_DSB_RGCOUNT);

@@ -27,6 +27,7 @@ struct xr_sb {
 
 	/* Derived. */
 	bool v5, logv2, lazy_count, has_ftype, has_bigtime, has_nrext64, has_reflink, has_rmapbt, has_finobt, has_metadir;
+	bool has_rtgroups; /* a realtime section in groups, whose metadata are files */
 	uint32_t dirblocksize; /* bytes */
 	uint32_t chunk_inodes; /* inodes in an allocation chunk */
 	uint32_t cluster_blocks; /* fs blocks in an inode cluster buffer */

@@ -124,12 +124,8 @@ int xr_summary_read(struct xr_summary *summary, const struct xr_fs *fs)
 	*summary = (struct xr_summary){0};
 	for (uint32_t agno = 0; agno < fs->sb->agcount && !ret; agno++)
 		ret = add_group(summary, fs, agno);
-	if (!ret && fs->sb->rextents)
-		ret = fs->sb->has_metadir
-			      ? xr_fail(fs->msg, -EOPNOTSUPP,
-					"realtime groups: their free space cannot be counted here; mount it on a kernel that "
-					"supports them, which recovers the log")
-			      : xr_rtbitmap_free(fs, &summary->frextents);
+	if (!ret && fs->sb->rextents && !fs->sb->has_rtgroups)
+		ret = xr_rtbitmap_free(fs, &summary->frextents);
 	if (ret || summary->damaged)
 		return ret;
 	if (summary->fdblocks > fs->sb->dblocks || summary->ifree > summary->icount)

@@ -15,7 +15,7 @@ struct xr_summary {
 
 /*
  * Read the headers of all allocation groups, as they are in the cache, and sum up; fs->sb is the superblock after replay. Damaged
- * groups are said and counted. -EUCLEAN, said: the sums are impossible; -EOPNOTSUPP: realtime groups, whose free space we cannot count;
+ * groups are said and counted. Realtime groups are not: frextents is 0 then. -EUCLEAN, said: the sums are impossible;
  * -EIO, -ENOMEM.
  */
 int xr_summary_read(struct xr_summary *summary, const struct xr_fs *fs);

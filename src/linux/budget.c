@@ -55,9 +55,9 @@ bool vmap_budget_is_reached(void)
 	return !count || count + 16 > budget_kernel_max();
 }
 
-void vmap_budget_init(struct vmap_budget *budget, size_t max, size_t headroom)
+void vmap_budget_init(struct vmap_budget *budget, size_t max, size_t headroom, size_t spare)
 {
-	size_t kernel_max = budget_kernel_max(), at_start = vmap_budget_count(), taken;
+	size_t kernel_max = budget_kernel_max(), at_start = vmap_budget_count() + spare, taken;
 
 	if (!headroom)
 		headroom = kernel_max / 3;

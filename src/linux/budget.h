@@ -9,13 +9,13 @@
 /* How many of the process's mappings views may take. */
 struct vmap_budget {
 	size_t kernel_max; /* vm.max_map_count */
-	size_t at_start; /* mappings the process had */
+	size_t at_start; /* mappings the process had, and those kept aside */
 	size_t max; /* what views may take together */
 	size_t used; /* atomic */
 };
 
-/* Look at the process and its limit. max and headroom as in struct vmap_process_config. */
-void vmap_budget_init(struct vmap_budget *budget, size_t max, size_t headroom);
+/* Look at the process and its limit. max and headroom as in struct vmap_process_config; spare: mappings to be kept aside besides. */
+void vmap_budget_init(struct vmap_budget *budget, size_t max, size_t headroom, size_t spare);
 
 /* Take n mappings, all or none. */
 bool vmap_budget_take(struct vmap_budget *budget, size_t n);

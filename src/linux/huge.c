@@ -43,7 +43,7 @@ int vmap_huge_choose(unsigned wish, struct vmap_huge *huge, unsigned *page_shift
 	if (wish == VMAP_HUGE_NO)
 		return 0;
 	if (wish != VMAP_HUGE_TRANSPARENT && huge_reserved()) {
-		*huge = (struct vmap_huge){.kind = VMAP_HUGE_RESERVED, .why = "yes: reserved"};
+		*huge = (struct vmap_huge){.kind = VMAP_HUGE_RESERVED, .why = "yes: reserved", .got = true};
 		*page_shift = VMAP_HUGE_SHIFT;
 		return 0;
 	}
@@ -67,7 +67,8 @@ void vmap_huge_collapse(struct vmap_huge *huge, void *memory, size_t size)
 		huge->skip--;
 		return;
 	}
-	if (!madvise(memory, size, MADV_COLLAPSE)) {
+	__atomic_store_n(&huge->got, !madvise(memory, size, MADV_COLLAPSE), __ATOMIC_RELAXED);
+	if (huge->got) {
 		huge->why = "yes: transparent";
 		huge->refused = 0;
 		return;

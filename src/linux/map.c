@@ -7,7 +7,7 @@
  * a view may be unmapped in pieces: a cut pays for what it adds, and every piece gives back what was paid for in it. Gaps between views
  * are the mechanism's to count.
  *
- * Cost: a look at each page for the runs; one byte of address space for each page, of which an unmap looks at eight at a time.
+ * Cost: a look at each page for the runs; one byte of address space for each page, of which eight, or a run, are looked at at a time.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -47,44 +47,83 @@ void vmap_views_destroy(struct vmap_views *views)
 #define NOTE_RUN 0x1 /* a run begins: a mapping */
 #define NOTE_VIEW 0x2 /* a view begins, or a piece of one that was cut */
 #define NOTE_REPLACED 0x4 /* a page of a run was replaced: two mappings more */
+#define NOTE_SKIP_SHIFT 3 /* the rest: nothing else is noted in so many pages (a power of two) from here on */
 
 static uint8_t *note_at(const struct vmap_views *views, uintptr_t addr)
 {
 	return &views->notes[(addr - views->mech->base) >> views->mech->page_shift];
 }
 
-static void add_note(struct vmap_cost *cost, uint8_t note)
+/* A run begins here: what is to be noted of it, and of its length. */
+static void note_run(const struct vmap_views *views, uintptr_t addr, size_t size, uint8_t what)
 {
-	size_t runs = (note & NOTE_RUN ? 1 : 0) + (note & NOTE_REPLACED ? 2 : 0);
+	unsigned skip = 63u - (unsigned)__builtin_clzl(size >> views->mech->page_shift);
+
+	*note_at(views, addr) = (uint8_t)(what | (skip < 31 ? skip : 31) << NOTE_SKIP_SHIFT);
+}
+
+/* Something is to be noted within a run: the run's own note must not lead past it. */
+static void note_within(const struct vmap_views *views, uintptr_t addr, uint8_t what)
+{
+	uint8_t *note = note_at(views, addr), *run = note;
+
+	while (!*run)
+		run--;
+	if (run < note)
+		*run &= (1 << NOTE_SKIP_SHIFT) - 1;
+	*note |= what;
+}
+
+/* How many of these eight notes have this bit. */
+static size_t notes_with(uint64_t eight, uint8_t bit)
+{
+	const uint64_t ones = 0x0101010101010101u;
+
+	return (size_t)((eight / bit & ones) * ones >> 56);
+}
+
+static void add_notes(struct vmap_cost *cost, uint64_t eight)
+{
+	size_t runs = notes_with(eight, NOTE_RUN) + 2 * notes_with(eight, NOTE_REPLACED);
 
 	cost->mappings += runs;
 	cost->fragments += runs;
-	cost->views += note & NOTE_VIEW ? 1 : 0;
+	cost->views += notes_with(eight, NOTE_VIEW);
+}
+
+/* The sum of what is noted of [addr, addr + size), which is forgotten if so wished: eight pages at a time, or a long run. */
+static struct vmap_cost sum_notes(const struct vmap_views *views, uintptr_t addr, size_t size, bool forget)
+{
+	uint8_t *note = note_at(views, addr), *end = note + (size >> views->mech->page_shift);
+	struct vmap_cost sum = {0};
+
+	while (note < end) {
+		unsigned skip = *note >> NOTE_SKIP_SHIFT;
+		size_t n = (size_t)(end - note) < 8 ? (size_t)(end - note) : 8;
+		uint64_t eight = 0;
+
+		if (n == 8)
+			memcpy(&eight, note, 8);
+		else
+			memcpy(&eight, note, n);
+		if (eight) {
+			add_notes(&sum, skip > 3 ? *note : eight);
+			if (forget)
+				memset(note, 0, skip > 3 ? 1 : n);
+		}
+		note += skip > 3 ? (size_t)1 << skip : n;
+	}
+	return sum;
 }
 
 struct vmap_cost vmap_views_cost(const struct vmap_views *views, uintptr_t addr, size_t size)
 {
-	const uint8_t *note = note_at(views, addr), *end = note + (size >> views->mech->page_shift);
-	struct vmap_cost sum = {0};
-	uint64_t eight;
-
-	while (note < end) {
-		if (end - note >= 8 && (memcpy(&eight, note, 8), !eight))
-			note += 8;
-		else
-			add_note(&sum, *note++);
-	}
-	return sum;
+	return sum_notes(views, addr, size, false);
 }
 
 size_t vmap_views_mappings(const struct vmap_views *views, uintptr_t addr, size_t size)
 {
 	return vmap_views_cost(views, addr, size).mappings + views->mech->ops->besides(views->mech, addr);
-}
-
-static void forget(const struct vmap_views *views, uintptr_t addr, size_t size)
-{
-	memset(note_at(views, addr), 0, size >> views->mech->page_shift);
 }
 
 static int linux_prot(unsigned prot)
@@ -106,7 +145,7 @@ static int linux_survey(const struct vmap_views *views, uintptr_t addr, struct v
 	for (*n = *size = 0; vmap_runs_next(&runs, &run); ++*n) {
 		if (prot & VMAP_WRITE && !run.region->writable)
 			return -VMAP_EACCES;
-		*note_at(views, addr + *size) = NOTE_RUN | (*n ? 0 : NOTE_VIEW);
+		note_run(views, addr + *size, run.size, NOTE_RUN | (*n ? 0 : NOTE_VIEW));
 		*size += run.size;
 	}
 	return 0;
@@ -177,7 +216,7 @@ static int linux_map(struct vmap_process *process, uintptr_t addr, struct vmap_p
 			linux_leave(process, addr, size, count);
 	}
 	if (err) {
-		forget(views, addr, size);
+		sum_notes(views, addr, size, true);
 		return err;
 	}
 	linux_count(process, (struct vmap_cost){.fragments = count, .views = 1}, size, true);
@@ -202,7 +241,7 @@ void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 {
 	struct vmap_process *process = ctx;
 	struct vmap_views *views = &process->views;
-	struct vmap_cost cost = vmap_views_cost(views, addr, size);
+	struct vmap_cost cost = sum_notes(views, addr, size, true);
 
 	/* In a child that has no views other things may lie there by now. */
 	if (process->inherited || *process->owner) {
@@ -210,7 +249,6 @@ void vmap_linux_unmap(void *ctx, uintptr_t addr, size_t size)
 		views->mech->ops->unmap(views->mech, addr, size);
 	}
 	VMAP_PROBE3(unmap, addr, size, cost.fragments);
-	forget(views, addr, size);
 	linux_count(process, cost, size, false);
 	linux_leave(process, addr, size, cost.mappings);
 }
@@ -220,7 +258,7 @@ static struct vmap_cost linux_cut_cost(const struct vmap_views *views, uintptr_t
 {
 	struct vmap_cost cost = {0};
 
-	add_note(&cost, (NOTE_RUN | NOTE_VIEW) & ~*note_at(views, addr));
+	add_notes(&cost, (NOTE_RUN | NOTE_VIEW) & ~*note_at(views, addr));
 	return cost;
 }
 
@@ -249,7 +287,7 @@ int vmap_linux_cut(void *ctx, const uintptr_t *addrs, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		linux_count(process, linux_cut_cost(views, addrs[i]), 0, true);
-		*note_at(views, addrs[i]) |= NOTE_RUN | NOTE_VIEW;
+		note_within(views, addrs[i], NOTE_RUN | NOTE_VIEW);
 	}
 	return 0;
 }
@@ -259,8 +297,7 @@ int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_pa
 	struct vmap_process *process = ctx;
 	struct vmap_mech *mech = process->views.mech;
 	struct vmap_runs runs = linux_runs(process, &page, 1);
-	uint8_t *note = note_at(&process->views, addr);
-	size_t cost = *note & NOTE_REPLACED ? 0 : mech->ops->cost_replace();
+	size_t cost = *note_at(&process->views, addr) & NOTE_REPLACED ? 0 : mech->ops->cost_replace();
 	struct vmap_run run;
 	int err = vmap_process_may_take(process);
 
@@ -277,7 +314,7 @@ int vmap_linux_replace(void *ctx, uintptr_t view, uintptr_t addr, struct vmap_pa
 		linux_give(process, cost);
 		return err;
 	}
-	*note |= NOTE_REPLACED;
+	note_within(&process->views, addr, NOTE_REPLACED);
 	vmap_stat_add(&process->stat, VMAP_STAT_FRAGMENTS, cost);
 	return 0;
 }

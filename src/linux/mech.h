@@ -88,6 +88,7 @@ struct vmap_mech {
 	unsigned page_shift;
 	bool inherited; /* a child process has the views too */
 	bool guards; /* guards are marked in the page tables, for as long as the kernel does it; atomic */
+	size_t spare; /* mappings that it may have besides those that views take */
 	uint64_t calls, runs; /* of the kernel to map, failed ones too, and runs mapped; ever; atomic */
 };
 

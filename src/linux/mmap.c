@@ -29,6 +29,11 @@
  * MADV_SEQUENTIAL), which changes neither what is mapped nor its protection and means nothing for memory that is all there. Here, too, three
  * are enough. So whatever is ended begins and ends where mappings do.
  *
+ * A place that is used again and again: cutting a view out of the reservation, and merging what is put back, takes the kernel longer than replacing
+ * a mapping by one of the same size. So where views come and go at one place, in turn, what ends a view there is a mapping of its own: it lacks
+ * MAP_NORESERVE, which means nothing for memory that nobody may touch, but the kernel merges only mappings that agree in it. The next view
+ * replaces it; one that comes anywhere else has it merged first. It is one place at most, and costs the two mappings of mech.spare.
+ *
  * Several views at once: whatever views and guards lie in a range, one call puts PROT_NONE over all of it. Only the core's later
  * unmap() of each is left to do, and needs no system call.
  *
@@ -46,8 +51,8 @@
 #include "reserve.h"
 
 /*
- * Page tables are filled at once where that is little (a small view), or no more than the first faults would fill in any case (runs that
- * are short on average). Of long runs in a large view nobody knows yet what will be touched.
+ * Page tables are filled at once where that is little (a small view, or one of 2 MiB pages), or no more than the first faults would fill in any
+ * case (runs that are short on average). Of long runs in a large view nobody knows yet what will be touched.
  *
  * A fault fills the window around its page, as far as its run goes. Where windows and runs agree, asking for one page of each window is enough,
  * and saves the kernel a look at each of the others; but not where it has one entry for 2 MiB, which is the whole of several windows.
@@ -67,14 +72,21 @@ struct mmap_mech {
 	struct vmap_mech mech;
 	uint8_t *reservation; /* lead bytes that no view covers, then the space */
 	size_t lead;
-	pthread_mutex_t lock; /* of edges and the ballast in the lead */
+	pthread_mutex_t lock; /* of the ballast in the lead and of what follows */
 	uint16_t *
 		edges; /* by base page of the space, where a view, or a piece of one, begins and where its mappings end; 0: elsewhere */
+	struct vmap_range ended; /* the last that was */
+	unsigned again; /* views in a row that came where the last one had ended */
+	bool cuts; /* whether there were any: more than two edges may lie in a range then */
+	struct vmap_range parked; /* ended, and a mapping of its own; size 0: none is */
 };
+
+/* From how many such views on a place is worth keeping. */
+#define AGAIN 3
 
 /*
  * What an edge says: the colour + 1, and the advice; and only where a view begins, whether its guard is a part of its last mapping, of how many pages it is
- * then, less one, and whether unmap_all() has taken the view away already.
+ * then, less one, whether unmap_all() has taken the view away already, and whether it will be parked when it ends.
  */
 #define EDGE_COLOUR 0x03
 #define EDGE_PAGES_SHIFT 2
@@ -82,6 +94,7 @@ struct mmap_mech {
 #define EDGE_ENDED 0x80
 #define EDGE_ADVICE 0x300
 #define EDGE_ADVICE_SHIFT 8
+#define EDGE_PARK 0x400
 
 /* The largest guard that is marked: as many pages as there is room for in an edge. */
 #define GUARD_PAGES 16u
@@ -121,6 +134,50 @@ static void mmap_neighbours(const struct mmap_mech *m, size_t first, size_t last
 	*right = last + 1 < m->mech.size >> m->mech.page_shift ? m->edges[last + 1] & EDGE_COLOUR : 0;
 }
 
+static bool mmap_nothing(uintptr_t addr, size_t size, int flags)
+{
+	return mmap((void *)addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0) != MAP_FAILED;
+}
+
+static bool mmap_is(const struct vmap_range *range, uintptr_t addr, size_t size)
+{
+	return range->addr == addr && range->size == size;
+}
+
+/* Under the lock. A view may come to [addr, addr + size), its guard included. EDGE_PARK: it will be parked, or replace what is. */
+static uint16_t mmap_expect(struct mmap_mech *m, uintptr_t addr, size_t size)
+{
+	m->again = mmap_is(&m->ended, addr, size) ? m->again + 1 : 0;
+	if (mmap_is(&m->parked, addr, size))
+		return EDGE_PARK;
+	if (m->parked.size)
+		mmap_nothing(m->parked.addr, m->parked.size, MAP_NORESERVE);
+	m->parked.size = 0;
+	return m->again >= AGAIN ? EDGE_PARK : 0;
+}
+
+/* What is parked there is about to be replaced. */
+static void mmap_unpark(struct mmap_mech *m, uintptr_t addr, size_t size)
+{
+	pthread_mutex_lock(&m->lock);
+	if (mmap_is(&m->parked, addr, size))
+		m->parked.size = 0;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* False: something else is parked, or the kernel refused. Under the lock as a whole: what others see parked they take away. */
+static bool mmap_park(struct mmap_mech *m, uintptr_t addr, size_t size)
+{
+	bool done;
+
+	pthread_mutex_lock(&m->lock);
+	done = !m->parked.size && mmap_nothing(addr, size, 0);
+	if (done)
+		m->parked = (struct vmap_range){.addr = addr, .size = size};
+	pthread_mutex_unlock(&m->lock);
+	return done;
+}
+
 static int mmap_enter(struct vmap_mech *mech, uintptr_t addr, size_t size, size_t guard)
 {
 	struct mmap_mech *m = mmap_of(mech);
@@ -136,6 +193,7 @@ static int mmap_enter(struct vmap_mech *mech, uintptr_t addr, size_t size, size_
 	m->edges[first] = m->edges[last] = colour;
 	if (marked)
 		m->edges[first] |= (uint16_t)(EDGE_GUARD | (pages - 1) << EDGE_PAGES_SHIFT);
+	m->edges[first] |= mmap_expect(m, addr, size + (marked ? guard : 0));
 	pthread_mutex_unlock(&m->lock);
 	return 1 - !!left - !!right;
 }
@@ -143,12 +201,15 @@ static int mmap_enter(struct vmap_mech *mech, uintptr_t addr, size_t size, size_
 static int mmap_leave(struct vmap_mech *mech, uintptr_t addr, size_t size)
 {
 	struct mmap_mech *m = mmap_of(mech);
-	size_t first = mmap_page(m, addr), last = mmap_page(m, addr + size + mmap_guard(m, first) - 1);
+	size_t first = mmap_page(m, addr), all = size + mmap_guard(m, first), last = mmap_page(m, addr + all - 1);
 	uint8_t left, right;
 
 	pthread_mutex_lock(&m->lock);
 	mmap_neighbours(m, first, last, &left, &right);
-	memset(&m->edges[first], 0, (last - first + 1) * sizeof(*m->edges));
+	m->ended = (struct vmap_range){.addr = addr, .size = all};
+	if (m->cuts)
+		memset(&m->edges[first], 0, (last - first + 1) * sizeof(*m->edges));
+	m->edges[first] = m->edges[last] = 0;
 	pthread_mutex_unlock(&m->lock);
 	return !!left + !!right - 1;
 }
@@ -160,23 +221,16 @@ static size_t mmap_besides(struct vmap_mech *mech, uintptr_t addr)
 	return !mmap_guard(m, mmap_page(m, addr));
 }
 
-static bool mmap_nothing(uintptr_t addr, size_t size)
-{
-	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-
-	return mmap((void *)addr, size, PROT_NONE, flags, -1, 0) != MAP_FAILED;
-}
-
-/* Put the reservation back over [addr, addr + size), whatever the limit of mappings says. */
-static void mmap_clear(struct mmap_mech *m, uintptr_t addr, size_t size)
+/* Put the reservation back over [addr, addr + size), or park it; whatever the limit of mappings says. */
+static void mmap_clear(struct mmap_mech *m, uintptr_t addr, size_t size, bool park)
 {
 	bool done;
 
-	if (mmap_nothing(addr, size))
+	if ((park && mmap_park(m, addr, size)) || mmap_nothing(addr, size, MAP_NORESERVE))
 		return;
 	pthread_mutex_lock(&m->lock);
 	mmap_ballast(m, false);
-	done = mmap_nothing(addr, size);
+	done = mmap_nothing(addr, size, MAP_NORESERVE);
 	mmap_ballast(m, true);
 	pthread_mutex_unlock(&m->lock);
 	if (!done)
@@ -189,7 +243,7 @@ static void mmap_unmap(struct vmap_mech *mech, uintptr_t addr, size_t size)
 	size_t first = mmap_page(m, addr);
 
 	if (!(m->edges[first] & EDGE_ENDED))
-		mmap_clear(m, addr, size + mmap_guard(m, first));
+		mmap_clear(m, addr, size + mmap_guard(m, first), m->edges[first] & EDGE_PARK);
 }
 
 static void mmap_unmap_all(struct vmap_mech *mech, const struct vmap_range *ranges, size_t n)
@@ -197,10 +251,13 @@ static void mmap_unmap_all(struct vmap_mech *mech, const struct vmap_range *rang
 	struct mmap_mech *m = mmap_of(mech);
 	const struct vmap_range *last = &ranges[n - 1];
 
-	mmap_clear(m, ranges[0].addr, last->addr + last->size + mmap_guard(m, mmap_page(m, last->addr)) - ranges[0].addr);
+	mmap_clear(m, ranges[0].addr, last->addr + last->size + mmap_guard(m, mmap_page(m, last->addr)) - ranges[0].addr, false);
 	pthread_mutex_lock(&m->lock);
-	for (size_t i = 0; i < n; i++)
-		m->edges[mmap_page(m, ranges[i].addr)] |= EDGE_ENDED;
+	for (size_t i = 0; i < n; i++) {
+		uint16_t *edge = &m->edges[mmap_page(m, ranges[i].addr)];
+
+		*edge = (*edge & ~EDGE_PARK) | EDGE_ENDED;
+	}
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -213,23 +270,27 @@ static int mmap_error(void)
 }
 
 /* One run as one mapping. */
-static int mmap_run(struct mmap_mech *m, uintptr_t addr, const struct vmap_run *run, size_t colour, int prot)
+static int mmap_run(uintptr_t addr, const struct vmap_run *run, size_t colour, int prot)
 {
 	int fd = vmap_region_fd(run->region, colour, prot & PROT_WRITE);
+	void *at = mmap((void *)addr, run->size, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)run->offset);
 
-	__atomic_add_fetch(&m->mech.calls, 1, __ATOMIC_RELAXED);
-	if (mmap((void *)addr, run->size, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)run->offset) == MAP_FAILED)
-		return mmap_error();
-	__atomic_add_fetch(&m->mech.runs, 1, __ATOMIC_RELAXED);
-	return 0;
+	return at == MAP_FAILED ? mmap_error() : 0;
 }
 
-/* runs: how many; aligned: each begins and ends where a window does. */
-static void mmap_populate(const struct mmap_mech *m, uintptr_t addr, size_t size, size_t runs, bool aligned)
+/* So many calls of mmap_run(), the last of which gave err. */
+static void mmap_count(struct mmap_mech *m, size_t calls, int err)
+{
+	__atomic_add_fetch(&m->mech.calls, calls, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&m->mech.runs, calls - !!err, __ATOMIC_RELAXED);
+}
+
+/* runs: how many; aligned: each begins and ends where a window does; huge: each is of 2 MiB pages. */
+static void mmap_populate(const struct mmap_mech *m, uintptr_t addr, size_t size, size_t runs, bool aligned, bool huge)
 {
 	const size_t average = size / runs;
 
-	if (size > POPULATE_VIEW && average > POPULATE_RUN)
+	if (size > POPULATE_VIEW && average > POPULATE_RUN && !(huge && average >= POPULATE_HUGE))
 		return;
 	if (!aligned || average >= POPULATE_HUGE) {
 		madvise((void *)addr, size, MADV_POPULATE_READ);
@@ -260,26 +321,31 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 	size_t first = mmap_page(m, addr), guard = mmap_guard(m, first), colour = (m->edges[first] & EDGE_COLOUR) - 1u, n = 0;
 	uintptr_t at = addr, borders = addr;
 	struct vmap_run run;
+	bool huge = true;
 	int err = 0;
 
+	if (m->edges[first] & EDGE_PARK)
+		mmap_unpark(m, addr, size + guard);
 	for (; !err && vmap_runs_next(runs, &run); n++) {
 		uintptr_t start = at;
 
 		at += run.size;
 		borders |= at;
+		huge = huge && vmap_region_is_huge(run.region);
 		if (at == addr + size)
 			run.size += guard;
-		err = mmap_run(m, start, &run, colour, prot);
+		err = mmap_run(start, &run, colour, prot);
 	}
+	mmap_count(m, n, err);
 	if (!err)
 		err = mmap_mark(m, addr + size, guard);
 	if (!err)
 		err = mmap_shield(m, addr, size + guard);
 	if (!err)
-		mmap_populate(m, addr, size, n, !(borders & (VMAP_WINDOW - 1)));
+		mmap_populate(m, addr, size, n, !(borders & (VMAP_WINDOW - 1)), huge);
 	/* All of it: a mmap() that fails may have taken the reservation away before. */
 	if (err)
-		mmap_clear(m, addr, size + guard);
+		mmap_clear(m, addr, size + guard, m->edges[first] & EDGE_PARK);
 	return err;
 }
 
@@ -309,7 +375,8 @@ static int mmap_replace(struct vmap_mech *mech, uintptr_t addr, const struct vma
 	pthread_mutex_lock(&m->lock);
 	edge = mmap_edge(m, &page);
 	pthread_mutex_unlock(&m->lock);
-	err = mmap_run(m, addr, run, (edge & EDGE_COLOUR) - 1u, prot);
+	err = mmap_run(addr, run, (edge & EDGE_COLOUR) - 1u, prot);
+	mmap_count(m, 1, err);
 	if (!err)
 		mmap_shield(m, addr, run->size); /* the new page is there, and stays */
 	if (!err && edge & EDGE_ADVICE)
@@ -346,6 +413,7 @@ static int mmap_cut(struct vmap_mech *mech, uintptr_t addr, struct vmap_cut *cut
 	cut->was[1] = m->edges[first];
 	m->edges[first - 1] = left;
 	m->edges[first] = m->edges[last] = right;
+	m->cuts = true;
 	pthread_mutex_unlock(&m->lock);
 	return 0;
 }
@@ -444,6 +512,7 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, bool guards
 		.page_shift = page_shift,
 		.inherited = inherited,
 		.guards = guards,
+		.spare = 2,
 	};
 	pthread_mutex_init(&m->lock, NULL);
 	*mech = &m->mech;

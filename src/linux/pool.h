@@ -13,6 +13,7 @@
 struct vmap_huge {
 	unsigned kind; /* VMAP_HUGE_NO, VMAP_HUGE_TRANSPARENT, VMAP_HUGE_RESERVED */
 	const char *why; /* "yes: ..." or "no: ..." */
+	bool got; /* whether it was yes for the last step of the pool; atomic */
 	unsigned refused; /* times in a row that the kernel made none */
 	unsigned skip; /* how many fresh steps not to ask for */
 };

@@ -193,11 +193,12 @@ static int linux_create(const struct vmap_process_config *config, struct vmap_hu
 	if (err)
 		goto exit_fork;
 	/* It needs a descriptor for a moment, and must not guess for want of one: so before all those that stay. */
-	vmap_budget_init(&process->budget, config->mappings_max, config->headroom);
+	vmap_budget_init(&process->budget, config->mappings_max, config->headroom, process->views.mech->spare);
 	process->memory = (struct vmap_region){.memory = process->pool.memory,
 					       .size = config->pool_max,
 					       .prot = PROT_READ | PROT_WRITE,
 					       .fd = process->pool.fd,
+					       .huge = &process->pool.huge,
 					       .writable = true};
 	err = vmap_region_open(&process->memory);
 	if (err)

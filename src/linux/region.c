@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include <vmap/error.h>
+#include "pool.h"
 #include "region.h"
 
 /* What another open file would promise must not depend on how many others are open just now. False: that was the reason. */
@@ -57,6 +58,11 @@ int vmap_region_fd(const struct vmap_region *region, size_t colour, bool write)
 	int fd = write ? region->fds[colour] : region->readonly[colour];
 
 	return fd >= 0 ? fd : region->fd;
+}
+
+bool vmap_region_is_huge(const struct vmap_region *region)
+{
+	return region->huge && __atomic_load_n(&region->huge->got, __ATOMIC_RELAXED);
 }
 
 bool vmap_runs_next(struct vmap_runs *runs, struct vmap_run *run)

@@ -10,6 +10,8 @@
 /* How many open files of one memory it takes so that no two views that touch use the same one: see mmap.c. */
 #define VMAP_COLOURS 3
 
+struct vmap_huge;
+
 /* One memory that pages can lie in: an open file, and where this process has it mapped as a whole. */
 struct vmap_region {
 	uint8_t *memory;
@@ -20,6 +22,7 @@ struct vmap_region {
 	bool writable; /* fd is open for writing too */
 	int fds[VMAP_COLOURS]; /* opened again for reading and writing; -1: could not be */
 	int readonly[VMAP_COLOURS]; /* and for reading only: what is mapped through these can never become writable */
+	const struct vmap_huge *huge; /* the pool's; NULL: nobody knows what its pages are */
 	uint64_t holds; /* pieces of it that views show, where its pages are not counted one by one; atomic */
 };
 
@@ -32,6 +35,9 @@ void vmap_region_close(struct vmap_region *region);
 
 /* The file to map through. Without /proc there is only one: the guarantees of colour and of reading only are lost then. */
 int vmap_region_fd(const struct vmap_region *region, size_t colour, bool write);
+
+/* Whether, as far as is known, it is of 2 MiB pages. */
+bool vmap_region_is_huge(const struct vmap_region *region);
 
 /* A run: what lies together in one memory and will lie together in a view. */
 struct vmap_run {

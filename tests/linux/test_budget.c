@@ -59,14 +59,14 @@ static void test_reads_the_system(void **state)
 
 	(void)state;
 	assert_in_range(vmap_budget_count(), now - 2, now + 2);
-	vmap_budget_init(&budget, 0, 0);
+	vmap_budget_init(&budget, 0, 0, 0);
 	assert_int_equal(budget.max, budget.kernel_max - budget.at_start - budget.kernel_max / 3);
-	vmap_budget_init(&budget, 0, 1000);
+	vmap_budget_init(&budget, 0, 1000, 2);
 	assert_int_equal(budget.max, budget.kernel_max - budget.at_start - 1000);
-	vmap_budget_init(&budget, 0, SIZE_MAX);
+	vmap_budget_init(&budget, 0, SIZE_MAX, 0);
 	assert_int_equal(budget.max, 0);
 	assert_false(vmap_budget_take(&budget, 1));
-	vmap_budget_init(&budget, 7, 0);
+	vmap_budget_init(&budget, 7, 0, 0);
 	assert_int_equal(budget.max, 7);
 	assert_true(vmap_budget_take(&budget, 5));
 	assert_false(vmap_budget_take(&budget, 3));
@@ -251,6 +251,69 @@ static void test_others_work_at_the_limit(void **state)
 	end();
 }
 
+/* Make a view of the first n pages, look at it, end it. Where it was. */
+static void *use(size_t n)
+{
+	void *view;
+	uint8_t value;
+
+	assert_int_equal(vmap_pages(space, pages, n, NULL, &view), 0);
+	assert_true(try_read(view, &value));
+	assert_int_equal(vmap_unmap(space, view), 0);
+	assert_false(try_read(view, &value));
+	return view;
+}
+
+/* Views that come and go at one place may leave two mappings there, which the budget keeps aside; until one comes elsewhere. */
+static void keep_a_place(unsigned guards)
+{
+	const struct vmap_process_config config = {.mappings_max = 4, .guards = guards};
+	void *place, *live, *other;
+	size_t before;
+	uint8_t value;
+
+	begin(&config);
+	place = use(1);
+	before = count_mappings();
+	for (size_t i = 0; i < 10; i++)
+		assert_ptr_equal(use(1), place);
+	assert_in_range(count_mappings(), before, before + 2);
+	use(3);
+	assert_int_equal(count_mappings(), before);
+
+	/* Another one lives meanwhile, and takes the budget that the view at this place would need. */
+	assert_int_equal(vmap_pages(space, pages, 2, NULL, &live), 0);
+	place = use(1);
+	for (size_t i = 0; i < 10; i++)
+		assert_ptr_equal(use(1), place);
+	assert_int_equal(vmap_replace(space, live, 1, pages[4]), 0);
+	assert_int_equal(stats().mappings_left, 0);
+	assert_int_equal(vmap_pages(space, pages, 1, NULL, &other), -VMAP_EOVERFLOW);
+	assert_false(try_read(place, &value));
+	assert_int_equal(vmap_unmap(space, live), 0);
+	use(1);
+	use(3);
+	assert_int_equal(stats().mappings, 0);
+
+	/* A view that is live where one was parked is no place that is given up. */
+	for (size_t i = 0; i < 10; i++)
+		place = use(1);
+	assert_int_equal(vmap_pages(space, pages, 1, NULL, &live), 0);
+	assert_ptr_equal(live, place);
+	use(1);
+	use(1);
+	assert_true(try_read(live, &value));
+	assert_int_equal(vmap_unmap(space, live), 0);
+	end();
+}
+
+static void test_keeps_a_place(void **state)
+{
+	(void)state;
+	keep_a_place(VMAP_GUARDS_UNMAPPED);
+	keep_a_place(VMAP_GUARDS_MARKED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_covers_cuts),
 		cmocka_unit_test(test_cuts_are_paid_for),
 		cmocka_unit_test(test_exact),
+		cmocka_unit_test(test_keeps_a_place),
 		cmocka_unit_test(test_others_work_at_the_limit),
 	};
 

@@ -45,21 +45,29 @@
 #include <string.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 #include <vmap/error.h>
 #include "budget.h"
 #include "mech.h"
 #include "reserve.h"
 
 /*
- * Page tables are filled at once where that is little (a small view, or one of 2 MiB pages), or no more than the first faults would fill in any
- * case (runs that are short on average). Of long runs in a large view nobody knows yet what will be touched.
+ * Page tables are filled at once where that is little (a view that is not large, or one of 2 MiB pages), or no more than the first faults would
+ * fill in any case (runs that are short on average). Of long runs in a large view nobody knows yet what will be touched.
  *
- * A fault fills the window around its page, as far as its run goes. Where windows and runs agree, asking for one page of each window is enough,
- * and saves the kernel a look at each of the others; but not where it has one entry for 2 MiB, which is the whole of several windows.
+ * A fault fills the window around its page, as far as its run goes. So asking for one page of each window is enough, and saves the kernel a
+ * look at each of the others; but not for runs of a page or three, nor where it has one entry for 2 MiB, which is the whole of several windows.
  */
-#define POPULATE_VIEW ((size_t)4 << 20)
-#define POPULATE_RUN VMAP_WINDOW
+#define POPULATE_VIEW ((size_t)16 << 20)
+#define POPULATE_RUN ((size_t)16 << 10)
 #define POPULATE_HUGE ((size_t)2 << 20)
+
+/* Linux 6.14: several places with one call; before, one by one. */
+#ifndef PIDFD_SELF
+#define PIDFD_SELF (-10001)
+#endif
 
 #ifndef MADV_POPULATE_READ /* Linux 5.14; before, faults do it */
 #define MADV_POPULATE_READ 22
@@ -77,6 +85,7 @@ struct mmap_mech {
 		edges; /* by base page of the space, where a view, or a piece of one, begins and where its mappings end; 0: elsewhere */
 	struct vmap_range ended; /* the last that was */
 	unsigned again; /* views in a row that came where the last one had ended */
+	bool vectors; /* the kernel takes several places to fill with one call, as far as is known; atomic */
 	bool cuts; /* whether there were any: more than two edges may lie in a range then */
 	struct vmap_range parked; /* ended, and a mapping of its own; size 0: none is */
 };
@@ -285,19 +294,54 @@ static void mmap_count(struct mmap_mech *m, size_t calls, int err)
 	__atomic_add_fetch(&m->mech.runs, calls - !!err, __ATOMIC_RELAXED);
 }
 
-/* runs: how many; aligned: each begins and ends where a window does; huge: each is of 2 MiB pages. */
-static void mmap_populate(const struct mmap_mech *m, uintptr_t addr, size_t size, size_t runs, bool aligned, bool huge)
-{
-	const size_t average = size / runs;
+/* What is to be filled, a page of each window at a time; the kernel is asked once for all that there is room for here. */
+struct mmap_fill {
+	struct mmap_mech *m;
+	size_t n;
+	struct iovec pages[64];
+};
 
-	if (size > POPULATE_VIEW && average > POPULATE_RUN && !(huge && average >= POPULATE_HUGE))
-		return;
-	if (!aligned || average >= POPULATE_HUGE) {
+static void mmap_fill_now(struct mmap_fill *fill)
+{
+	bool done = false;
+
+	if (fill->n > 1 && __atomic_load_n(&fill->m->vectors, __ATOMIC_RELAXED)) {
+		done = syscall(SYS_process_madvise, PIDFD_SELF, fill->pages, fill->n, MADV_POPULATE_READ, 0) >= 0;
+		if (!done)
+			__atomic_store_n(&fill->m->vectors, false, __ATOMIC_RELAXED);
+	}
+	for (size_t i = 0; !done && i < fill->n; i++)
+		madvise(fill->pages[i].iov_base, fill->pages[i].iov_len, MADV_POPULATE_READ);
+	fill->n = 0;
+}
+
+/* A page of each window that the run at addr has a part of. */
+static void mmap_fill_run(struct mmap_fill *fill, uintptr_t addr, size_t size)
+{
+	for (uintptr_t at = addr; at < addr + size; at = (at & ~(VMAP_WINDOW - 1)) + VMAP_WINDOW) {
+		if (fill->n == sizeof(fill->pages) / sizeof(fill->pages[0]))
+			mmap_fill_now(fill);
+		fill->pages[fill->n++] = (struct iovec){(void *)at, (size_t)1 << fill->m->mech.page_shift};
+	}
+}
+
+/* Fill page tables for a view of these runs, n of them; huge: all are of 2 MiB pages. */
+static void mmap_populate(struct mmap_mech *m, uintptr_t addr, size_t size, struct vmap_runs *runs, size_t n, bool huge)
+{
+	const size_t average = size / n;
+	struct mmap_fill fill = {.m = m};
+	struct vmap_run run;
+
+	if (average < POPULATE_RUN || (huge && average >= POPULATE_HUGE)) {
 		madvise((void *)addr, size, MADV_POPULATE_READ);
 		return;
 	}
-	for (uintptr_t at = addr; at < addr + size; at += VMAP_WINDOW)
-		madvise((void *)at, (size_t)1 << m->mech.page_shift, MADV_POPULATE_READ);
+	if (size > POPULATE_VIEW && average > VMAP_WINDOW)
+		return;
+	for (; vmap_runs_next(runs, &run); addr += run.size)
+		mmap_fill_run(&fill, addr, run.size);
+	if (fill.n)
+		mmap_fill_now(&fill);
 }
 
 /* Let no child have these mappings, if that was asked for. There is nothing to be split, so that it needs no new mapping. */
@@ -319,7 +363,8 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 {
 	struct mmap_mech *m = mmap_of(mech);
 	size_t first = mmap_page(m, addr), guard = mmap_guard(m, first), colour = (m->edges[first] & EDGE_COLOUR) - 1u, n = 0;
-	uintptr_t at = addr, borders = addr;
+	struct vmap_runs again = *runs;
+	uintptr_t at = addr;
 	struct vmap_run run;
 	bool huge = true;
 	int err = 0;
@@ -330,7 +375,6 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 		uintptr_t start = at;
 
 		at += run.size;
-		borders |= at;
 		huge = huge && vmap_region_is_huge(run.region);
 		if (at == addr + size)
 			run.size += guard;
@@ -342,7 +386,7 @@ static int mmap_map(struct vmap_mech *mech, uintptr_t addr, size_t size, struct 
 	if (!err)
 		err = mmap_shield(m, addr, size + guard);
 	if (!err)
-		mmap_populate(m, addr, size, n, !(borders & (VMAP_WINDOW - 1)), huge);
+		mmap_populate(m, addr, size, &again, n, huge);
 	/* All of it: a mmap() that fails may have taken the reservation away before. */
 	if (err)
 		mmap_clear(m, addr, size + guard, m->edges[first] & EDGE_PARK);
@@ -514,6 +558,7 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, bool guards
 		.guards = guards,
 		.spare = 2,
 	};
+	m->vectors = true;
 	pthread_mutex_init(&m->lock, NULL);
 	*mech = &m->mech;
 	return 0;

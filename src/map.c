@@ -68,7 +68,10 @@ int vmap_size_of(const struct vmap_space *space, size_t base_pages, size_t guard
 	return *size + guard > space->size ? -VMAP_ENOSPC : 0;
 }
 
-/* Under the lock that guards the area: it begins, at the addresses that it has. */
+/*
+ * Under the lock that guards the area: it begins, at the addresses that it has. ram and sparse are NULL, in a pool too, and others look at
+ * them under the space's lock alone.
+ */
 static inline void begin(struct vmap_space *space, struct vmap_shard *shard, struct vmap_area *area,
 			 const struct vmap_options *options, unsigned prot, size_t size, size_t held)
 {
@@ -77,8 +80,6 @@ static inline void begin(struct vmap_space *space, struct vmap_shard *shard, str
 	area->flags = options->flags;
 	area->prot = prot;
 	area->tag = options->tag;
-	area->ram = NULL;
-	area->sparse = NULL;
 	area->allocated = false;
 	area->uneven = false;
 	area->generation = __atomic_add_fetch(&space->generation, 1, __ATOMIC_RELAXED);

@@ -333,7 +333,8 @@ static const char *check_pools(struct vmap_space *space)
 
 				if (extent->size != (index + 1) << space->host->page_shift || index < shard->pools.low)
 					return "a pool holds an area of another size";
-				if (area->state != VMAP_STATE_FREE || area->shard != shard || area->pages || area->ram)
+				if (area->state != VMAP_STATE_FREE || area->shard != shard || area->pages || area->ram ||
+				    area->sparse)
 					return "a pool holds an area that is not free";
 				if (vmap_areas_at(&space->areas, extent->addr) != area)
 					return "a pool holds an area that is not in the tree";

@@ -251,7 +251,7 @@ void model_sparse_look(struct model *model)
 	} else {
 		assert_int_equal(vmap_page_at(model->space, (void *)addr, &found, &offset), -VMAP_EFAULT);
 	}
-	assert_true(softmmu_read(model->mmu, model->cpu, addr, &value));
+	assert_true(softmmu_read(model->mmu, model->cpu % SOFTMMU_CPUS, addr, &value));
 	assert_int_equal(value, softmmu_frame_bytes(model->mmu, model->frame[page])[0]);
 }
 

@@ -385,5 +385,7 @@ const char *check_space(struct vmap_space *space)
 		wrong = check_recent(space);
 	if (!wrong)
 		wrong = check_totals(space);
+	if (!wrong)
+		wrong = check_blocks(space);
 	return wrong ? wrong : check_queue(space);
 }

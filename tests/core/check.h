@@ -15,6 +15,12 @@ const char *check_tree(const struct vmap_tree *tree);
 /* Order, coalescing, largest, pools, totals. */
 const char *check_ranges(const struct vmap_ranges *ranges);
 
+/*
+ * Each block of short-lived maps is in the lists, and in the index, that its state says; and what blocks and areas say is mapped is what the
+ * tables of the software MMU, which is the host, show, through pins that it knows. No call is under way.
+ */
+const char *check_blocks(const struct vmap_space *space);
+
 /* All of the above, the queue, and that free ranges and areas tile the space and add up to its totals. No call is under way. */
 const char *check_space(struct vmap_space *space);
 

@@ -48,6 +48,10 @@ void model_begin(struct model *model, const struct model_config *config, uint64_
 	assert_non_null(model->mmu);
 	if (config->worker)
 		softmmu_worker(model->mmu);
+	if (config->pins)
+		softmmu_pinning(model->mmu);
+	if (config->shards)
+		softmmu_shards(model->mmu, config->shards);
 	if (config->large)
 		model->large = large_create(model->mmu, MODEL_BASE, MODEL_SIZE);
 	assert_int_equal(vmap_space_create(softmmu_host(model->mmu), &space, &model->space), 0);

@@ -33,6 +33,8 @@ struct model_config {
 	unsigned cpus; /* that the thread moves between */
 	unsigned fails; /* in one call of so many a hook fails; 0: none does */
 	bool worker;
+	bool pins; /* the core writes table entries itself */
+	unsigned shards; /* with locks for so many shards; 0: none */
 	bool large; /* over the page-table host, too, with large leaves */
 };
 

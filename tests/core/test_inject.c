@@ -2,11 +2,16 @@
 /*
  * Each hook call that can fail is made to fail, one after the other, in each operation; once alone, and once as the first of all
  * later ones. The operation either overcomes it or fails; then nothing is left behind, and the same call succeeds.
+ *
+ *	test_core_inject [pins]
+ *
+ * pins: on a machine where the core writes table entries itself, and each CPU has a shard.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 #include <vmap/vmap.h>
 #include "check.h"
@@ -27,6 +32,7 @@ struct operation {
 	size_t size; /* of the space; 0: SIZE */
 };
 
+static bool with_pins;
 static struct softmmu *mmu;
 static struct vmap_space *space;
 static struct vmap_page *pages[4];
@@ -285,6 +291,47 @@ static void fragment(void)
 	vmap_purge(space);
 }
 
+/* An area of the size that map_pages() needs is in the pool, and so is one for three pages; and a block for short-lived maps. */
+static void pool(void)
+{
+	void *addr;
+
+	for (size_t n = 3; n <= 4; n++) {
+		assert_int_equal(vmap_pages(space, pages, n, NULL, &addr), 0);
+		unmap(addr);
+	}
+	assert_int_equal(vmap_ram(space, pages, 3, 0, 0, &addr), 0);
+	ram_unmap(addr);
+	vmap_purge(space);
+}
+
+static int map_base_pages(void **addr)
+{
+	return vmap_pages(space, pages, 3, NULL, addr);
+}
+
+/* The last one is no base page, which is seen when the others were shown. */
+static int map_mixed_pages_nowait(void **addr)
+{
+	struct vmap_page *mixed[] = {pages[0], pages[1], pages[2], pages[0], pages[1], pages[3]};
+	int err;
+
+	softmmu_atomic(true);
+	err = vmap_pages(space, mixed, 6, &nowait, addr);
+	softmmu_atomic(false);
+	return err;
+}
+
+static void pool_for_mixed(void)
+{
+	struct vmap_page *base[] = {pages[0], pages[1], pages[2], pages[0], pages[1], pages[2]};
+	void *addr;
+
+	assert_int_equal(vmap_pages(space, base, 6, NULL, &addr), 0);
+	unmap(addr);
+	vmap_purge(space);
+}
+
 /* Undo what prepare left live, flush, and see that the space is as new. */
 static void check_nothing_left(void)
 {
@@ -301,13 +348,22 @@ static void check_nothing_left(void)
 		assert_int_equal(softmmu_page_refs(mmu, pages[i]), 1);
 }
 
+static void make_machine(size_t bytes)
+{
+	mmu = softmmu_create(BASE, bytes, FRAMES);
+	assert_non_null(mmu);
+	if (with_pins) {
+		softmmu_pinning(mmu);
+		softmmu_shards(mmu, SOFTMMU_CPUS);
+	}
+}
+
 static void begin(const struct operation *operation)
 {
 	struct vmap_space_config config = {.base = BASE, .lazy_max = SIZE_MAX};
 
 	size = config.size = operation->size ? operation->size : SIZE;
-	mmu = softmmu_create(BASE, size, FRAMES);
-	assert_non_null(mmu);
+	make_machine(size);
 	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
 	assert_int_equal(softmmu_host(mmu)->page_alloc(mmu, 0, 3, pages), 0);
 	assert_int_equal(softmmu_host(mmu)->page_alloc(mmu, 2, 1, &pages[3]), 0);
@@ -364,7 +420,8 @@ static void fail_every_call(const struct operation *operation)
 	for (unsigned sticky = 0; sticky < 2; sticky++) {
 		unsigned k = 1;
 
-		while (try(operation, SOFTMMU_ANY, k, sticky))
+		/* Where nothing can be pinned the map hook is called, and all goes well. */
+		while (try(operation, sticky ? SOFTMMU_ANY & ~(unsigned)SOFTMMU_PIN : SOFTMMU_ANY, k, sticky))
 			k++;
 		if (k - 1 < operation->least)
 			fail_msg("%s makes %u calls that can fail, which is less than expected", operation->name, k - 1);
@@ -400,6 +457,13 @@ static void every_hook_call_may_fail(void **state)
 		{"map a part where another waits", prepare_lazy_part, map_lazy_part, free_sparse, 2, 0},
 		{"map a part without waiting", prepare_sparse, map_part_nowait, free_sparse, 3, 0},
 		{"hand a part over without waiting", prepare_sparse, hand_part_over_nowait, free_sparse, 3, 0},
+		{"map pages at pooled addresses", pool, map_pages, unmap, 2, 320 * PAGE},
+		{"map base pages at pooled addresses", pool, map_base_pages, unmap, 1, 320 * PAGE},
+		{"map frames at pooled addresses", pool, map_frames, unmap, 1, 320 * PAGE},
+		{"map pages at pooled addresses without waiting", pool, map_nowait, unmap, 2, 320 * PAGE},
+		{"map mixed pages at pooled addresses", pool_for_mixed, map_mixed_pages_nowait, unmap, 3, 0},
+		{"map in a block", pool, ram, ram_unmap, 1, 320 * PAGE},
+		{"map in a block without waiting", pool, ram_nowait, ram_unmap, 0, 320 * PAGE},
 		{"map frames as a part", prepare_sparse, map_frames_as_part, free_sparse, 2, 0},
 	};
 
@@ -416,8 +480,7 @@ static void making_a_space_may_fail(void **state)
 	int err;
 
 	(void)state;
-	mmu = softmmu_create(BASE, SIZE, FRAMES);
-	assert_non_null(mmu);
+	make_machine(SIZE);
 	for (unsigned k = 1;; k++) {
 		softmmu_inject(mmu, SOFTMMU_ANY, k, false);
 		err = vmap_space_create(softmmu_host(mmu), &config, &space);
@@ -602,7 +665,7 @@ static void giving_back_needs_no_memory(void **state)
 	assert_int_equal(softmmu_destroy(mmu), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_hook_call_may_fail),
@@ -614,5 +677,6 @@ int main(void)
 		cmocka_unit_test(giving_back_needs_no_memory),
 	};
 
-	return cmocka_run_group_tests_name("inject", tests, NULL, NULL);
+	with_pins = argc > 1 && !strcmp(argv[1], "pins");
+	return cmocka_run_group_tests_name(with_pins ? "inject with pins" : "inject", tests, NULL, NULL);
 }

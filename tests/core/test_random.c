@@ -26,6 +26,7 @@ static const struct model_config configs[] = {
 	{.name = "large-leaves-failures", .lazy_max = 0, .guards = 0, .cpus = 1, .large = true, .fails = 3},
 	{.name = "failures", .lazy_max = 100 * MODEL_PAGE, .guards = 6, .cpus = 2, .fails = 3},
 	{.name = "failures-synchronous", .lazy_max = 0, .guards = 6, .cpus = 1, .fails = 3},
+	{.name = "shards", .lazy_max = 64 * MODEL_PAGE, .guards = 6, .cpus = 4, .pins = true, .shards = 3, .fails = 16},
 };
 
 #define CONFIGS (sizeof(configs) / sizeof(configs[0]))
@@ -51,7 +52,7 @@ static void run(void **state)
 	model_begin(model, config, now.seed);
 	for (now.step = 0; now.step < STEPS; now.step++) {
 		if (now.step % 512 == 0)
-			mood = 2 + (unsigned)model_random(model, 4);
+			mood = config->pins ? 1 + (unsigned)model_random(model, 5) : 2 + (unsigned)model_random(model, 4);
 		if (now.step % 4096 == 0)
 			model_purge(model);
 		model_call(model, mood);
@@ -62,12 +63,15 @@ static void run(void **state)
 	assert_true(model->maps > STEPS / 10);
 	assert_true(model->parts > STEPS / 200);
 	assert_true(model->moved > STEPS / 1000);
-	assert_true(!config->fails || model->failed > STEPS / 20);
+	assert_true(!config->fails || model->failed > STEPS / (6 * config->fails));
 	assert_true(!config->large || model->leaves > STEPS / 1000);
+	assert_true(!config->pins || softmmu_publishes(model->mmu) > STEPS / 200);
 	assert_true(!config->worker || model->wakes > STEPS / 1000);
-	printf("%s: seed %llu, %d steps: %llu areas, %u parts, %llu calls refused, %llu with a hook that failed, %llu wakes\n",
+	printf("%s: seed %llu, %d steps: %llu areas, %u parts, %llu calls refused, %llu with a hook that failed, %llu wakes, %zu "
+	       "maps by entries\n",
 	       config->name, (unsigned long long)now.seed, STEPS, (unsigned long long)model->maps, model->parts,
-	       (unsigned long long)model->refused, (unsigned long long)model->failed, (unsigned long long)model->wakes);
+	       (unsigned long long)model->refused, (unsigned long long)model->failed, (unsigned long long)model->wakes,
+	       softmmu_publishes(model->mmu));
 	model_end(model);
 	free(model);
 	now.name = NULL;

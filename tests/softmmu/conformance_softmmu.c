@@ -2,10 +2,10 @@
 /*
  * The conformance suite over the software MMU.
  *
- *	conformance_softmmu [SHIFT [worker]]
+ *	conformance_softmmu [SHIFT [worker | pins]]
  *
  * SHIFT: base pages have 1 << SHIFT bytes, 4 KiB if not said. worker: where unmaps wait, the host has the purge_wake hook, and a thread that
- * purges when it is called.
+ * purges when it is called. pins: the core writes table entries itself, and each CPU has a shard.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -18,6 +18,8 @@
 #define FRAMES ((size_t)8192)
 
 static unsigned page_shift = 12;
+
+static bool with_pins;
 
 /* One bed at a time has a worker. */
 static bool with_worker, has_worker;
@@ -40,6 +42,10 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	has_worker = with_worker && lazy_max;
 	if (mmu && has_worker)
 		softmmu_worker(mmu);
+	if (mmu && with_pins) {
+		softmmu_pinning(mmu);
+		softmmu_shards(mmu, SOFTMMU_CPUS);
+	}
 	if (!mmu || vmap_space_create(softmmu_host(mmu), &config, &bed->space)) {
 		fprintf(stderr, "no memory for a software MMU\n");
 		return -1;
@@ -157,5 +163,6 @@ int main(int argc, char **argv)
 		page_shift = (unsigned)strtoul(argv[1], NULL, 10);
 	softmmu.page_size = (size_t)1 << page_shift;
 	softmmu.worker = with_worker = argc > 2 && !strcmp(argv[2], "worker");
+	with_pins = argc > 2 && !strcmp(argv[2], "pins");
 	return conformance_run(&softmmu);
 }

@@ -1,41 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The hooks of a libvmap host, but for descriptors and frames. One that is made to fail has done half of its work first, and taken it back
+ * The hooks of a libvmap host, but for descriptors, frames, locks and pins. One that is made to fail has done half of its work first, and taken it back
  * where it must: CPUs may have seen it.
  */
 #include <string.h>
 #include "mmu.h"
-
-/* The lock */
-
-static unsigned long lock(void *ctx)
-{
-	struct softmmu *mmu = ctx;
-
-	if (mmu_holds_lock(mmu)) {
-		mmu_enter(mmu, NULL);
-		mmu_violation(mmu, "the lock is taken by the thread that holds it");
-		mmu_leave(mmu);
-		return 0;
-	}
-	pthread_mutex_lock(&mmu->lock);
-	mmu_set_owner(mmu, true);
-	return ++mmu->saved;
-}
-
-static void unlock(void *ctx, unsigned long saved)
-{
-	struct softmmu *mmu = ctx;
-
-	if (!mmu_holds_lock(mmu) || saved != mmu->saved) {
-		mmu_enter(mmu, NULL);
-		mmu_violation(mmu, "the lock is given back by a thread that does not hold it, or with another saved state");
-		mmu_leave(mmu);
-		return;
-	}
-	mmu_set_owner(mmu, false);
-	pthread_mutex_unlock(&mmu->lock);
-}
 
 /* Mapping */
 
@@ -70,6 +39,12 @@ static bool *end_at(struct softmmu *mmu, uintptr_t addr)
 	return &mmu->ends[(addr - mmu->base) >> mmu->page_shift];
 }
 
+void mmu_ends(struct softmmu *mmu, uintptr_t addr, size_t size)
+{
+	memset(end_at(mmu, addr), 0, (size >> mmu->page_shift) * sizeof(bool));
+	*end_at(mmu, addr) = *end_at(mmu, addr + size) = true;
+}
+
 /* What is mapped on both sides of addr was mapped by one call. */
 static bool is_inside(struct softmmu *mmu, uintptr_t addr)
 {
@@ -89,8 +64,7 @@ static int map_own(void *ctx, uintptr_t addr, struct vmap_page *const *pages, co
 	} else {
 		done = set_range(mmu, addr, pages, frames, fails ? (total + 1) / 2 : total, prot);
 		fails |= done < total;
-		memset(end_at(mmu, addr), 0, total * sizeof(bool));
-		*end_at(mmu, addr) = *end_at(mmu, addr + total * mmu->page_size) = true;
+		mmu_ends(mmu, addr, total * mmu->page_size);
 	}
 	while (fails && done--)
 		mmu_clear(mmu, addr + done * mmu->page_size);
@@ -333,8 +307,6 @@ void mmu_hooks(struct softmmu *mmu)
 		.version = VMAP_HOST_VERSION,
 		.page_shift = mmu->page_shift,
 		.ctx = mmu,
-		.lock = lock,
-		.unlock = unlock,
 		.map = map,
 		.unmap = unmap,
 		.flush = flush,
@@ -348,6 +320,7 @@ void mmu_hooks(struct softmmu *mmu)
 		.parts = true,
 		.cut = cut,
 	};
+	mmu_lock_hooks(&mmu->host);
 	mmu_descriptor_hooks(&mmu->host);
 	mmu_frame_hooks(&mmu->host);
 }

@@ -27,6 +27,25 @@ struct descriptor {
 	_Alignas(max_align_t) unsigned char bytes[];
 };
 
+/* The space's, and those of shards. */
+#define SOFTMMU_LOCKS 9
+
+struct softmmu_lock {
+	pthread_mutex_t mutex;
+	_Atomic(const char *) owner; /* the thread that holds it, by the address of its own marker */
+	unsigned long saved;
+};
+
+/* What the core may write by itself (pins.c). */
+struct pins {
+	uint64_t bits[32]; /* of a leaf, by protection; 0: it is not for the core */
+	struct pinned_table *tables; /* by table of the lowest level */
+	uint64_t *seen; /* by base page: the entry as the machine knows it */
+	bool *unpublished; /* by base page: what the core wrote there was not published yet */
+	size_t n, pinned; /* tables; pins of all of them */
+	size_t publishes; /* calls of the hook until now */
+};
+
 struct softmmu {
 	struct vmap_host host;
 	const struct vmap_host *second;
@@ -57,9 +76,10 @@ struct softmmu {
 	size_t violations;
 	bool quiet;
 	char last[160];
-	pthread_mutex_t lock;
-	_Atomic(const char *) owner; /* the thread that holds lock, by the address of its own marker */
-	unsigned long saved;
+	size_t holds; /* of the space's lock, until now; guarded by it */
+	unsigned pause; /* one of so many hooks and unlocks lets other threads run; 0: none */
+	struct softmmu_lock locks[SOFTMMU_LOCKS]; /* the space's, then those of shards */
+	struct pins pins;
 };
 
 __attribute__((format(printf, 2, 3))) void mmu_violation(struct softmmu *mmu, const char *format, ...);
@@ -69,9 +89,11 @@ struct softmmu *mmu_enter(void *ctx, const char *hook);
 struct softmmu *mmu_enter_sleeping(void *ctx, const char *hook);
 void mmu_leave(struct softmmu *mmu);
 
-/* Whether this thread holds the space's lock; that it does now, or nobody. */
+/* Whether this thread holds the space's lock, or that of a shard. */
 bool mmu_holds_lock(const struct softmmu *mmu);
-void mmu_set_owner(struct softmmu *mmu, bool mine);
+
+/* Let others run, if it is time for that. */
+void mmu_pause(const struct softmmu *mmu);
 
 /* The CPU that this thread runs on, as it says itself. */
 unsigned mmu_cpu(void);
@@ -81,8 +103,30 @@ bool mmu_injects(struct softmmu *mmu, enum softmmu_hook hook);
 
 /* Put the hooks into mmu->host. */
 void mmu_hooks(struct softmmu *mmu);
+void mmu_lock_hooks(struct vmap_host *host);
 void mmu_descriptor_hooks(struct vmap_host *host);
 void mmu_frame_hooks(struct vmap_host *host);
+
+void mmu_locks_begin(struct softmmu *mmu);
+void mmu_locks_check(struct softmmu *mmu);
+void mmu_locks_end(struct softmmu *mmu);
+
+/*
+ * See what the core has written in [addr, addr + size) since the machine looked there last: what became mapped is cached by the CPU that looks
+ * ahead, as if it had been mapped by the hook. And what the machine itself writes there.
+ */
+void mmu_note(struct softmmu *mmu, uintptr_t addr, size_t size);
+void mmu_note_all(struct softmmu *mmu);
+void mmu_wrote(struct softmmu *mmu, uintptr_t addr);
+
+/* What the core wrote at addr, and has not yet published. */
+bool mmu_is_unpublished(const struct softmmu *mmu, uintptr_t addr);
+
+/* Whether the table for addr must stay. */
+bool mmu_is_pinned(void *mmu, uintptr_t addr);
+
+bool mmu_pins_begin(struct softmmu *mmu);
+void mmu_pins_end(struct softmmu *mmu);
 
 void mmu_end_descriptor(struct softmmu *mmu, struct descriptor *descriptor);
 
@@ -92,6 +136,13 @@ bool mmu_in_range(const struct softmmu *mmu, uintptr_t addr, size_t size);
 /* Map a base page where there is none (false: no memory for tables), and take it away. */
 bool mmu_set(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned prot);
 void mmu_clear(struct softmmu *mmu, uintptr_t addr);
+
+/* A translation has appeared in the tables, or has gone from them: count it, and let the CPU that looks ahead see it. */
+void mmu_appeared(struct softmmu *mmu, uintptr_t addr, struct translation leaf);
+void mmu_disappeared(struct softmmu *mmu, struct translation leaf);
+
+/* What one call has mapped begins and ends here. */
+void mmu_ends(struct softmmu *mmu, uintptr_t addr, size_t size);
 
 /* Show another frame, or another protection, in the place of what is mapped. CPUs may go on using what they remember. */
 void mmu_change(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned prot);

@@ -10,13 +10,15 @@
  *
  * Threads run on CPUs in turn, unless they say where.
  *
- * One mutex (machine) guards all of this; it is held inside a hook only. The space's lock is another one, and each hook
- * looks whether its own thread holds it.
+ * One mutex (machine) guards all of this; it is held inside a hook only. The space's lock and those of shards are others, and each hook
+ * looks whether its own thread holds one.
  *
  *	softmmu.c   the machine, what fails, what is counted        tlb.c     translations, in tables and TLBs
- *	hooks.c     the lock, mapping, flushes, the worker          table.c   page tables
- *	frames.c    pages and their references                      descriptors.c
+ *	hooks.c     mapping, flushes, the worker                    table.c   page tables
+ *	frames.c    pages and their references                      locks.c   the space's, and those of shards
+ *	pins.c      entries that the core writes itself             descriptors.c
  */
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,8 +26,7 @@
 #include <string.h>
 #include "mmu.h"
 
-/* Of each thread: an address of its own, whether it may not sleep, which CPU it runs on (counted from 1; 0: nobody has said). */
-static _Thread_local char marker;
+/* Of each thread: whether it may not sleep, which CPU it runs on (counted from 1; 0: nobody has said). */
 static _Thread_local bool atomic;
 static _Thread_local unsigned current;
 
@@ -63,6 +64,7 @@ struct softmmu *mmu_enter_sleeping(void *ctx, const char *hook)
 void mmu_leave(struct softmmu *mmu)
 {
 	pthread_mutex_unlock(&mmu->machine);
+	mmu_pause(mmu);
 }
 
 bool mmu_injects(struct softmmu *mmu, enum softmmu_hook hook)
@@ -75,16 +77,18 @@ bool mmu_injects(struct softmmu *mmu, enum softmmu_hook hook)
 	return true;
 }
 
-bool mmu_holds_lock(const struct softmmu *mmu)
+void mmu_pause(const struct softmmu *mmu)
 {
-	/* A thread sees what itself has stored last, and asks for no more. */
-	return atomic_load_explicit(&mmu->owner, memory_order_relaxed) == &marker;
+	static _Thread_local uint32_t state;
+
+	state = state * 1664525 + 1013904223;
+	if (mmu->pause && (state >> 16) % mmu->pause == 0)
+		sched_yield();
 }
 
-/* The space's lock, taken by this thread, or by nobody. */
-void mmu_set_owner(struct softmmu *mmu, bool mine)
+void softmmu_pause(struct softmmu *mmu, unsigned one_of)
 {
-	atomic_store_explicit(&mmu->owner, mine ? &marker : NULL, memory_order_relaxed);
+	mmu->pause = one_of;
 }
 
 void softmmu_atomic(bool on)
@@ -122,7 +126,7 @@ static bool allocate(struct softmmu *mmu)
 			return false;
 	}
 	mmu->ends = calloc((mmu->size >> mmu->page_shift) + 1, sizeof(bool));
-	return table_init(&mmu->table, mmu->page_shift) && mmu->frames && mmu->memory && mmu->ends;
+	return table_init(&mmu->table, mmu->page_shift) && mmu_pins_begin(mmu) && mmu->frames && mmu->memory && mmu->ends;
 }
 
 static void end(struct softmmu *mmu)
@@ -133,10 +137,11 @@ static void end(struct softmmu *mmu)
 	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++)
 		free(mmu->tlb[cpu]);
 	free(mmu->frames);
+	mmu_pins_end(mmu);
 	free(mmu->ends);
 	free(mmu->memory);
 	pthread_mutex_destroy(&mmu->machine);
-	pthread_mutex_destroy(&mmu->lock);
+	mmu_locks_end(mmu);
 	pthread_cond_destroy(&mmu->woken);
 	free(mmu);
 }
@@ -158,7 +163,7 @@ struct softmmu *softmmu_create_paged(unsigned page_shift, uintptr_t base, size_t
 	mmu->size = size;
 	mmu->n_frames = frames;
 	pthread_mutex_init(&mmu->machine, NULL);
-	pthread_mutex_init(&mmu->lock, NULL);
+	mmu_locks_begin(mmu);
 	pthread_cond_init(&mmu->woken, NULL);
 	mmu_hooks(mmu);
 	if (allocate(mmu))
@@ -169,14 +174,16 @@ struct softmmu *softmmu_create_paged(unsigned page_shift, uintptr_t base, size_t
 
 static void check_empty(struct softmmu *mmu)
 {
+	mmu_note_all(mmu);
 	if (mmu->frames_used)
 		mmu_violation(mmu, "%zu frames are still in use", mmu->frames_used);
 	if (mmu->descriptors)
 		mmu_violation(mmu, "%zu descriptors were not freed", mmu->descriptors);
 	if (mmu->translations || mmu->table.tables)
 		mmu_violation(mmu, "%zu translations and %zu tables are left", mmu->translations, mmu->table.tables);
-	if (atomic_load(&mmu->owner))
-		mmu_violation(mmu, "the lock is still held");
+	if (mmu->pins.pinned)
+		mmu_violation(mmu, "%zu pins are left", mmu->pins.pinned);
+	mmu_locks_check(mmu);
 	for (size_t i = 0; i < mmu->n_frames + SOFTMMU_DEVICE_FRAMES; i++)
 		if (mmu->frames[i].cached)
 			mmu_violation(mmu, "frame %zu is still in a TLB", i);
@@ -223,6 +230,16 @@ size_t softmmu_frames_used(struct softmmu *mmu)
 	return look(mmu, &mmu->frames_used);
 }
 
+size_t softmmu_pins(struct softmmu *mmu)
+{
+	return look(mmu, &mmu->pins.pinned);
+}
+
+size_t softmmu_publishes(struct softmmu *mmu)
+{
+	return look(mmu, &mmu->pins.publishes);
+}
+
 size_t softmmu_descriptors(struct softmmu *mmu)
 {
 	return look(mmu, &mmu->descriptors);
@@ -230,7 +247,13 @@ size_t softmmu_descriptors(struct softmmu *mmu)
 
 size_t softmmu_translations(struct softmmu *mmu)
 {
-	return look(mmu, &mmu->translations);
+	size_t translations;
+
+	mmu_enter(mmu, NULL);
+	mmu_note_all(mmu);
+	translations = mmu->translations;
+	mmu_leave(mmu);
+	return translations;
 }
 
 void softmmu_quiet(struct softmmu *mmu, bool quiet)

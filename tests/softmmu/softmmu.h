@@ -12,7 +12,8 @@
  * mapping over a translation or a stale one, outside of the range, or a free frame; unmapping what is not mapped, or a part of what
  * one call mapped that was not cut off; using a
  * stale translation; freeing a frame that a table or a TLB still refers to; references taken on free frames or given back
- * twice; hooks under the lock, or that may sleep where that is forbidden; the lock taken twice or given back wrongly; flushes of too many ranges; descriptors freed
+ * twice; hooks under a lock, or that may sleep where that is forbidden; a lock taken twice, out of order, or given back wrongly; entries that the
+ * core wrote and did not publish, or did not take away before it wrote others; pins given back that nobody has; flushes of too many ranges; descriptors freed
  * twice or with another size; and at the end whatever is left of frames, descriptors, translations, tables.
  */
 struct softmmu;
@@ -29,7 +30,8 @@ enum softmmu_hook {
 	SOFTMMU_COPY = 0x20, /* as if the page had been unmapped meanwhile */
 	SOFTMMU_CUT = 0x40,
 	SOFTMMU_TABLE = 0x80, /* of a second host: making a page table */
-	SOFTMMU_ANY = 0xff,
+	SOFTMMU_PIN = 0x100,
+	SOFTMMU_ANY = 0x1ff,
 };
 
 /* Frames behind the last that are no memory: they can only be mapped by number. */
@@ -78,6 +80,24 @@ void softmmu_atomic(bool atomic);
 /* This thread goes on on that CPU (0 to SOFTMMU_CPUS - 1; any other number is a name only). Until it says so, threads are dealt to the CPUs in turn. */
 void softmmu_run_on(unsigned cpu);
 
+/*
+ * Before a space is made: give the host the hooks with which the core writes table entries itself, but for executable pages, which it does
+ * not know how to show; or locks for so many shards (up to 8).
+ */
+void softmmu_pinning(struct softmmu *mmu);
+void softmmu_shards(struct softmmu *mmu, unsigned shards);
+
+/* The entry for addr, where its table is pinned, else NULL; how many pins there are; how often what the core wrote was published until now. */
+const uint64_t *softmmu_entry(struct softmmu *mmu, uintptr_t addr);
+size_t softmmu_pins(struct softmmu *mmu);
+size_t softmmu_publishes(struct softmmu *mmu);
+
+/* How often the space's lock was taken until now; nobody takes it meanwhile. */
+size_t softmmu_holds(struct softmmu *mmu);
+
+/* Let one of so many hooks and unlocks give other threads the CPU, so that they meet more often; 0: none does. Before threads begin. */
+void softmmu_pause(struct softmmu *mmu, unsigned one_of);
+
 /* Before a space is made: give the host the purge_wake hook; and how often it was called. */
 void softmmu_worker(struct softmmu *mmu);
 unsigned softmmu_wakes(struct softmmu *mmu);
@@ -97,6 +117,9 @@ bool softmmu_fails(struct softmmu *mmu, enum softmmu_hook hook);
 
 /* What the tables say about addr, whatever the TLBs hold: whether it is mapped, and to which frame. */
 bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame);
+
+/* The same for n base pages from addr on: frame + 1, or 0 where nothing is mapped. */
+void softmmu_walk_all(struct softmmu *mmu, uintptr_t addr, size_t n, uint64_t *frames);
 
 /* A page's bytes, references, frames in use, descriptors in use. */
 unsigned char *softmmu_page_bytes(struct softmmu *mmu, const struct vmap_page *page);

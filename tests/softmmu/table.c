@@ -4,17 +4,15 @@
  *
  * An entry is 0 (absent), a table's address, or in the last level a frame number, with flags in the low twelve bits. How many
  * entries of a table are in use is not written down anywhere, as little as in hardware: the table is looked through when an entry
- * leaves it.
+ * leaves it; but for one that is pinned, in which others write.
  */
 #include <stdlib.h>
 #include <string.h>
 #include <vmap/host.h>
 #include "table.h"
 
-#define ENTRIES 512
 #define TABLE_SIZE ((size_t)4096)
 #define LEVELS 4
-#define FRAME_SHIFT 12
 #define PRESENT 0x1u
 #define WRITABLE 0x2u
 #define EXECUTABLE 0x4u
@@ -23,7 +21,7 @@
 
 static unsigned index_of(const struct table *table, uintptr_t addr, unsigned level)
 {
-	return addr >> (table->page_shift + 9 * level) & (ENTRIES - 1);
+	return addr >> (table->page_shift + TABLE_SHIFT * level) & (TABLE_ENTRIES - 1);
 }
 
 static uint64_t *new_table(void)
@@ -51,19 +49,26 @@ void table_fini(struct table *table)
 	free(table->root);
 }
 
+static bool is_empty(const struct table *table, const uint64_t *entries, uintptr_t addr, unsigned level)
+{
+	static const uint64_t empty[TABLE_ENTRIES];
+
+	if (!level && table->is_pinned && table->is_pinned(table->owner, addr))
+		return false;
+	return !memcmp(entries, empty, sizeof(empty));
+}
+
 /* Free the tables on the path to addr that are empty, from the lowest given level up. */
 static void prune(struct table *table, uint64_t **path, uintptr_t addr, unsigned level)
 {
-	static const uint64_t empty[ENTRIES];
-
-	for (; level < LEVELS - 1 && !memcmp(path[level], empty, sizeof(empty)); level++) {
+	for (; level < LEVELS - 1 && is_empty(table, path[level], addr, level); level++) {
 		free(path[level]);
 		table->tables--;
 		path[level + 1][index_of(table, addr, level + 1)] = 0;
 	}
 }
 
-bool table_set(struct table *table, uintptr_t addr, struct translation leaf)
+uint64_t *table_make(struct table *table, uintptr_t addr)
 {
 	uint64_t *path[LEVELS] = {[LEVELS - 1] = table->root}, *entry;
 
@@ -73,47 +78,84 @@ bool table_set(struct table *table, uintptr_t addr, struct translation leaf)
 			path[level - 1] = new_table();
 			if (!path[level - 1]) {
 				prune(table, path, addr, level);
-				return false;
+				return NULL;
 			}
 			*entry = (uintptr_t)path[level - 1] | PRESENT;
 			table->tables++;
 		}
 		path[level - 1] = table_of(*entry);
 	}
-	path[0][index_of(table, addr, 0)] = leaf.frame << FRAME_SHIFT | PRESENT | (leaf.prot & VMAP_WRITE ? WRITABLE : 0) |
-					    (leaf.prot & VMAP_EXEC ? EXECUTABLE : 0) | (leaf.prot & MEMORY);
-	return true;
+	return &path[0][index_of(table, addr, 0)];
 }
 
-void table_clear(struct table *table, uintptr_t addr)
+uint64_t table_bits(unsigned prot)
 {
-	uint64_t *path[LEVELS] = {[LEVELS - 1] = table->root};
-
-	for (unsigned level = LEVELS - 1; level > 0; level--)
-		path[level - 1] = table_of(path[level][index_of(table, addr, level)]);
-	path[0][index_of(table, addr, 0)] = 0;
-	prune(table, path, addr, 0);
+	return PRESENT | (prot & VMAP_WRITE ? WRITABLE : 0) | (prot & VMAP_EXEC ? EXECUTABLE : 0) | (prot & MEMORY);
 }
 
-struct translation table_walk(const struct table *table, uintptr_t addr)
+struct translation table_leaf(uint64_t entry)
 {
-	const uint64_t *entries = table->root;
-	uint64_t entry;
-
-	if (addr >> (table->page_shift + 9 * LEVELS))
-		return (struct translation){0};
-	for (unsigned level = LEVELS - 1; level > 0; level--) {
-		entry = entries[index_of(table, addr, level)];
-		if (!entry)
-			return (struct translation){0};
-		entries = table_of(entry);
-	}
-	entry = entries[index_of(table, addr, 0)];
 	if (!entry)
 		return (struct translation){0};
 	return (struct translation){
 		.valid = true,
 		.prot = VMAP_READ | (entry & WRITABLE ? VMAP_WRITE : 0) | (entry & EXECUTABLE ? VMAP_EXEC : 0) | (entry & MEMORY),
-		.frame = entry >> FRAME_SHIFT,
+		.frame = entry >> TABLE_FRAME_SHIFT,
 	};
+}
+
+bool table_set(struct table *table, uintptr_t addr, struct translation leaf)
+{
+	uint64_t *entry = table_make(table, addr);
+
+	if (entry)
+		__atomic_store_n(entry, leaf.frame << TABLE_FRAME_SHIFT | table_bits(leaf.prot), __ATOMIC_RELAXED);
+	return entry;
+}
+
+static void find(struct table *table, uintptr_t addr, uint64_t **path)
+{
+	path[LEVELS - 1] = table->root;
+	for (unsigned level = LEVELS - 1; level > 0; level--)
+		path[level - 1] = table_of(path[level][index_of(table, addr, level)]);
+}
+
+void table_clear(struct table *table, uintptr_t addr)
+{
+	uint64_t *path[LEVELS];
+
+	find(table, addr, path);
+	__atomic_store_n(&path[0][index_of(table, addr, 0)], 0, __ATOMIC_RELAXED);
+	prune(table, path, addr, 0);
+}
+
+void table_prune(struct table *table, uintptr_t addr)
+{
+	uint64_t *path[LEVELS];
+
+	find(table, addr, path);
+	prune(table, path, addr, 0);
+}
+
+const uint64_t *table_row(const struct table *table, uintptr_t addr)
+{
+	const uint64_t *entries = table->root;
+	uint64_t entry;
+
+	if (addr >> (table->page_shift + TABLE_SHIFT * LEVELS))
+		return NULL;
+	for (unsigned level = LEVELS - 1; level > 0; level--) {
+		entry = entries[index_of(table, addr, level)];
+		if (!entry)
+			return NULL;
+		entries = table_of(entry);
+	}
+	return entries;
+}
+
+struct translation table_walk(const struct table *table, uintptr_t addr)
+{
+	const uint64_t *row = table_row(table, addr);
+
+	return table_leaf(row ? __atomic_load_n(&row[index_of(table, addr, 0)], __ATOMIC_RELAXED) : 0);
 }

@@ -293,6 +293,124 @@ static void what_is_left_is_found(void **state)
 	assert_int_equal(softmmu_destroy(mmu), 3);
 }
 
+/* What the core does with entries of its own: show pages, and hide them. */
+static void write_entries(uint64_t *entry, const uint64_t *values, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		__atomic_store_n(&entry[i], values[i], __ATOMIC_RELAXED);
+}
+
+static uint64_t *pin_two(uint64_t *values)
+{
+	uint64_t *entry;
+	size_t n;
+
+	softmmu_pinning(mmu);
+	entry = host->pin(mmu, BASE, 2 * PAGE, &n);
+	assert_int_equal(n, 2);
+	assert_ptr_equal(softmmu_entry(mmu, BASE), entry);
+	for (size_t i = 0; i < 2; i++)
+		values[i] = pages[i]->frame << host->entry_shift | host->entry_bits[RW];
+	return entry;
+}
+
+static void the_core_writes_entries(void **state)
+{
+	static const uint64_t nothing[2];
+	unsigned char value;
+	uint64_t values[2], *entry = pin_two(values), frame;
+
+	(void)state;
+	write_entries(entry, values, 2);
+	host->publish(mmu, BASE, 2 * PAGE);
+	assert_int_equal(softmmu_translations(mmu), 2);
+	assert_true(softmmu_walk(mmu, BASE + PAGE, &frame));
+	assert_int_equal(frame, pages[1]->frame);
+	assert_true(softmmu_write(mmu, 0, BASE, 7));
+	write_entries(entry, nothing, 2);
+	host->flush(mmu, &(struct vmap_range){BASE, 2 * PAGE}, 1);
+	assert_int_equal(softmmu_translations(mmu), 0);
+	assert_false(softmmu_read(mmu, 0, BASE, &value));
+	/* The hook maps in the same entries. */
+	map(BASE, 2);
+	assert_int_equal(entry[1], values[1]);
+	unmap_and_flush(BASE, 2);
+	host->unpin(mmu, BASE, 2 * PAGE);
+	assert_null(softmmu_entry(mmu, BASE));
+	host->page_put(mmu, pages, 2);
+	check_nothing_caught();
+	end();
+}
+
+static void the_core_misuses_entries(void **state)
+{
+	static const uint64_t nothing[2];
+	unsigned char value;
+	uint64_t values[2], *entry = pin_two(values);
+
+	(void)state;
+	write_entries(entry, values, 1);
+	assert_true(softmmu_read(mmu, 0, BASE, &value));
+	check_caught("which was not published");
+	host->publish(mmu, BASE, 2 * PAGE);
+	assert_non_null(strstr(softmmu_last(mmu), "has not written all"));
+	/* Taken away and written again, without a flush; first unseen, then seen. */
+	write_entries(entry, nothing, 1);
+	write_entries(entry, values, 1);
+	host->publish(mmu, BASE, PAGE);
+	assert_int_equal(softmmu_violations(mmu), 3);
+	write_entries(entry, nothing, 1);
+	assert_int_equal(softmmu_translations(mmu), 0);
+	write_entries(entry, values, 1);
+	host->publish(mmu, BASE, PAGE);
+	assert_non_null(strstr(softmmu_last(mmu), "never flushed"));
+	/* Given away while it is shown, and while a CPU remembers it. */
+	host->page_put(mmu, pages, 1);
+	assert_non_null(strstr(softmmu_last(mmu), "becomes free while 1 table"));
+	write_entries(entry, nothing, 1);
+	host->flush(mmu, NULL, 0);
+	write_entries(entry, values, 1);
+	host->publish(mmu, BASE, PAGE);
+	assert_non_null(strstr(softmmu_last(mmu), "map of free frame"));
+	write_entries(entry, &(uint64_t){values[0] + ((uint64_t)1 << 40)}, 1);
+	host->flush(mmu, NULL, 0);
+	assert_non_null(strstr(softmmu_last(mmu), "which there is not"));
+	write_entries(entry, nothing, 1);
+	host->unpin(mmu, BASE, 2 * PAGE);
+	host->unpin(mmu, BASE, 2 * PAGE);
+	assert_non_null(strstr(softmmu_last(mmu), "which are not pinned"));
+	host->page_put(mmu, pages + 1, 1);
+	end();
+}
+
+static void shards_are_misused(void **state)
+{
+	unsigned long space, shard;
+
+	(void)state;
+	softmmu_shards(mmu, 2);
+	space = host->lock(mmu);
+	shard = host->lock_shard(mmu, 0);
+	host->unlock_shard(mmu, 1, host->lock_shard(mmu, 1));
+	host->unlock(mmu, space);
+	check_nothing_caught();
+	host->flush(mmu, NULL, 0);
+	check_caught("flush is called with the lock held");
+	space = host->lock(mmu);
+	assert_non_null(strstr(softmmu_last(mmu), "out of their order"));
+	host->unlock(mmu, space);
+	host->unlock_shard(mmu, 0, shard);
+	shard = host->lock_shard(mmu, 1);
+	space = host->lock_shard(mmu, 0);
+	assert_int_equal(softmmu_violations(mmu), 3);
+	host->unlock_shard(mmu, 0, space);
+	host->unlock_shard(mmu, 1, shard);
+	host->unlock_shard(mmu, 1, shard);
+	assert_int_equal(softmmu_violations(mmu), 4);
+	host->page_put(mmu, pages, 2);
+	end();
+}
+
 static void injected_calls_fail(void **state)
 {
 	struct vmap_page *page;
@@ -340,6 +458,9 @@ int main(void)
 		cmocka_unit_test_setup(the_lock_is_misused, setup),
 		cmocka_unit_test_setup(descriptors_are_misused, setup),
 		cmocka_unit_test_setup(what_is_left_is_found, setup),
+		cmocka_unit_test_setup(the_core_writes_entries, setup),
+		cmocka_unit_test_setup(the_core_misuses_entries, setup),
+		cmocka_unit_test_setup(shards_are_misused, setup),
 		cmocka_unit_test_setup(injected_calls_fail, setup),
 	};
 

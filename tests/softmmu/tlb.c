@@ -34,47 +34,64 @@ static void tlb_fill(struct softmmu *mmu, unsigned cpu, uintptr_t addr, struct t
 	mmu->frames[leaf.frame].cached++;
 }
 
+void mmu_disappeared(struct softmmu *mmu, struct translation leaf)
+{
+	mmu->frames[leaf.frame].mapped--;
+	mmu->translations--;
+}
+
+void mmu_appeared(struct softmmu *mmu, uintptr_t addr, struct translation leaf)
+{
+	if (!mmu->frames[leaf.frame].used)
+		mmu_violation(mmu, "map of free frame %zu at 0x%zx", (size_t)leaf.frame, (size_t)addr);
+	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++)
+		if (tlb_entry(mmu, cpu, addr)->valid)
+			mmu_violation(mmu, "map at 0x%zx, of which CPU %u has a translation that was never flushed", (size_t)addr,
+				      cpu);
+	tlb_drop(mmu, addr);
+	mmu->frames[leaf.frame].mapped++;
+	mmu->translations++;
+	tlb_fill(mmu, SOFTMMU_CPUS - 1, addr, leaf);
+}
+
 void mmu_clear(struct softmmu *mmu, uintptr_t addr)
 {
-	struct translation leaf = table_walk(&mmu->table, addr);
+	struct translation leaf;
 
+	mmu_note(mmu, addr, mmu->page_size);
+	leaf = table_walk(&mmu->table, addr);
 	if (!leaf.valid) {
 		mmu_violation(mmu, "unmap of 0x%zx, which is not mapped", (size_t)addr);
 		return;
 	}
 	table_clear(&mmu->table, addr);
-	mmu->frames[leaf.frame].mapped--;
-	mmu->translations--;
+	mmu_wrote(mmu, addr);
+	mmu_disappeared(mmu, leaf);
 }
 
 bool mmu_set(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned prot)
 {
 	struct translation leaf = {.valid = true, .frame = frame, .prot = prot & ~VMAP_LARGE};
 
-	if (!mmu->frames[frame].used)
-		mmu_violation(mmu, "map of free frame %zu at 0x%zx", (size_t)frame, (size_t)addr);
+	mmu_note(mmu, addr, mmu->page_size);
 	if (table_walk(&mmu->table, addr).valid) {
 		mmu_violation(mmu, "map over the translation at 0x%zx", (size_t)addr);
 		mmu_clear(mmu, addr);
 	}
-	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++)
-		if (tlb_entry(mmu, cpu, addr)->valid)
-			mmu_violation(mmu, "map at 0x%zx, of which CPU %u has a translation that was never flushed", (size_t)addr,
-				      cpu);
-	tlb_drop(mmu, addr);
 	if (!table_set(&mmu->table, addr, leaf))
 		return false;
-	mmu->frames[frame].mapped++;
-	mmu->translations++;
-	tlb_fill(mmu, SOFTMMU_CPUS - 1, addr, leaf);
+	mmu_wrote(mmu, addr);
+	mmu_appeared(mmu, addr, leaf);
 	return true;
 }
 
 void mmu_change(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned prot)
 {
 	struct translation leaf = {.valid = true, .frame = frame, .prot = prot & ~VMAP_LARGE};
-	struct translation old = table_walk(&mmu->table, addr);
+	struct translation old;
 
+	mmu_note(mmu, addr, mmu->page_size);
+	old = table_walk(&mmu->table, addr);
 	if (!old.valid || !mmu->frames[frame].used) {
 		mmu_violation(mmu, "a change of 0x%zx, which is not mapped, or to frame %zu, which is free", (size_t)addr,
 			      (size_t)frame);
@@ -83,6 +100,7 @@ void mmu_change(struct softmmu *mmu, uintptr_t addr, uint64_t frame, unsigned pr
 	mmu->frames[old.frame].mapped--;
 	mmu->frames[frame].mapped++;
 	table_set(&mmu->table, addr, leaf);
+	mmu_wrote(mmu, addr);
 	if (!tlb_entry(mmu, SOFTMMU_CPUS - 1, addr)->valid)
 		tlb_fill(mmu, SOFTMMU_CPUS - 1, addr, leaf);
 }
@@ -94,6 +112,7 @@ void mmu_forget(struct softmmu *mmu, struct vmap_range range)
 			      (size_t)range.addr);
 		return;
 	}
+	mmu_note(mmu, range.addr, range.size);
 	for (size_t at = 0; at < range.size; at += mmu->page_size)
 		tlb_drop(mmu, range.addr + at);
 }
@@ -102,9 +121,15 @@ void mmu_forget(struct softmmu *mmu, struct vmap_range range)
 bool mmu_translate(struct softmmu *mmu, unsigned cpu, uintptr_t addr, unsigned prot, size_t *offset)
 {
 	uintptr_t page = addr & ~(uintptr_t)(mmu->page_size - 1);
-	struct translation walked = table_walk(&mmu->table, page), used = walked;
+	bool inside = mmu_in_range(mmu, page, mmu->page_size);
+	struct translation walked, used;
 
-	if (mmu_in_range(mmu, page, mmu->page_size)) {
+	if (inside)
+		mmu_note(mmu, page, mmu->page_size);
+	used = walked = table_walk(&mmu->table, page);
+	if (inside) {
+		if (mmu_is_unpublished(mmu, page))
+			mmu_violation(mmu, "CPU %u uses 0x%zx, which was not published", cpu, (size_t)addr);
 		used = *tlb_entry(mmu, cpu, page);
 		if (used.valid && (!walked.valid || walked.frame != used.frame || walked.prot != used.prot))
 			mmu_violation(mmu, "CPU %u uses a stale translation of 0x%zx", cpu, (size_t)addr);
@@ -158,6 +183,23 @@ static struct translation look(struct softmmu *mmu, uintptr_t addr)
 unsigned softmmu_prot(struct softmmu *mmu, uintptr_t addr)
 {
 	return look(mmu, addr).prot;
+}
+
+void softmmu_walk_all(struct softmmu *mmu, uintptr_t addr, size_t n, uint64_t *frames)
+{
+	const uint64_t *row = NULL;
+	struct translation leaf;
+	uintptr_t number;
+
+	mmu_enter(mmu, NULL);
+	for (size_t i = 0; i < n; i++) {
+		number = (addr >> mmu->page_shift) + i;
+		if (!i || !(number % TABLE_ENTRIES))
+			row = table_row(&mmu->table, number << mmu->page_shift);
+		leaf = table_leaf(row ? __atomic_load_n(&row[number % TABLE_ENTRIES], __ATOMIC_RELAXED) : 0);
+		frames[i] = leaf.valid ? leaf.frame + 1 : 0;
+	}
+	mmu_leave(mmu);
 }
 
 bool softmmu_walk(struct softmmu *mmu, uintptr_t addr, uint64_t *frame)

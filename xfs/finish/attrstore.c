@@ -29,6 +29,7 @@
 #define SF_ENTRY 3u
 #define SF_MAX 255u /* a name or value of so many bytes is too long for the inode */
 #define MIN_FORK 40u /* room for the root of a btree */
+#define MIN_DATA 56u /* the same for the data fork, whose root has a pointer more */
 #define DATA_BYTES 200u /* that a new attribute fork leaves to the data fork, where there is room */
 
 static int cannot(const struct xr_attr_list *list, int error, const char *what)
@@ -123,30 +124,34 @@ static void begin_extents(struct xr_attr_list *list)
 	list->inode->raw[DI(aformat)] = XFS_DINODE_FMT_EXTENTS;
 }
 
+/* Bytes that the data fork has in use. A btree uses all that it has. */
+static uint64_t data_used(const struct xr_attr_list *list)
+{
+	const uint8_t *raw = list->inode->raw;
+
+	switch (raw[DI(format)]) {
+	case XFS_DINODE_FMT_DEV:
+		return 8;
+	case XFS_DINODE_FMT_LOCAL:
+		return xr_be64(raw + DI(size));
+	case XFS_DINODE_FMT_EXTENTS:
+		return xr_inode_nextents(list->inode, false) * sizeof(struct xfs_bmbt_rec);
+	default:
+		return UINT32_MAX;
+	}
+}
+
 /* An inode that has no attribute fork gets one, if its data fork can do with less room. */
 static int make_fork(struct xr_attr_list *list)
 {
 	const struct xr_sb *sb = xr_tx_sb(list->work->tx);
 	uint8_t *raw = list->inode->raw;
+	uint64_t used = data_used(list);
 	struct xr_forks forks;
-	uint64_t used;
 
 	if (raw[DI(forkoff)])
 		return 0;
 	xr_forks_of(sb, raw, &forks);
-	switch (raw[DI(format)]) {
-	case XFS_DINODE_FMT_DEV:
-		used = 8;
-		break;
-	case XFS_DINODE_FMT_LOCAL:
-		used = xr_be64(raw + DI(size));
-		break;
-	case XFS_DINODE_FMT_EXTENTS:
-		used = xr_inode_nextents(list->inode, false) * sizeof(struct xfs_bmbt_rec);
-		break;
-	default:
-		used = UINT32_MAX;
-	}
 	if (used > forks.data_size - MIN_FORK)
 		return cannot(list, -EOPNOTSUPP, "it has no attribute fork, and no room for one: mount it once");
 	if (used < DATA_BYTES && forks.data_size - MIN_FORK >= DATA_BYTES)
@@ -159,12 +164,27 @@ static int make_fork(struct xr_attr_list *list)
 	return 0;
 }
 
-static bool fits_inode(const struct xr_attr_list *list)
+/* The attribute fork may grow over what the data fork does not use; its content is about to be put anew. Whether bytes fit. */
+static bool make_room(const struct xr_attr_list *list, uint64_t bytes)
 {
-	uint64_t bytes = SF_HEADER;
+	uint64_t used = data_used(list), room;
 	struct xr_forks forks;
 
 	xr_forks_of(xr_tx_sb(list->work->tx), list->inode->raw, &forks);
+	if (bytes <= forks.attr_size)
+		return true;
+	used = used > MIN_DATA ? used : MIN_DATA;
+	room = forks.data_size + forks.attr_size;
+	if (list->inode->raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL || bytes > room || (room - bytes) / 8 * 8 < used)
+		return false;
+	list->inode->raw[DI(forkoff)] = (uint8_t)((room - bytes) / 8);
+	return true;
+}
+
+static bool fits_inode(const struct xr_attr_list *list)
+{
+	uint64_t bytes = SF_HEADER;
+
 	for (size_t i = 0; i < list->n; i++) {
 		const struct xr_attr_item *item = list->items[i];
 
@@ -173,7 +193,7 @@ static bool fits_inode(const struct xr_attr_list *list)
 			return false;
 		bytes += SF_ENTRY + item->namelen + item->valuelen;
 	}
-	return list->n < SF_MAX && bytes <= forks.attr_size;
+	return list->n < SF_MAX && make_room(list, bytes);
 }
 
 /* Whether the fork goes when it is empty: not where a btree's root would have to move, or where parent pointers come and go. */

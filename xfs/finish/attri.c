@@ -11,6 +11,7 @@
 #include "attrlist.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "bytes.h"
 #include "format.h"
@@ -115,6 +116,19 @@ static int change(struct attri *a, struct xr_attr_list *list)
 	return ret ? ret : xr_attr_list_add(list, set, valueblk);
 }
 
+/* The kernel's recovery renews it where, and only where, what is set fits into the inode. */
+static void renew_ctime(struct attri *a, struct xr_tx_inode *inode)
+{
+	bool removed = a->op == XR_ATTRI_REMOVE || a->op == XR_ATTRI_PPTR_REMOVE;
+	struct timespec now;
+
+	if (removed || inode->raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL || clock_gettime(CLOCK_REALTIME, &now))
+		return;
+	xr_inode_put_time(inode->raw + DI(ctime), xr_be64(inode->raw + DI(flags2)) & XFS_DIFLAG2_BIGTIME, now.tv_sec,
+			  (uint32_t)now.tv_nsec);
+	xr_tx_inode_log(a->work->tx, inode);
+}
+
 static int apply(struct attri *a, struct xr_tx_inode *inode)
 {
 	struct xr_owners owners = xr_inode_owners(inode->raw);
@@ -127,6 +141,8 @@ static int apply(struct attri *a, struct xr_tx_inode *inode)
 	if (!ret)
 		ret = xr_attr_list_store(&list);
 	xr_attr_list_end(&list);
+	if (!ret)
+		renew_ctime(a, inode);
 	return ret ? ret : xr_quota_charge(a->work, owners, xr_inode_nblocks(inode) - blocks, 0);
 }
 

@@ -25,7 +25,6 @@
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define BUCKET(n) (offsetof(struct xfs_agi, agi_unlinked) + 4 * (size_t)(n))
 #define V4_FLUSHITER DI(flushiter)
-#define NSEC_PER_SEC UINT64_C(1000000000)
 
 struct orphan {
 	struct xr_work *work;
@@ -148,12 +147,10 @@ static int free_attrs(struct orphan *o)
 
 /* --- the inode --- */
 
-/* The classic form, two 32-bit words, becomes nanoseconds from the earliest second that it can say. */
+/* From the classic form. */
 static void set_bigtime(uint8_t *p)
 {
-	int64_t seconds = (int32_t)xr_be32(p);
-
-	xr_put_be64(p, (uint64_t)(seconds - INT32_MIN) * NSEC_PER_SEC + xr_be32(p + 4));
+	xr_inode_put_time(p, true, (int32_t)xr_be32(p), xr_be32(p + 4));
 }
 
 static void renew_flags2(const struct xr_sb *sb, struct xr_tx_inode *inode)

@@ -4,7 +4,7 @@
 # usage: run-attri.sh MKFS-OPTIONS
 #
 # Attribute intents (ATTRI), which no kernel without XFS_DEBUG leaves: written behind a clean log (addintents), over files with attributes in
-# every form. The kernel's recovery of them is the answer: the same names and values. Where in the fork they are may differ.
+# every form. The kernel's recovery of them is the answer: the same names and values, and a new ctime where it makes one. Where in the fork they are may differ.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -42,6 +42,8 @@ done
 } | (cd "$dir" && setfattr --restore=-)
 unmount_image
 
+snapshot_image "$D" "$D.txt"
+
 attri() { # OP FILE NAMESPACE NAME SIZE
   echo "attri $1 ${ino[$2]} $3 $4 $5 $((${#4} + $5))"
 }
@@ -74,6 +76,15 @@ for what in "$K" "$T"; do
   repair_image "$what" "$what.repair"
   [ "$(cat "$what.repair.rc")" = 0 ] || fail "xfs_repair -n finds fault: $(cat "$what.repair")"
 done
+# Whose ctime the recovery renewed
+ctimes() {
+  sed -n 's/^\(inode [0-9]*:\) .* \(ctime [^ ]*\) .*/\1 \2/p' "$1.txt"
+}
+for what in "$K" "$T"; do
+  comm -13 <(ctimes "$D" | sort) <(ctimes "$what" | sort) | cut -d: -f1 >"$what.renewed"
+done
+[ -s "$K.renewed" ] || fail "the kernel renews no ctime any more"
+diff -u "$K.renewed" "$T.renewed" >&2 || fail "other inodes than the kernel's have a new ctime"
 diff -u "$K.names" "$T.names" || fail "xfs_replay's recovery is not the kernel's"
 kernel_mount "$T"
 [ "$verdict" = clean ] || fail "the log was not clean after xfs_replay"

@@ -319,6 +319,8 @@ int run_replay(struct run *run)
 		ret = xr_replay_apply(r, &run->head);
 	if (ret)
 		return ret;
+	/* What was left out, or nothing at all, says nothing about the filesystem. */
+	r->trivial &= r->stats.log.committed && !run_salvaged(run);
 	report_replay(run->report, r);
 	report_pending(run->report, r);
 	ret = salvage_report(run);

@@ -35,6 +35,10 @@ run 1
 grep -q -- '--until-bad' "$work/said" || fail "nothing is advised: $(cat "$work/said")"
 run 2 --until-bad -n
 run 2 --stop-at 1:2000 -n
+tail=$(sed -n 's/.*, tail \([0-9]*:[0-9]*\), dirty$/\1/p' "$work/said")
+run 2 --stop-at "${tail:?}" -n
+grep -q '^replay: 0 transactions' "$work/said" || fail "something was replayed before the tail"
+! grep -q 'frozen' "$work/said" || fail "nothing at all is taken for a frozen filesystem"
 [ "$before" = "$(sha256sum <"$work/img")" ] || fail "something was written"
 run 8 --until-bad
 grep -q 'bad checksum: nothing from here on is replayed' "$work/said" || fail "the record is not named"

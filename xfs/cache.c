@@ -15,63 +15,21 @@
  * items come back to the same inode cluster again and again; the ones unused the longest go first.
  *
  * Cost. A hit is a hash look-up. Pages are allocated n at a time, so that they are neighbours, and a first view of them is direct; of
- * others it is one vmap_pages() call, in which neighbours in the pool become one mmap(). Changed pages remember the range of bytes that changed; a flush sorts
- * them and writes neighbours with one pwritev().
+ * others it is one vmap_pages() call, in which neighbours in the pool become one mmap(). Changed pages are written by flush.c.
  */
-#include "cache.h"
+#include "cache_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <vmap/linux.h>
 
-#define HASH_BITS 14
-#define HASH_SIZE (1u << HASH_BITS)
 #define IDLE_VIEWS 4096u /* views kept though no buffer uses them */
 #define CLEAN_BYTES (96u << 20) /* pages kept though nothing needs them */
-#define WRITE_PAGES 256u /* pages in one pwritev() */
 #define VIEW_PAGES_MAX 4096u /* no buffer that XFS knows comes near 16 MiB */
-
-struct cached_page {
-	uint64_t number; /* of the page on the disk */
-	struct vmap_page *page;
-	uint8_t *data;
-	uint32_t pins; /* views that need it */
-	uint32_t dirty_from, dirty_to; /* changed bytes; equal when clean */
-	struct cached_page *hash_next;
-	struct cached_page *newer, *older; /* by use */
-};
-
-struct xr_view {
-	enum { DIRECT, MAPPED, COPIED } form;
-	uint32_t users; /* buffers that point into it */
-	size_t npages;
-	struct cached_page **pages; /* in order; an entry may come twice */
-	uint8_t *base; /* what was mapped or allocated */
-	struct xr_view *hash_next;
-	struct xr_view *newer, *older; /* idle views, by use */
-	size_t nextents; /* COPIED: what it was gathered from */
-	struct xr_extent extents[];
-};
-
-struct xr_cache {
-	const struct xr_dev *dev;
-	struct vmap_process *process;
-	const struct xr_msg *msg;
-	bool write;
-	size_t page_size;
-	struct cached_page *pages[HASH_SIZE];
-	struct xr_view *views[HASH_SIZE];
-	struct cached_page page_list; /* head of the list by use: .newer is the oldest, .older the newest */
-	struct xr_view *view_newest, *view_oldest;
-	size_t idle_views;
-	size_t dirty_pages;
-	struct xr_cache_stats stats;
-};
 
 static unsigned hash(uint64_t key)
 {
@@ -101,11 +59,6 @@ static struct cached_page *page_find(const struct xr_cache *cache, uint64_t numb
 	while (p && p->number != number)
 		p = p->hash_next;
 	return p;
-}
-
-static bool page_dirty(const struct cached_page *p)
-{
-	return p->dirty_from < p->dirty_to;
 }
 
 static void page_drop(struct xr_cache *cache, struct cached_page *p)
@@ -140,8 +93,8 @@ static void trim(struct xr_cache *cache)
 	}
 }
 
-/* Make n pages from number on, none of which is in memory, and read them: one allocation and one read for all. */
-static int pages_read(struct xr_cache *cache, uint64_t number, size_t n, struct cached_page **out)
+/* Make n pages from number on, none of which is in memory, and read them, unless they are to be fresh: one allocation and one read for all. */
+static int pages_read(struct xr_cache *cache, uint64_t number, size_t n, bool fresh_pages, struct cached_page **out)
 {
 	struct vmap_page *fresh[64];
 	struct iovec iov[64];
@@ -171,7 +124,7 @@ static int pages_read(struct xr_cache *cache, uint64_t number, size_t n, struct 
 	/* The device may end inside the last page: what lies behind its end reads as zeros and is never written. */
 	iov[n - 1].iov_len -= n * cache->page_size - want;
 	memset((uint8_t *)iov[n - 1].iov_base + iov[n - 1].iov_len, 0, n * cache->page_size - want);
-	ret = xr_dev_readv(cache->dev, iov, (int)n, offset);
+	ret = fresh_pages ? 0 : xr_dev_readv(cache->dev, iov, (int)n, offset);
 	if (ret)
 		goto undo;
 	for (size_t i = 0; i < n; i++) {
@@ -181,8 +134,8 @@ static int pages_read(struct xr_cache *cache, uint64_t number, size_t n, struct 
 		*head = out[i];
 		page_used(cache, out[i]);
 	}
-	cache->stats.reads++;
-	cache->stats.read_bytes += want;
+	cache->stats.reads += !fresh_pages;
+	cache->stats.read_bytes += fresh_pages ? 0 : want;
 	cache->stats.pages += n;
 	if (cache->stats.pages > cache->stats.peak_pages)
 		cache->stats.peak_pages = cache->stats.pages;
@@ -201,7 +154,7 @@ static void page_unpin(struct cached_page **pages, size_t n)
 }
 
 /* Find or read n pages from number on, and pin them. */
-static int pages_pin(struct xr_cache *cache, uint64_t number, size_t n, struct cached_page **out)
+static int pages_pin(struct xr_cache *cache, uint64_t number, size_t n, bool fresh, struct cached_page **out)
 {
 	size_t i = 0, run;
 	int ret;
@@ -216,7 +169,7 @@ static int pages_pin(struct xr_cache *cache, uint64_t number, size_t n, struct c
 		}
 		for (run = 1; run < 64 && i + run < n && !page_find(cache, number + i + run); run++)
 			;
-		ret = pages_read(cache, number + i, run, out + i);
+		ret = pages_read(cache, number + i, run, fresh, out + i);
 		if (ret) {
 			page_unpin(out, i);
 			return ret;
@@ -407,7 +360,7 @@ static int extents_check(const struct xr_cache *cache, const struct xr_extent *e
 	return n ? 0 : -EINVAL;
 }
 
-static int view_make(struct xr_cache *cache, const struct xr_extent *extents, size_t n, size_t size, size_t npages,
+static int view_make(struct xr_cache *cache, const struct xr_extent *extents, size_t n, size_t size, size_t npages, bool fresh,
 		     struct xr_view **out)
 {
 	struct xr_view *view = calloc(1, sizeof(*view) + n * sizeof(*extents));
@@ -421,7 +374,7 @@ static int view_make(struct xr_cache *cache, const struct xr_extent *extents, si
 		uint64_t first = extents[i].daddr / page_bbs;
 		size_t count = (size_t)((extents[i].daddr + extents[i].bbs - 1) / page_bbs - first + 1);
 
-		ret = pages_pin(cache, first, count, pages + view->npages);
+		ret = pages_pin(cache, first, count, fresh, pages + view->npages);
 		if (ret)
 			goto fail;
 		view->npages += count;
@@ -459,7 +412,7 @@ fail:
 
 /* --- buffers --- */
 
-int xr_buf_get(struct xr_cache *cache, const struct xr_extent *extents, size_t n, struct xr_buf *buf)
+static int get(struct xr_cache *cache, const struct xr_extent *extents, size_t n, bool fresh, struct xr_buf *buf)
 {
 	struct xr_view *view = NULL;
 	size_t size, npages;
@@ -479,7 +432,7 @@ int xr_buf_get(struct xr_cache *cache, const struct xr_extent *extents, size_t n
 			view_unlist(cache, view);
 	} else {
 		trim(cache);
-		ret = view_make(cache, extents, n, size, npages, &view);
+		ret = view_make(cache, extents, n, size, npages, fresh, &view);
 		if (ret)
 			return ret;
 		view->users = 1;
@@ -496,11 +449,25 @@ int xr_buf_get(struct xr_cache *cache, const struct xr_extent *extents, size_t n
 	return 0;
 }
 
+int xr_buf_get(struct xr_cache *cache, const struct xr_extent *extents, size_t n, struct xr_buf *buf)
+{
+	return get(cache, extents, n, false, buf);
+}
+
 int xr_buf_read(struct xr_cache *cache, uint64_t daddr, uint32_t bbs, struct xr_buf *buf)
 {
 	struct xr_extent extent = {daddr, bbs};
 
-	return xr_buf_get(cache, &extent, 1, buf);
+	return get(cache, &extent, 1, false, buf);
+}
+
+int xr_buf_fresh(struct xr_cache *cache, uint64_t daddr, uint32_t bbs, struct xr_buf *buf)
+{
+	struct xr_extent extent = {daddr, bbs};
+	size_t page_bbs = cache->page_size >> XR_BB_SHIFT;
+
+	/* What else is in a page has to be read. */
+	return get(cache, &extent, 1, daddr % page_bbs == 0 && bbs % page_bbs == 0, buf);
 }
 
 void xr_buf_dirty(struct xr_cache *cache, struct xr_buf *buf, size_t offset, size_t size)
@@ -538,103 +505,6 @@ void xr_buf_put(struct xr_cache *cache, struct xr_buf *buf)
 	view_list(cache, view);
 	if (cache->idle_views > IDLE_VIEWS)
 		view_free(cache, cache->view_oldest);
-}
-
-/* --- flush --- */
-
-static int by_number(const void *a, const void *b)
-{
-	const struct cached_page *const *x = a, *const *y = b;
-
-	return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
-}
-
-static uint64_t dirty_start(const struct xr_cache *cache, const struct cached_page *p)
-{
-	return p->number * cache->page_size + p->dirty_from;
-}
-
-/* The run of neighbouring changed bytes that pages[0] begins, [*start, *end); returns how many of the n pages it takes. */
-static size_t gather_run(const struct xr_cache *cache, struct cached_page **pages, size_t n, struct iovec iov[WRITE_PAGES],
-			 uint64_t *start, uint64_t *end)
-{
-	size_t i = 0;
-
-	*start = *end = dirty_start(cache, pages[0]);
-	for (; i < n && i < WRITE_PAGES && dirty_start(cache, pages[i]) == *end; i++) {
-		size_t len = pages[i]->dirty_to - pages[i]->dirty_from;
-
-		if (len > cache->dev->size - *end) /* a device that ends inside a page */
-			len = cache->dev->size - *end;
-		iov[i] = (struct iovec){pages[i]->data + pages[i]->dirty_from, len};
-		*end += len;
-	}
-	return i;
-}
-
-/* An undo file that knows of all writes before the first comes is flushed once for all. */
-static int announce(const struct xr_cache *cache, struct cached_page **pages, size_t n)
-{
-	struct iovec iov[WRITE_PAGES];
-	uint64_t start, end;
-	int ret = 0;
-
-	for (size_t i = 0; i < n && !ret;) {
-		i += gather_run(cache, pages + i, n - i, iov, &start, &end);
-		ret = xr_dev_announce(cache->dev, start, (size_t)(end - start));
-	}
-	return ret;
-}
-
-/* Write the run that pages[0] begins; *count pages of the n were written. */
-static int write_run(struct xr_cache *cache, struct cached_page **pages, size_t n, size_t *count)
-{
-	struct iovec iov[WRITE_PAGES];
-	uint64_t start, end;
-	int ret;
-
-	*count = gather_run(cache, pages, n, iov, &start, &end);
-	ret = xr_dev_writev(cache->dev, iov, (int)*count, start);
-	if (ret)
-		return ret;
-	cache->stats.writes++;
-	cache->stats.write_bytes += end - start;
-	return 0;
-}
-
-int xr_cache_flush(struct xr_cache *cache)
-{
-	struct cached_page **dirty;
-	size_t n = 0, done = 0, count;
-	int ret = 0;
-
-	if (!cache->write || !cache->dirty_pages)
-		return 0;
-	dirty = malloc(cache->dirty_pages * sizeof(struct cached_page *));
-	if (!dirty)
-		return xr_fail(cache->msg, -ENOMEM, "%s: no memory to write %zu changed pages", cache->dev->name,
-			       cache->dirty_pages);
-	for (struct cached_page *p = cache->page_list.newer; p != &cache->page_list; p = p->newer)
-		if (page_dirty(p))
-			dirty[n++] = p;
-	qsort(dirty, n, sizeof(struct cached_page *), by_number);
-	ret = announce(cache, dirty, n);
-	while (done < n && !ret) {
-		ret = write_run(cache, dirty + done, n - done, &count);
-		if (ret)
-			break;
-		for (; count; count--, done++) {
-			dirty[done]->dirty_from = dirty[done]->dirty_to = 0;
-			cache->dirty_pages--;
-		}
-	}
-	free(dirty);
-	return ret;
-}
-
-int xr_cache_barrier(struct xr_cache *cache)
-{
-	return cache->write ? xr_dev_flush(cache->dev) : 0;
 }
 
 /* --- life --- */

@@ -57,6 +57,12 @@ int xr_buf_get(struct xr_cache *cache, const struct xr_extent *extents, size_t n
 /* The common case of one extent. */
 int xr_buf_read(struct xr_cache *cache, uint64_t daddr, uint32_t bbs, struct xr_buf *buf);
 
+/*
+ * The same for a caller who changes every byte of it at once, and does not ask what was there: what is not in memory need not be read, and is
+ * anything at first. After an error the cache is good for nothing but xr_cache_destroy().
+ */
+int xr_buf_fresh(struct xr_cache *cache, uint64_t daddr, uint32_t bbs, struct xr_buf *buf);
+
 /* The bytes [offset, offset + size) of buf were changed: they are written by the next flush. */
 void xr_buf_dirty(struct xr_cache *cache, struct xr_buf *buf, size_t offset, size_t size);
 
@@ -76,6 +82,9 @@ int xr_cache_sibling(struct xr_cache **sibling, const struct xr_cache *cache);
 
 /* The kernel may read these blocks in the background: they will be asked for soon. Only advice, cannot fail. */
 void xr_cache_willneed(const struct xr_cache *cache, uint64_t daddr, uint32_t bbs);
+
+/* The kernel may begin to write what was flushed of [daddr, to), so that a barrier finds less to do. Only advice, cannot fail. */
+void xr_cache_write_early(const struct xr_cache *cache, uint64_t daddr, uint64_t to);
 
 /* Whether a flush writes; and where the pages come from. */
 bool xr_cache_writes(const struct xr_cache *cache);

@@ -87,7 +87,7 @@ static int write_cluster(struct xr_replay *replay, uint64_t daddr, uint32_t bbs,
 {
 	const struct xr_sb *sb = &replay->sb;
 	struct xr_buf buf;
-	int ret = xr_buf_read(replay->cache, daddr, bbs, &buf);
+	int ret = xr_buf_fresh(replay->cache, daddr, bbs, &buf);
 
 	if (ret)
 		return ret;

@@ -109,6 +109,7 @@ static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
 	if (!ret)
 		ret = xr_cache_flush(slice.cache);
 	if (!ret) {
+		xr_cache_write_early(slice.cache, slice.from, slice.to);
 		pthread_mutex_lock(&s->lock);
 		sum_up(s, &slice);
 		pthread_mutex_unlock(&s->lock);

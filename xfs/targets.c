@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Two bits a unit: noted, and needed together with the next one. The bitmaps of one GiB are a chunk; chunks are found by number and,
+ * Three bits a unit: noted, needed together with the next one, and made anew. The bitmaps of one GiB are a chunk; chunks are found by number and,
  * because there are few, sorted when they are walked.
  */
 #include "targets.h"
@@ -12,7 +12,7 @@
 #define RUN_MAX_UNITS 1024u /* 16 MiB: no longer runs, their length must fit */
 
 struct chunk {
-	uint64_t noted[WORDS], joined[WORDS];
+	uint64_t noted[WORDS], joined[WORDS], fresh[WORDS];
 };
 
 static struct chunk *chunk_of(const struct xr_entry *entry)
@@ -56,6 +56,16 @@ int xr_targets_add(struct xr_targets *targets, uint64_t daddr, uint32_t bbs)
 			set_bit(chunk->joined, n);
 	}
 	return 0;
+}
+
+int xr_targets_add_fresh(struct xr_targets *targets, uint64_t daddr, uint32_t bbs)
+{
+	uint64_t end = (daddr + bbs) / XR_UNIT_BBS;
+	int ret = xr_targets_add(targets, daddr, bbs);
+
+	for (uint64_t unit = (daddr + XR_UNIT_BBS - 1) / XR_UNIT_BBS; unit < end && !ret; unit++)
+		set_bit(get_chunk(targets, unit / CHUNK_UNITS)->fresh, unit % CHUNK_UNITS); /* there: it was noted */
+	return ret;
 }
 
 static int by_number(const void *a, const void *b)
@@ -116,7 +126,8 @@ bool xr_targets_run(const struct xr_targets *targets, uint64_t *daddr, uint64_t 
 	end = end < targets->end ? end : targets->end;
 	for (; unit < end; unit = next) {
 		const struct xr_entry *entry = xr_table_find(&targets->chunks, unit / CHUNK_UNITS, 0);
-		bool noted = entry && bit(chunk_of(entry)->noted, unit % CHUNK_UNITS);
+		bool noted = entry && bit(chunk_of(entry)->noted, unit % CHUNK_UNITS) &&
+			     !bit(chunk_of(entry)->fresh, unit % CHUNK_UNITS);
 
 		if (start == UINT64_MAX && noted)
 			start = unit;

@@ -196,6 +196,38 @@ static void test_flush(void **state)
 	assert_int_equal(stats.writes, 1);
 }
 
+/* What is made anew is not read, as far as it is whole pages; what is in memory already stays what it is. */
+static void test_fresh(void **state)
+{
+	struct fixture *f = *state;
+	struct xr_cache_stats before, after;
+	struct xr_buf known, buf;
+	uint8_t disk[4 * PAGE];
+
+	assert_int_equal(xr_buf_read(f->cache, 9 * PAGE_BBS, 1, &known), 0);
+	xr_cache_stats(f->cache, &before);
+	assert_int_equal(xr_buf_fresh(f->cache, 8 * PAGE_BBS, 4 * PAGE_BBS, &buf), 0);
+	xr_cache_stats(f->cache, &after);
+	assert_int_equal(after.read_bytes, before.read_bytes);
+	assert_pattern(known.data, 9 * PAGE, XR_BB);
+	memset(buf.data, 0x3c, buf.size);
+	xr_buf_dirty(f->cache, &buf, 0, buf.size);
+	assert_int_equal(known.data[3], 0x3c);
+	xr_buf_put(f->cache, &buf);
+	xr_buf_put(f->cache, &known);
+	assert_int_equal(xr_cache_flush(f->cache), 0);
+	xr_cache_write_early(f->cache, 8 * PAGE_BBS, 12 * PAGE_BBS);
+	assert_int_equal(xr_dev_read(&f->dev, disk, sizeof(disk), 8 * PAGE), 0);
+	for (size_t i = 0; i < sizeof(disk); i++)
+		assert_int_equal(disk[i], 0x3c);
+	/* Half a page: the other half is read, and kept. */
+	assert_int_equal(xr_buf_fresh(f->cache, 20 * PAGE_BBS + PAGE_BBS / 2, PAGE_BBS / 2, &buf), 0);
+	assert_int_equal(xr_buf_read(f->cache, 20 * PAGE_BBS, PAGE_BBS / 2, &known), 0);
+	assert_pattern(known.data, 20 * PAGE, known.size);
+	xr_buf_put(f->cache, &known);
+	xr_buf_put(f->cache, &buf);
+}
+
 static void test_overlay(void **state)
 {
 	struct fixture *f = *state;
@@ -318,6 +350,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_scattered_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scattered_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flush, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overlay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_extents, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_odd_end, setup, teardown),

@@ -23,6 +23,33 @@ static void test_empty(void **state)
 	xr_targets_clear(&targets);
 }
 
+/* What is made anew counts as noted, but no run has it; a unit that only begins or ends with it has. */
+static void test_fresh(void **state)
+{
+	struct xr_targets targets = {0};
+	uint64_t daddr = 0;
+	uint32_t bbs;
+
+	(void)state;
+	assert_int_equal(xr_targets_add(&targets, 0, 1), 0);
+	assert_int_equal(xr_targets_add_fresh(&targets, 4 * XR_UNIT_BBS - 1, 2 * XR_UNIT_BBS + 2), 0);
+	assert_int_equal(targets.units, 5);
+	assert_true(xr_targets_run(&targets, &daddr, UINT64_MAX, &bbs));
+	assert_int_equal(daddr, 0);
+	assert_int_equal(bbs, XR_UNIT_BBS);
+	daddr += bbs;
+	assert_true(xr_targets_run(&targets, &daddr, UINT64_MAX, &bbs));
+	assert_int_equal(daddr, 3 * XR_UNIT_BBS);
+	assert_int_equal(bbs, XR_UNIT_BBS);
+	daddr += bbs;
+	assert_true(xr_targets_run(&targets, &daddr, UINT64_MAX, &bbs));
+	assert_int_equal(daddr, 6 * XR_UNIT_BBS);
+	assert_int_equal(bbs, XR_UNIT_BBS);
+	daddr += bbs;
+	assert_false(xr_targets_run(&targets, &daddr, UINT64_MAX, &bbs));
+	xr_targets_clear(&targets);
+}
+
 static void test_model(void **state)
 {
 	struct xr_targets targets = {0};
@@ -78,7 +105,8 @@ static void test_model(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_empty), cmocka_unit_test(test_model)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_empty), cmocka_unit_test(test_fresh),
+					   cmocka_unit_test(test_model)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,6 +111,7 @@ static void core_to_disk(struct xr_order order, const uint8_t *core, size_t size
 	bool bigtime = flags2 & XFS_DIFLAG2_BIGTIME;
 
 	memset(disk, 0, XR_CORE_V3);
+#pragma GCC unroll 32
 	for (size_t i = 0; i < sizeof(swapped) / sizeof(swapped[0]); i++)
 		if (v3 || swapped[i].at < DI(next_unlinked))
 			put(order, disk + swapped[i].at, core + swapped[i].at, swapped[i].width);
@@ -234,46 +235,74 @@ static void apply_fork(const struct xr_sb *sb, uint8_t *inode, const struct fork
 
 /* --- pass 1 --- */
 
-int xr_inode_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+/* An item, decoded: its core in disk form, and its forks. */
+struct inode_item {
+	struct inode_format f;
+	uint8_t core[XR_CORE_V3];
+	struct fork forks[2];
+};
+
+/* Decode an item and check it: with this it can be applied to any inode. */
+static int get_item(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
+		    struct inode_item *it)
 {
 	const struct xr_sb *sb = &replay->sb;
-	uint8_t disk[XR_CORE_V3];
-	struct inode_format f;
-	struct fork forks[2];
+	const struct inode_format *f = &it->f;
+	unsigned long long ino;
 	const char *fault;
 
-	if (!decode(replay->log->order, &item->regions[0], &f))
+	if (!decode(replay->log->order, &item->regions[0], &it->f))
 		return xr_item_bad(replay, trans, item, "its format has %u bytes: neither 56 nor 52", item->regions[0].size);
+	ino = f->ino;
 	if (item->count < 2 || item->regions[1].size != (sb->v5 ? CORE_LOGGED : CORE_LOGGED_V2))
-		return xr_item_bad(replay, trans, item, "inode %llu: the logged core has %u bytes", (unsigned long long)f.ino,
+		return xr_item_bad(replay, trans, item, "inode %llu: the logged core has %u bytes", ino,
 				   item->count < 2 ? 0 : item->regions[1].size);
-	if (!xr_on_device(replay, f.daddr, f.bbs) || f.bbs > CLUSTER_MAX_BBS || f.offset % sb->inodesize ||
-	    (uint64_t)f.offset + sb->inodesize > (uint64_t)f.bbs << XR_BB_SHIFT)
-		return xr_item_bad(replay, trans, item, "inode %llu: it cannot lie at byte %u of blocks %llu+%u",
-				   (unsigned long long)f.ino, f.offset, (unsigned long long)f.daddr, f.bbs);
-	core_to_disk(replay->log->order, item->regions[1].data, item->regions[1].size, disk);
-	fault = xr_core_fault(sb, disk);
+	if (!xr_on_device(replay, f->daddr, f->bbs) || f->bbs > CLUSTER_MAX_BBS || f->offset % sb->inodesize ||
+	    (uint64_t)f->offset + sb->inodesize > (uint64_t)f->bbs << XR_BB_SHIFT)
+		return xr_item_bad(replay, trans, item, "inode %llu: it cannot lie at byte %u of blocks %llu+%u", ino, f->offset,
+				   (unsigned long long)f->daddr, f->bbs);
+	core_to_disk(replay->log->order, item->regions[1].data, item->regions[1].size, it->core);
+	fault = xr_core_fault(sb, it->core);
 	if (fault)
-		return xr_item_bad(replay, trans, item, "inode %llu: %s", (unsigned long long)f.ino, fault);
-	if (sb->v5 && xr_be64(disk + DI(ino)) != f.ino)
-		return xr_item_bad(replay, trans, item, "inode %llu: the logged core is that of inode %llu",
-				   (unsigned long long)f.ino, (unsigned long long)xr_be64(disk + DI(ino)));
-	if (get_forks(sb, item, &f, disk, forks))
-		return xr_item_bad(replay, trans, item, "inode %llu: %u regions for fields %#x", (unsigned long long)f.ino,
-				   item->count, f.fields);
+		return xr_item_bad(replay, trans, item, "inode %llu: %s", ino, fault);
+	if (sb->v5 && xr_be64(it->core + DI(ino)) != f->ino)
+		return xr_item_bad(replay, trans, item, "inode %llu: the logged core is that of inode %llu", ino,
+				   (unsigned long long)xr_be64(it->core + DI(ino)));
+	if (get_forks(sb, item, f, it->core, it->forks))
+		return xr_item_bad(replay, trans, item, "inode %llu: %u regions for fields %#x", ino, item->count, f->fields);
 	for (int i = 0; i < 2; i++)
-		if (!fork_fits(sb, disk, &forks[i], i))
-			return xr_item_bad(replay, trans, item, "inode %llu: the logged %s fork does not fit into the inode",
-					   (unsigned long long)f.ino, i ? "attribute" : "data");
+		if (!fork_fits(sb, it->core, &it->forks[i], i))
+			return xr_item_bad(replay, trans, item, "inode %llu: the logged %s fork does not fit into the inode", ino,
+					   i ? "attribute" : "data");
 	return 0;
+}
+
+int xr_inode_item_check(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
+{
+	struct inode_item it;
+
+	return get_item(replay, trans, item, &it);
+}
+
+/* Whether an item reaches beyond its inode: the blocks of its extent btrees change hands. */
+static bool changes_owners(const struct inode_format *f)
+{
+	return f->fields & (XFS_ILOG_DOWNER | XFS_ILOG_AOWNER);
 }
 
 int xr_inode_item_note(struct xr_replay *replay, const struct xr_item *item)
 {
 	struct inode_format f;
 
-	replay->whole |= decode(replay->log->order, &item->regions[0], &f) && f.fields & (XFS_ILOG_DOWNER | XFS_ILOG_AOWNER);
+	replay->whole |= decode(replay->log->order, &item->regions[0], &f) && changes_owners(&f);
 	return 0;
+}
+
+bool xr_inode_item_is_plain(const struct xr_replay *replay, const struct xr_item *item)
+{
+	struct inode_item it;
+
+	return !get_item(replay, NULL, item, &it) && !changes_owners(&it.f);
 }
 
 void xr_inode_item_target(const struct xr_replay *replay, const struct xr_item *item, struct xr_extent *target)
@@ -361,57 +390,67 @@ static int change_owners(struct xr_replay *replay, const struct inode_format *f,
 	return ret;
 }
 
-static int replay_into(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
-		       const struct inode_format *f, struct xr_buf *buf, enum xr_outcome *outcome)
+/* Get the cluster that the item is for, which is often that of the item before, and look at it as it is on the disk. */
+static int hold_cluster(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
+			const struct inode_format *f)
 {
-	const struct xr_sb *sb = &replay->sb;
-	uint8_t *inode = buf->data + f->offset, core[XR_CORE_V3];
-	struct fork forks[2];
-	const char *fault;
-	int ret = check_buffer(replay, trans, item, f, buf);
+	int ret;
 
+	if (replay->cluster.view && replay->cluster_at.daddr == f->daddr && replay->cluster_at.bbs == f->bbs)
+		return 0;
+	xr_inode_release(replay);
+	ret = xr_buf_read(replay->cache, f->daddr, f->bbs, &replay->cluster);
 	if (ret)
 		return ret;
-	core_to_disk(replay->log->order, item->regions[1].data, item->regions[1].size, core);
-	*outcome = is_stale(sb, trans, core, inode) ? XR_STALE : XR_REPLAYED;
+	replay->cluster_at = (struct xr_extent){f->daddr, f->bbs};
+	ret = check_buffer(replay, trans, item, f, &replay->cluster);
+	if (ret)
+		xr_inode_release(replay);
+	return ret;
+}
+
+void xr_inode_release(struct xr_replay *replay)
+{
+	xr_buf_put(replay->cache, &replay->cluster);
+}
+
+static int replay_into(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
+		       const struct inode_item *it, enum xr_outcome *outcome)
+{
+	const struct xr_sb *sb = &replay->sb;
+	uint8_t *inode = replay->cluster.data + it->f.offset;
+	const char *fault;
+
+	*outcome = is_stale(sb, trans, it->core, inode) ? XR_STALE : XR_REPLAYED;
 	if (*outcome == XR_REPLAYED) {
-		if (get_forks(sb, item, f, core, forks) || !fork_fits(sb, core, &forks[0], false) ||
-		    !fork_fits(sb, core, &forks[1], true))
-			return xr_item_bad(replay, trans, item, "inode %llu: its forks do not fit any more",
-					   (unsigned long long)f->ino);
-		apply(sb, trans, f, core, forks, inode);
-		fault = xr_dinode_fault(sb, inode, f->ino);
+		apply(sb, trans, &it->f, it->core, it->forks, inode);
+		fault = xr_dinode_fault(sb, inode, it->f.ino);
 		if (fault)
-			return xr_item_bad(replay, trans, item, "inode %llu: %s", (unsigned long long)f->ino, fault);
+			return xr_item_bad(replay, trans, item, "inode %llu: %s", (unsigned long long)it->f.ino, fault);
 		if (sb->v5)
 			xr_crc_update(inode, sb->inodesize, DI(crc));
-		xr_buf_dirty(replay->cache, buf, f->offset, sb->inodesize);
+		xr_buf_dirty(replay->cache, &replay->cluster, it->f.offset, sb->inodesize);
 	}
-	return sb->v5 ? change_owners(replay, f, inode) : 0;
+	return sb->v5 ? change_owners(replay, &it->f, inode) : 0;
 }
 
 int xr_inode_item_replay(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 			 enum xr_outcome *outcome)
 {
-	struct inode_format f;
-	struct xr_buf buf;
-	int ret;
+	struct inode_item it;
+	int ret = get_item(replay, trans, item, &it);
 
-	if (!decode(replay->log->order, &item->regions[0], &f))
-		return -EUCLEAN;
-	if (xr_cancelled(replay, f.daddr, f.bbs)) {
+	if (ret)
+		return ret;
+	if (xr_cancelled(replay, it.f.daddr, it.f.bbs)) {
 		*outcome = XR_CANCELLED;
 		return 0;
 	}
-	if (!xr_ino_ok(&replay->sb, f.ino) || !xr_in_filesystem(replay, f.daddr, f.bbs))
+	if (!xr_ino_ok(&replay->sb, it.f.ino) || !xr_in_filesystem(replay, it.f.daddr, it.f.bbs))
 		return xr_item_bad(replay, trans, item, "inode %llu: no such inode can be in this filesystem",
-				   (unsigned long long)f.ino);
-	ret = xr_scatter_owner(replay, f.ino);
+				   (unsigned long long)it.f.ino);
+	ret = xr_scatter_owner(replay, it.f.ino);
 	if (!ret)
-		ret = xr_buf_read(replay->cache, f.daddr, f.bbs, &buf);
-	if (ret)
-		return ret;
-	ret = replay_into(replay, trans, item, &f, &buf, outcome);
-	xr_buf_put(replay->cache, &buf);
-	return ret;
+		ret = hold_cluster(replay, trans, item, &it.f);
+	return ret ? ret : replay_into(replay, trans, item, &it, outcome);
 }

@@ -8,7 +8,7 @@
  * Log items: one file a type
  *
  * check is called in both passes before anything else sees the item: a log that changes between them (another writer, a dying medium) may
- * be refused late, but nothing that was not checked is used. It must refuse everything that the others could trip over, as far as the item
+ * be refused late, but nothing that was not checked is used. (In pass 2 an inode item's replay does it, which needs what it finds.) It must refuse everything that the others could trip over, as far as the item
  * alone tells, and changes nothing. note is called in pass 1, replay in pass 2; replay still checks whatever the target or the
  * (growing) filesystem decides.
  */
@@ -63,6 +63,12 @@ void xr_item_target(const struct xr_replay *replay, const struct xr_item *item, 
 /* The type of the item that ends an intent of this type; 0: it is no intent. */
 uint16_t xr_intent_done_type(uint16_t type);
 
+/* Whether an inode item is sound (says nothing where it is not) and changes its inode only: then note has nothing to do. */
+bool xr_inode_item_is_plain(const struct xr_replay *replay, const struct xr_item *item);
+
+/* Give back the cluster that replay of an inode item holds for the next one. To be called before anything else changes what may be in it. */
+void xr_inode_release(struct xr_replay *replay);
+
 /* Which of the four lists of pass 2 (section 8) a buffer item belongs to. */
 bool xr_buf_item_cancels(const struct xr_replay *replay, const struct xr_item *item);
 bool xr_buf_item_is_inodes(const struct xr_replay *replay, const struct xr_item *item);
@@ -95,7 +101,7 @@ static inline bool xr_in_filesystem(const struct xr_replay *replay, uint64_t dad
  */
 int xr_group_add(struct xr_replay *replay, uint64_t daddr, uint32_t bbs);
 
-/* Say what is wrong with an item, where it stands in the log, and return -EUCLEAN. */
+/* Say what is wrong with an item, where it stands in the log, and return -EUCLEAN. trans NULL: say nothing, somebody only asks. */
 int xr_item_bad(const struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -66,6 +66,8 @@ struct xr_replay {
 	uint64_t from, to; /* pass 2 applies the items for buffers in [from, to) only; all, unless it is done in slices */
 	uint64_t digest; /* of the log as pass 1 read it (xr_trans_stats): pass 2 must have read the same */
 	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */
+	struct xr_buf cluster; /* held between inode items of one cluster, */
+	struct xr_extent cluster_at; /* which lies here */
 	struct xr_table group; /* (daddr, BBs) of the buffers that the current LSN changed */
 	uint64_t group_lsn;
 	bool has_pieces; /* pass 1 met what may be pieces of directory blocks (scatter.h); the two tables are only used then */

@@ -6,7 +6,7 @@
  * transactions stand in a hash table by tid, which holds each from its START to its COMMIT. What an operation carries has to
  * outlive the window on the log, so it is copied once, into its transaction's arena: a list of chunks that grow. The region under
  * construction is always the last thing in its arena, so a continued region grows in place, and moves (into a chunk twice
- * its size) only when the chunk is full.
+ * its size) only when the chunk is full. An item that the walker does without ends there, and its room is the next one's.
  *
  * A transaction's regions are one array and so are its items; both grow, so addresses are put in only at commit. Memory is
  * bounded by what was read: every byte of the log goes into one arena at most, every region has at least a byte, every item a
@@ -42,9 +42,10 @@ struct open {
 	struct chunk *chunks; /* the newest first */
 	struct xr_region *regions; /* of all items, in order */
 	size_t nregions, max_regions, max_items;
-	uint32_t nseen; /* items, those that nobody wanted too */
+	uint32_t nseen; /* items, those that were forgotten too */
 	struct chunk *item_chunk; /* where the last item begins in the arena */
 	size_t item_used;
+	enum { UNDECIDED, WANTED, UNWANTED } last; /* the last item; an unwanted one has no regions but the count of them */
 	uint64_t memory;
 	uint8_t header_have; /* bytes of the transaction header so far */
 	uint8_t header[HEADER_BYTES];
@@ -53,15 +54,12 @@ struct open {
 struct assembly {
 	const struct xr_log *log;
 	const struct xr_head *head;
-	xr_keep_fn *keep;
-	xr_commit_fn *fn;
-	void *arg;
-	void (*progress)(void *arg, uint32_t done, uint32_t all);
-	void *progress_arg;
+	const struct xr_walker *walker;
 	struct xr_trans_stats stats;
 	uint64_t memory; /* of all open transactions */
 	uint32_t nopen;
 	struct open *buckets[BUCKETS];
+	struct open **recent; /* the bucket of the last operation's transaction */
 	struct chunk *spare; /* of CHUNK_MAX bytes, for the next transaction: their pages are there already */
 	uint32_t nspare;
 };
@@ -147,8 +145,11 @@ static struct open **bucket_of(struct assembly *as, uint32_t tid)
 /* The link that leads to the transaction, or to NULL. What is found moves to the front: the next operation is likely its own. */
 static struct open **lookup(struct assembly *as, uint32_t tid)
 {
-	struct open **bucket = bucket_of(as, tid), **link = bucket;
+	struct open **bucket, **link;
 
+	if (as->recent && *as->recent && (*as->recent)->trans.tid == tid)
+		return as->recent;
+	bucket = link = as->recent = bucket_of(as, tid);
 	while (*link && (*link)->trans.tid != tid)
 		link = &(*link)->next;
 	if (*link && link != bucket) {
@@ -220,22 +221,45 @@ static struct xr_item *last_item(struct open *open)
 }
 
 /*
- * The last item is whole: forget it if nobody wants it. It is the last thing in the arena, so what it takes there is free again, unless
- * it reached into another chunk.
+ * Forget what the last item has of the arena, where it is the last thing, so that the room is free again, unless it reached into another chunk.
  */
-static void drop_unwanted(struct assembly *as, struct open *open)
+static void drop_regions(struct open *open, size_t n)
+{
+	open->nregions -= n;
+	if (open->chunks == open->item_chunk)
+		open->chunks->used = open->item_used;
+}
+
+/* The last item's first region is whole: does anybody want it? What else there is of an unwanted one is not even copied. */
+static void decide(struct assembly *as, struct open *open)
 {
 	struct xr_item *item = last_item(open);
 
-	if (!item || !as->keep || item->have != item->count)
+	if (open->last != UNDECIDED)
 		return;
-	item->regions = open->regions + (open->nregions - item->have);
-	if (as->keep(as->arg, item))
+	item->regions = open->regions + (open->nregions - 1);
+	open->last = !as->walker->wants || as->walker->wants(as->walker->arg, item) ? WANTED : UNWANTED;
+	if (open->last == UNWANTED)
+		drop_regions(open, 1);
+}
+
+/* The last item, if there is one, is whole: it is left out if nobody wants it, or if it could be settled at once. */
+static void finish_item(struct assembly *as, struct open *open)
+{
+	struct xr_item *item = last_item(open);
+
+	if (!item)
 		return;
-	open->nregions -= item->have;
-	open->trans.nitems--;
-	if (open->chunks == open->item_chunk)
-		open->chunks->used = open->item_used;
+	decide(as, open);
+	if (open->last == UNWANTED) {
+		open->trans.nitems--;
+	} else if (as->walker->settle) {
+		item->regions = open->regions + (open->nregions - item->have);
+		if (as->walker->settle(as->walker->arg, item)) {
+			drop_regions(open, item->have);
+			open->trans.nitems--;
+		}
+	}
 }
 
 /* A region that begins an item names its type and how many regions it has. */
@@ -255,6 +279,7 @@ static int add_item(struct assembly *as, struct open *open, const struct op *op)
 	open->trans.items = items;
 	open->item_chunk = open->chunks;
 	open->item_used = open->chunks ? open->chunks->used : 0;
+	open->last = UNDECIDED;
 	items[open->trans.nitems++] = (struct xr_item){
 		.type = xr_get16(as->log->order, op->data), .count = count, .lsn = op->rec->lsn, .number = open->nseen++};
 	return 0;
@@ -273,10 +298,16 @@ static int add_region(struct assembly *as, struct open *open, const struct op *o
 	if (open->header_have < HEADER_BYTES)
 		return bad_op(as, op, "a region where the rest of the transaction header should follow");
 	if (!item || item->have == item->count) {
-		drop_unwanted(as, open);
+		finish_item(as, open);
 		error = add_item(as, open, op);
 		if (error)
 			return error;
+	} else {
+		decide(as, open);
+		if (open->last == UNWANTED) {
+			item->have++;
+			return 0;
+		}
 	}
 	regions = grow(as, open, open->regions, open->nregions, &open->max_regions, sizeof(*regions));
 	if (!regions)
@@ -303,6 +334,8 @@ static int continue_region(struct assembly *as, struct open *open, const struct 
 
 	if (open->header_have < HEADER_BYTES)
 		return add_header(as, open, op);
+	if (open->last == UNWANTED)
+		return 0;
 	if (!open->nregions)
 		return bad_op(as, op, "continues a region, but none was begun");
 	region = &open->regions[open->nregions - 1];
@@ -327,13 +360,14 @@ static int commit(struct assembly *as, struct open **link, const struct op *op)
 		return bad_op(as, op, "committed without a whole transaction header");
 	if (item && item->have != item->count)
 		return bad_op(as, op, "committed with regions of its last item missing");
-	drop_unwanted(as, open);
+	finish_item(as, open);
 	for (size_t i = 0; i < open->trans.nitems; i++) {
 		open->trans.items[i].regions = regions;
 		regions += open->trans.items[i].have;
 	}
 	open->trans.commit_lsn = op->rec->lsn;
-	error = as->fn(as->arg, &open->trans);
+	open->trans.nlogged = open->nseen;
+	error = as->walker->commit(as->walker->arg, &open->trans);
 	if (error < 0)
 		return error;
 	as->stats.committed++;
@@ -399,21 +433,18 @@ static int do_record(void *arg, const struct xr_record *rec, const uint8_t *data
 	as->stats.operations += rec->num_ops;
 	as->stats.bytes += rec->len;
 	as->stats.digest = (as->stats.digest + rec->crc + 1) * UINT64_C(0x9e3779b97f4a7c15);
-	if (!error && as->progress)
-		as->progress(as->progress_arg, xr_log_distance(as->log, tail, rec->block) + rec->header_bbs + rec->data_bbs,
-			     xr_log_distance(as->log, tail, xr_head_end(as->head)));
+	if (!error && as->walker->progress)
+		as->walker->progress(as->walker->progress_arg,
+				     xr_log_distance(as->log, tail, rec->block) + rec->header_bbs + rec->data_bbs,
+				     xr_log_distance(as->log, tail, xr_head_end(as->head)));
 	return error;
 }
 
-int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, xr_keep_fn *keep, xr_commit_fn *fn, void *arg,
-		       struct xr_trans_stats *stats, void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg)
+int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, const struct xr_walker *walker,
+		       struct xr_trans_stats *stats)
 {
-	struct assembly as = {
-		.log = log, .head = head, .keep = keep, .fn = fn, .arg = arg, .progress = progress, .progress_arg = progress_arg};
-	int error;
-
-	as.stats.reached = head->tail;
-	error = xr_record_walk(log, head->tail, xr_head_end(head), do_record, &as);
+	struct assembly as = {.log = log, .head = head, .walker = walker, .stats.reached = head->tail};
+	int error = xr_record_walk(log, head->tail, xr_head_end(head), do_record, &as);
 
 	as.stats.unfinished = as.nopen;
 	for (uint32_t i = 0; i < BUCKETS; i++) {
@@ -433,5 +464,7 @@ int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, xr_
 int xr_trans_walk(const struct xr_log *log, const struct xr_head *head, xr_commit_fn *fn, void *arg, struct xr_trans_stats *stats,
 		  void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg)
 {
-	return xr_trans_walk_some(log, head, NULL, fn, arg, stats, progress, progress_arg);
+	const struct xr_walker walker = {.commit = fn, .arg = arg, .progress = progress, .progress_arg = progress_arg};
+
+	return xr_trans_walk_some(log, head, &walker, stats);
 }

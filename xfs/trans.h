@@ -31,6 +31,7 @@ struct xr_trans {
 	uint64_t commit_lsn; /* of the record that holds the COMMIT */
 	size_t nitems;
 	struct xr_item *items; /* in log order */
+	uint32_t nlogged; /* how many items it has in the log: nitems, and those that the walker did without */
 };
 
 /* Called for each committed transaction, in commit order. A negative return ends the walk and is returned. */
@@ -44,9 +45,6 @@ struct xr_trans_stats {
 	uint64_t peak; /* the most bytes that transactions under assembly took at once */
 };
 
-/* Whether an item, all of whose regions are there, is of interest: one that is not is forgotten, as if it had not been in the log. */
-typedef bool xr_keep_fn(const void *arg, const struct xr_item *item);
-
 /*
  * Walk the log from tail to head and hand each committed transaction to fn. stats may be NULL. progress, where not NULL, is called
  * after each record with blocks done and blocks in all. Errors as xr_record_walk(), and -EUCLEAN for operations or items that break
@@ -55,9 +53,23 @@ typedef bool xr_keep_fn(const void *arg, const struct xr_item *item);
 int xr_trans_walk(const struct xr_log *log, const struct xr_head *head, xr_commit_fn *fn, void *arg, struct xr_trans_stats *stats,
 		  void (*progress)(void *arg, uint32_t done, uint32_t all), void *progress_arg);
 
-/* The same with only the items that keep(arg, item) wants: takes no more memory than those. keep may be NULL: all. */
-int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, xr_keep_fn *keep, xr_commit_fn *fn, void *arg,
-		       struct xr_trans_stats *stats, void (*progress)(void *arg, uint32_t done, uint32_t all),
-		       void *progress_arg);
+/* Who walks, and which items need not wait in memory for their transaction's COMMIT. All but commit may be NULL. */
+struct xr_walker {
+	xr_commit_fn *commit;
+	/* Whether an item, of which only the first region is there, is of interest: one that is not is passed over. */
+	bool (*wants)(const void *arg, const struct xr_item *item);
+	/*
+	 * An item is whole, though its transaction may never commit: true if commit need not see it, that is if nothing is wrong with it and
+	 * what it says may be known too early, or in vain.
+	 */
+	bool (*settle)(void *arg, const struct xr_item *item);
+	void *arg;
+	void (*progress)(void *arg, uint32_t done, uint32_t all);
+	void *progress_arg;
+};
+
+/* The same with only some of the items: takes no more memory than those. */
+int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, const struct xr_walker *walker,
+		       struct xr_trans_stats *stats);
 
 #endif

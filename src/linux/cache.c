@@ -73,6 +73,24 @@ static uint64_t cache_hash(struct vmap_page *const *pages, size_t n)
 	return hash ^ hash >> 32;
 }
 
+/* Counted here, and for vmapstat. */
+static void cache_count(struct vmap_cache *cache, uint64_t *of_cache, enum vmap_stat_counter counter)
+{
+	++*of_cache;
+	vmap_stat_tell(&cache->process->stat, counter, 1);
+}
+
+/* Views that the cache keeps, and their mappings: more, or less. */
+static void cache_keeps(struct vmap_cache *cache, const struct vmap_view *view, bool more)
+{
+	uint64_t mappings = more ? view->mappings : -(uint64_t)view->mappings;
+
+	cache->stats.views += more ? 1 : (size_t)-1;
+	cache->stats.mappings += mappings;
+	vmap_stat_tell(&cache->process->stat, VMAP_STAT_KEPT, more ? 1 : -(uint64_t)1);
+	vmap_stat_tell(&cache->process->stat, VMAP_STAT_KEPT_MAPPINGS, mappings);
+}
+
 static void idle_remove(struct cache_link *link)
 {
 	link->newer->older = link->older;
@@ -103,7 +121,7 @@ static void cache_use(struct vmap_cache *cache, struct cache_entry *entry, struc
 		idle_remove(&entry->link);
 		cache->stats.idle--;
 	}
-	cache->stats.hits++;
+	cache_count(cache, &cache->stats.hits, VMAP_STAT_HITS);
 	*view = (struct vmap_cached){.addr = entry->view.addr, .size = entry->view.size, .handle = entry->handle};
 }
 
@@ -130,9 +148,8 @@ static bool cache_enter(struct vmap_cache *cache, struct cache_entry *entry)
 	entry->next = *bucket;
 	*bucket = entry;
 	entry->users = 1;
-	cache->stats.views++;
-	cache->stats.mappings += entry->view.mappings;
-	cache->stats.misses++;
+	cache_keeps(cache, &entry->view, true);
+	cache_count(cache, &cache->stats.misses, VMAP_STAT_MISSES);
 	return true;
 }
 
@@ -150,10 +167,9 @@ static void cache_leave(struct vmap_cache *cache, struct cache_entry *entry)
 	slot->entry = NULL;
 	slot->next_free = cache->free_slot;
 	cache->free_slot = number;
-	cache->stats.views--;
 	cache->stats.idle--;
-	cache->stats.mappings -= entry->view.mappings;
-	cache->stats.evictions++;
+	cache_keeps(cache, &entry->view, false);
+	cache_count(cache, &cache->stats.evictions, VMAP_STAT_EVICTIONS);
 }
 
 static int by_address(const void *a, const void *b)

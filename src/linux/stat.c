@@ -6,7 +6,8 @@
  * name among the process's descriptors, so nobody has to cooperate or be stopped, and reading it takes no more rights than
  * looking at /proc/PID/fd does. The page is written to and never read here: whoever else opens it can spoil what is shown, and nothing else.
  *
- * Counters are kept twice and added to twice, because the sum of additions is right in any order, and a copy of the sum is not.
+ * Counters are kept twice and added to twice, because the sum of additions is right in any order, and a copy of the sum is not. Each cache counts
+ * for itself; the page has their sum.
  *
  * Cost: ten atomic additions a view.
  */
@@ -47,11 +48,16 @@ void vmap_stat_end(struct vmap_stat *stat)
 	close(stat->fd);
 }
 
+void vmap_stat_tell(struct vmap_stat *stat, enum vmap_stat_counter counter, uint64_t n)
+{
+	if (stat->page && *stat->owner)
+		__atomic_add_fetch(&stat->page->counters[counter], n, __ATOMIC_RELAXED);
+}
+
 void vmap_stat_add(struct vmap_stat *stat, enum vmap_stat_counter counter, uint64_t n)
 {
 	__atomic_add_fetch(&stat->counters[counter], n, __ATOMIC_RELAXED);
-	if (stat->page && *stat->owner)
-		__atomic_add_fetch(&stat->page->counters[counter], n, __ATOMIC_RELAXED);
+	vmap_stat_tell(stat, counter, n);
 }
 
 uint64_t vmap_stat_get(const struct vmap_stat *stat, enum vmap_stat_counter counter)

@@ -20,6 +20,9 @@ void vmap_stat_end(struct vmap_stat *stat);
 
 /* n more (or, modulo 2^64, less). */
 void vmap_stat_add(struct vmap_stat *stat, enum vmap_stat_counter counter, uint64_t n);
+/* The same, of what is counted elsewhere here: for others only. */
+void vmap_stat_tell(struct vmap_stat *stat, enum vmap_stat_counter counter, uint64_t n);
+
 uint64_t vmap_stat_get(const struct vmap_stat *stat, enum vmap_stat_counter counter);
 
 /* The pool's bytes; under its lock. */

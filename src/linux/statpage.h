@@ -10,7 +10,7 @@
  */
 #define VMAP_STAT_NAME "vmap:stat"
 #define VMAP_STAT_MAGIC 0x7461747370616d76u /* "vmapstat" */
-#define VMAP_STAT_VERSION 1
+#define VMAP_STAT_VERSION 2
 
 enum vmap_stat_counter {
 	VMAP_STAT_VIEWS, /* live ones */
@@ -18,6 +18,11 @@ enum vmap_stat_counter {
 	VMAP_STAT_ALIASED, /* bytes that they show */
 	VMAP_STAT_MAPPINGS, /* of the budget, taken */
 	VMAP_STAT_REFUSED, /* views for which the budget had too little left, ever */
+	VMAP_STAT_KEPT, /* views that caches keep, in use or not */
+	VMAP_STAT_KEPT_MAPPINGS, /* that those were told to cost */
+	VMAP_STAT_HITS, /* of caches, and what follows; ever */
+	VMAP_STAT_MISSES,
+	VMAP_STAT_EVICTIONS,
 	VMAP_STAT_COUNTERS
 };
 

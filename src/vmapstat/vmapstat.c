@@ -262,6 +262,10 @@ static void print_text(const struct process *process)
 		printf("  kernel    %" PRIu64 " mappings, %s\n", pool->mappings, bytes_text(pool->bytes, one));
 		printf("  budget    %" PRIu64 " of %" PRIu64 " mappings taken, %" PRIu64 " left, %" PRIu64 " views refused\n",
 		       counters[VMAP_STAT_MAPPINGS], page->mappings_max, budget_left(page), counters[VMAP_STAT_REFUSED]);
+		printf("  caches    %" PRIu64 " views kept, in %" PRIu64 " mappings, %" PRIu64 " hits, %" PRIu64
+		       " misses, %" PRIu64 " evicted\n",
+		       counters[VMAP_STAT_KEPT], counters[VMAP_STAT_KEPT_MAPPINGS], counters[VMAP_STAT_HITS],
+		       counters[VMAP_STAT_MISSES], counters[VMAP_STAT_EVICTIONS]);
 	}
 }
 
@@ -271,19 +275,26 @@ static json_t *number(uint64_t value)
 	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
 }
 
+static json_t *caches_json(const uint64_t *counters)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "views", number(counters[VMAP_STAT_KEPT]), "mappings",
+			 number(counters[VMAP_STAT_KEPT_MAPPINGS]), "hits", number(counters[VMAP_STAT_HITS]), "misses",
+			 number(counters[VMAP_STAT_MISSES]), "evictions", number(counters[VMAP_STAT_EVICTIONS]));
+}
+
 static json_t *pool_json(const struct pool *pool)
 {
 	const struct vmap_stat_page *page = &pool->page;
 	const uint64_t *counters = page->counters;
 
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:{s:o, s:o}}", "name",
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:{s:o, s:o}, s:o}", "name",
 			 page->name, "pid", number(page->pid), "page_size", number(page->page_size), "owned",
 			 number(page->pool_bytes), "in_use", number(page->pool_used), "peak", number(page->pool_peak), "limit",
 			 number(page->pool_max), "views", number(counters[VMAP_STAT_VIEWS]), "fragments",
 			 number(counters[VMAP_STAT_FRAGMENTS]), "aliased", number(counters[VMAP_STAT_ALIASED]), "budget", "limit",
 			 number(page->mappings_max), "taken", number(counters[VMAP_STAT_MAPPINGS]), "left",
 			 number(budget_left(page)), "refused", number(counters[VMAP_STAT_REFUSED]), "kernel", "mappings",
-			 number(pool->mappings), "aliased", number(pool->bytes));
+			 number(pool->mappings), "aliased", number(pool->bytes), "caches", caches_json(counters));
 }
 
 static int print_json(const struct process *process)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* child WHAT: have two pools and some views, or what only looks like it; write a line, and wait for the end of standard input. */
+/* child WHAT: have three pools and some views, or what only looks like it; write a line, and wait for the end of standard input. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <vmap/cache.h>
 #include <vmap/view.h>
 #include "linux/statpage.h"
 
@@ -30,6 +31,32 @@ static int pools(void)
 	return vmap_view(two, some, 3, NULL, &view) != -VMAP_EOVERFLOW;
 }
 
+/* A pool with a cache: two misses, three hits, one view that was dropped. */
+static int cache(void)
+{
+	const struct vmap_process_config third = {.name = "third", .huge = VMAP_HUGE_NO};
+	static struct vmap_process *process;
+	static struct vmap_cache *kept;
+	struct vmap_page *pages[3];
+	struct vmap_cached view;
+
+	if (vmap_process_create(&third, &process) || vmap_cache_create(process, NULL, &kept) ||
+	    vmap_page_alloc(process, 0, 3, pages))
+		return 1;
+	struct vmap_page *some[] = {pages[2], pages[0]};
+
+	if (vmap_cache_get(kept, pages, 3, &view) || vmap_cache_put(kept, &view))
+		return 1;
+	for (size_t i = 0; i < 3; i++) {
+		if (vmap_cache_get(kept, some, 2, &view) || vmap_cache_put(kept, &view))
+			return 1;
+	}
+	if (vmap_cache_again(kept, view.handle, &view) || vmap_cache_put(kept, &view))
+		return 1;
+	vmap_cache_trim(kept, 1);
+	return 0;
+}
+
 /* A page by the right name, of so many bytes; good: one that may be believed, but for what is in its name. */
 static int forge(size_t size, bool good)
 {
@@ -53,7 +80,7 @@ int main(int argc, char **argv)
 	int err = 0;
 
 	if (!strcmp(what, "pools"))
-		err = pools();
+		err = pools() || cache();
 	else if (!strcmp(what, "forged"))
 		err = forge(sizeof(struct vmap_stat_page), true);
 	else if (!strcmp(what, "garbage"))

@@ -43,11 +43,13 @@ has() {
 
 begin pools
 says 0 "$pid"
-has "process $pid (" ' mappings, 2 pools' 'pool first' 'pool second' \
+has "process $pid (" ' mappings, 3 pools' 'pool first' 'pool second' 'pool third' \
 	'  memory    1.0 MiB owned, 1.0 MiB in use, 64.0 MiB at most' \
 	'  views     2 in 4 fragments, 1.2 MiB aliased' '  kernel    4 mappings, 1.2 MiB' \
 	'  budget    6 of 100 mappings taken, 94 left, 0 views refused' \
-	'  views     0 in 0 fragments, 0 bytes aliased' '  budget    0 of 3 mappings taken, 3 left, 1 views refused'
+	'  views     0 in 0 fragments, 0 bytes aliased' '  budget    0 of 3 mappings taken, 3 left, 1 views refused' \
+	'  caches    0 views kept, in 0 mappings, 0 hits, 0 misses, 0 evicted' \
+	'  caches    1 views kept, in 3 mappings, 3 hits, 2 misses, 1 evicted'
 says 0 --json "$pid"
 python3 - "$pid" "$dir/said" <<'PYTHON'
 import json
@@ -55,13 +57,15 @@ import sys
 with open(sys.argv[2], encoding='utf-8') as file:
     said = json.load(file)
 assert said['pid'] == int(sys.argv[1]) and said['mappings'] > 10 and said['mappings_limit'] > 1000, said
-first, second = sorted(said['pools'], key=lambda pool: pool['name'])
+first, second, third = sorted(said['pools'], key=lambda pool: pool['name'])
 assert first['pid'] == said['pid'] and first['limit'] == 64 << 20 and first['owned'] == first['in_use'] == first['peak'] == 1 << 20, first
 assert first['budget'] == {'limit': 100, 'taken': 6, 'left': 94, 'refused': 0}, first
 assert (first['views'], first['fragments'], first['aliased']) == (2, 4, 20 << 16), first
 assert first['kernel'] == {'mappings': 4, 'aliased': 20 << 16}, first
 assert second['budget'] == {'limit': 3, 'taken': 0, 'left': 3, 'refused': 1}, second
 assert second['kernel'] == {'mappings': 0, 'aliased': 0} and second['in_use'] == 8 * second['page_size'], second
+assert third['caches'] == {'views': 1, 'mappings': 3, 'hits': 3, 'misses': 2, 'evictions': 1}, third
+assert not any(first['caches'].values()), first
 PYTHON
 end
 says 2 "$$$$" # whatever had two numbers in a row

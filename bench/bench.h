@@ -10,12 +10,25 @@
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
-#define LOOPS (1u << WAY_VMAP | 1u << WAY_LOOP | 1u << WAY_LOOP_POPULATE)
+#define LOOPS (1u << WAY_VMAP | 1u << WAY_LOOP | 1u << WAY_LOOP_POPULATE | 1u << WAY_LOOP_TOUCH)
 #define ROUNDS 31
-#define ROUNDS_MAX 155 /* where a few percent decide */
+#define ROUNDS_MIN 61 /* of LOOPS, where a few percent decide; */
+#define ROUNDS_MAX 1001 /* and as many as this */
+#define ROUNDS_TIME 3e8 /* that take no longer than this: nanoseconds of CPU time */
 
 /* One way to get a contiguous view of some chunks, look at it, and end it. */
-enum way { WAY_VMAP, WAY_LOOP, WAY_LOOP_POPULATE, WAY_EACH, WAY_EACH_POPULATE, WAY_WARM, WAY_FRESH, WAY_IOV, WAYS };
+enum way {
+	WAY_VMAP,
+	WAY_LOOP,
+	WAY_LOOP_POPULATE,
+	WAY_LOOP_TOUCH,
+	WAY_EACH,
+	WAY_EACH_POPULATE,
+	WAY_WARM,
+	WAY_FRESH,
+	WAY_IOV,
+	WAYS
+};
 extern const char *const way_names[WAYS];
 
 /* What the ways work on. */
@@ -25,13 +38,13 @@ struct work {
 	size_t n, chunk; /* chunks, and bytes of one */
 	uint8_t *reservation; /* for the loops */
 	uint8_t *warm;
-	size_t rounds;
 	size_t step; /* bytes from one look to the next */
 	size_t uses; /* looks at one view, or copies, each with its look */
 };
 
 struct sample {
 	double median, p99; /* nanoseconds */
+	double ratio; /* what a view took to what this took in the same round: the median */
 	bool over_budget;
 };
 
@@ -39,11 +52,8 @@ struct sample {
 bool work_begin(struct work *work, const struct vmap_process_config *config, size_t chunk, size_t n);
 void work_end(struct work *work);
 
-/* Once, in nanoseconds; negative: over the budget. */
-double run_once(struct work *work, enum way way);
-
-/* work->rounds of each way that is not 0 in the mask, taken in turn. */
-void run_rounds(struct work *work, unsigned ways, struct sample samples[WAYS]);
+/* Rounds of the ways in the mask, taken in turn by n threads at once, each with work of its own. */
+void run_rounds(struct work *works, size_t n, unsigned ways, struct sample samples[WAYS]);
 
 /* The better one of both ways to fill page tables. */
 struct sample better(const struct sample *one, const struct sample *other);
@@ -56,8 +66,18 @@ double nanoseconds(void);
 void **make_old(struct work *work, size_t n);
 void end_old(struct work *work, void **views, size_t n);
 
-/* Everything that is no promise, as members of a JSON object. */
+/* Over sizes and circumstances, as members of a JSON object. */
 void sweep(FILE *json);
+
+/* How views compared to the loop in all of it, as ratios. */
+struct scattered {
+	size_t points; /* of SCATTERED chunks and more */
+	double worst, median; /* of those */
+	double few; /* the worst of fewer chunks */
+	size_t worst_chunk, worst_n, few_chunk, few_n; /* where that was */
+};
+#define SCATTERED 16
+struct scattered sweep_scattered(void);
 
 _Noreturn void fail(const char *what);
 

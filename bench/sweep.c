@@ -8,10 +8,12 @@
  *
  * Break-even: a view costs m to make and end, and l a look; a copy c, with its look. After m / (c - l) uses the view was cheaper. Both lines are
  * measured at one use and at a hundred.
+ *
+ * Chunks are scattered in all of it: what is used once is what the first promise is about.
  */
 #include "bench.h"
 
-#include <pthread.h>
+#include <string.h>
 
 #define VIEW (4 * MIB) /* in what is no sweep of sizes */
 #define OLD 10000 /* mappings */
@@ -21,6 +23,36 @@ static const size_t chunks[] = {4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 2 * MIB}
 
 static FILE *json;
 
+static struct scattered scattered;
+static double ratios[64]; /* of its points */
+
+/* How the view compares to the loop, page tables filled in the best of three ways: shown, and written; and noted, where it is used once (n is not 0: chunks). */
+static void compare(size_t chunk, size_t n, const struct sample samples[WAYS])
+{
+	double ratio = 0;
+
+	if (samples[WAY_VMAP].over_budget)
+		return;
+	for (enum way way = WAY_LOOP; way <= WAY_LOOP_TOUCH; way++) {
+		if (ratio < samples[way].ratio)
+			ratio = samples[way].ratio;
+	}
+	printf("  %.3f of the loop", ratio);
+	fprintf(json, ", \"ratio\": %.4f", ratio);
+	if (n >= SCATTERED) {
+		ratios[scattered.points++ % (sizeof(ratios) / sizeof(ratios[0]))] = ratio;
+		if (ratio > scattered.worst) {
+			scattered.worst = ratio;
+			scattered.worst_chunk = chunk;
+			scattered.worst_n = n;
+		}
+	} else if (n && ratio > scattered.few) {
+		scattered.few = ratio;
+		scattered.few_chunk = chunk;
+		scattered.few_n = n;
+	}
+}
+
 static void section(const char *name)
 {
 	printf("%s:\n", name);
@@ -28,7 +60,7 @@ static void section(const char *name)
 }
 
 /* One object, and one line, of those ways that are in the mask. */
-static void report(unsigned ways, const struct sample *samples)
+static void report(unsigned ways, size_t chunk, size_t n, const struct sample *samples)
 {
 	for (enum way way = 0; way < WAYS; way++) {
 		if (!(ways & 1u << way))
@@ -42,6 +74,7 @@ static void report(unsigned ways, const struct sample *samples)
 		fprintf(json, ", \"%s\": {\"median\": %.0f, \"p99\": %.0f}", way_names[way], samples[way].median,
 			samples[way].p99);
 	}
+	compare(chunk, n, samples);
 }
 
 static void point_begin(size_t chunk, size_t size, bool first)
@@ -66,10 +99,10 @@ static void size_point(size_t chunk, size_t size, bool first)
 
 	if (!work_begin(&work, NULL, chunk, size / chunk))
 		fail("no memory");
-	run_rounds(&work, ways, samples);
+	run_rounds(&work, 1, ways, samples);
 	work_end(&work);
 	point_begin(chunk, size, first);
-	report(ways, samples);
+	report(ways, chunk, size / chunk, samples);
 	point_end();
 }
 
@@ -107,11 +140,11 @@ static void reuse(void)
 			fail("no memory");
 		for (size_t i = 0; i < n; i++) {
 			work.uses = uses[i];
-			run_rounds(&work, ways, samples[i]);
+			run_rounds(&work, 1, ways, samples[i]);
 			point_begin(chunks[c], VIEW, !c && !i);
 			printf(" %3zu uses", uses[i]);
 			fprintf(json, ", \"uses\": %zu", uses[i]);
-			report(ways, samples[i]);
+			report(ways, chunks[c], 0, samples[i]);
 			if (i + 1 == n) {
 				seen = (samples[i][WAY_VMAP].median - samples[0][WAY_VMAP].median) / (double)(uses[i] - 1);
 				copied = (samples[i][WAY_WARM].median - samples[0][WAY_WARM].median) / (double)(uses[i] - 1);
@@ -124,45 +157,6 @@ static void reuse(void)
 		work_end(&work);
 	}
 	fprintf(json, "\n  ]");
-}
-
-/* Two threads, each with views of its own. */
-struct worker {
-	struct work *work;
-	enum way way;
-	double *times; /* ROUNDS of them */
-	pthread_barrier_t *barrier; /* each round begins at once */
-};
-
-static void *worker(void *arg)
-{
-	struct worker *w = arg;
-
-	run_once(w->work, w->way); /* warm */
-	for (size_t round = 0; round < ROUNDS; round++) {
-		pthread_barrier_wait(w->barrier);
-		w->times[round] = run_once(w->work, w->way);
-	}
-	return NULL;
-}
-
-static struct sample run_threads(struct work works[2], enum way way)
-{
-	static double times[2 * ROUNDS];
-	struct worker workers[2];
-	pthread_barrier_t barrier;
-	pthread_t ids[2];
-
-	pthread_barrier_init(&barrier, NULL, 2);
-	for (size_t i = 0; i < 2; i++) {
-		workers[i] = (struct worker){&works[i], way, times + i * ROUNDS, &barrier};
-		if (pthread_create(&ids[i], NULL, worker, &workers[i]))
-			fail("no thread");
-	}
-	for (size_t i = 0; i < 2; i++)
-		pthread_join(ids[i], NULL);
-	pthread_barrier_destroy(&barrier);
-	return summarize(times, 2 * ROUNDS);
 }
 
 /* One thread or two, in a process with or without so many mappings. */
@@ -179,12 +173,7 @@ static void crowd_point(size_t chunk, size_t threads, bool old, bool first)
 	}
 	if (old)
 		views = make_old(&works[0], OLD / 2);
-	if (threads == 1)
-		run_rounds(&works[0], ways, samples);
-	for (enum way way = 0; threads == 2 && way < WAYS; way++) {
-		if (ways & 1u << way)
-			samples[way] = run_threads(works, way);
-	}
+	run_rounds(works, threads, ways, samples);
 	if (old)
 		end_old(&works[0], views, OLD / 2);
 	for (size_t i = 0; i < threads; i++)
@@ -192,7 +181,7 @@ static void crowd_point(size_t chunk, size_t threads, bool old, bool first)
 	point_begin(chunk, VIEW, first);
 	printf(" %zu threads, %5d other mappings", threads, old ? OLD : 0);
 	fprintf(json, ", \"threads\": %zu, \"mappings\": %d", threads, old ? OLD : 0);
-	report(ways, samples);
+	report(ways, chunk, VIEW / chunk, samples);
 	point_end();
 }
 
@@ -206,6 +195,12 @@ static void crowd(void)
 			crowd_point(chunks[c], 1 + i / 2, i % 2, first);
 	}
 	fprintf(json, "\n  ]");
+}
+
+struct scattered sweep_scattered(void)
+{
+	scattered.median = summarize(ratios, scattered.points).median;
+	return scattered;
 }
 
 void sweep(FILE *to)

@@ -3,8 +3,12 @@
  * The ways to be compared
  *
  * Theory: each way makes a view, reads a byte of each base page (of each chunk, where it is the mapping that is compared), and
- * ends it; all of that is measured. The tuned loop is what one would write by hand: a reservation of its own, neighbours in one
- * mmap(), page tables filled by one MADV_POPULATE_READ or by each mmap(); the better one counts. Ways are taken in turn, round by round, so that whatever else the machine does meets all of them.
+ * ends it; all of that is measured. The tuned loop is what one would write by hand: a reservation of exactly the view's size, without guards,
+ * neighbours in one mmap(), page tables filled by one MADV_POPULATE_READ, by each mmap(), or by the look; the best one counts.
+ *
+ * Ways are taken in turn, round by round, so that whatever else the machine does meets all of them; in another order each time, drawn by lot; and
+ * each finds what it is going to read in the caches as far as it fits, whoever came before. Copies leave nothing else there, which costs whoever
+ * comes next some microseconds: they have rounds of their own, in which views take part but do not count.
  */
 #include "bench.h"
 
@@ -17,15 +21,20 @@
 #include "linux/process.h"
 #include "linux/reserve.h"
 
-const char *const way_names[WAYS] = {"vmap",          "loop",        "loop_populate", "each",
+const char *const way_names[WAYS] = {"vmap",          "loop",        "loop_populate", "loop_touch", "each",
 				     "each_populate", "memcpy_warm", "memcpy_fresh",  "iovec"};
 
-double nanoseconds(void)
+static double clock_of(clockid_t id)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(id, &t);
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+double nanoseconds(void)
+{
+	return clock_of(CLOCK_MONOTONIC);
 }
 
 static void look(const struct work *work, const uint8_t *at, size_t size)
@@ -72,7 +81,7 @@ bool work_begin(struct work *work, const struct vmap_process_config *config, siz
 	struct vmap_process_stats stats;
 	unsigned order;
 
-	*work = (struct work){.n = n, .chunk = chunk, .rounds = ROUNDS, .step = 4096, .uses = 1};
+	*work = (struct work){.n = n, .chunk = chunk, .step = 4096, .uses = 1};
 	if (vmap_process_create(config, &work->process))
 		return false;
 	vmap_process_stats(work->process, &stats);
@@ -115,11 +124,11 @@ static void loop_end(struct work *work)
 	mmap(work->reservation, work->n * work->chunk, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-/* coalesce: neighbours in one call. populate: with each call, else all at the end. */
-static bool way_loop(struct work *work, bool coalesce, bool populate)
+/* coalesce: neighbours in one call. fill: page tables with each call (MAP_POPULATE), all at the end (MADV_POPULATE_READ), or not at all (0). */
+static bool way_loop(struct work *work, bool coalesce, int fill)
 {
 	const unsigned shift = work->process->pool.page_shift;
-	const int flags = MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0);
+	const int flags = MAP_SHARED | MAP_FIXED | (fill & MAP_POPULATE);
 	uint8_t *at = work->reservation;
 
 	for (size_t i = 0; i < work->n;) {
@@ -137,7 +146,7 @@ static bool way_loop(struct work *work, bool coalesce, bool populate)
 		}
 		at += size;
 	}
-	if (!populate)
+	if (fill == MADV_POPULATE_READ)
 		madvise(work->reservation, work->n * work->chunk, MADV_POPULATE_READ);
 	for (size_t use = 0; use < work->uses; use++)
 		look(work, work->reservation, work->n * work->chunk);
@@ -178,11 +187,13 @@ static bool way_run(struct work *work, enum way way)
 	case WAY_VMAP:
 		return way_vmap(work);
 	case WAY_LOOP:
-	case WAY_LOOP_POPULATE:
-		return way_loop(work, true, way == WAY_LOOP_POPULATE);
 	case WAY_EACH:
+		return way_loop(work, way == WAY_LOOP, MADV_POPULATE_READ);
+	case WAY_LOOP_POPULATE:
 	case WAY_EACH_POPULATE:
-		return way_loop(work, false, way == WAY_EACH_POPULATE);
+		return way_loop(work, way == WAY_LOOP_POPULATE, MAP_POPULATE);
+	case WAY_LOOP_TOUCH:
+		return way_loop(work, true, 0);
 	case WAY_WARM:
 		return way_memcpy(work, work->warm);
 	case WAY_FRESH:
@@ -192,11 +203,23 @@ static bool way_run(struct work *work, enum way way)
 	}
 }
 
-double run_once(struct work *work, enum way way)
+/*
+ * In nanoseconds; negative: over the budget. Of the CPU's time, should that be less than what passed: another program had the CPU
+ * meanwhile. Not where threads wait for each other, which is a part of what it costs.
+ */
+static double run_once(struct work *work, enum way way, bool alone)
 {
-	double begin = nanoseconds();
+	double begin, cpu, passed;
 
-	return way_run(work, way) ? nanoseconds() - begin : -1;
+	for (size_t i = 0; i < work->n; i++)
+		look(work, vmap_page_address(work->process, work->pages[i]), work->chunk);
+	cpu = clock_of(CLOCK_THREAD_CPUTIME_ID);
+	begin = nanoseconds();
+	if (!way_run(work, way))
+		return -1;
+	passed = nanoseconds() - begin;
+	cpu = clock_of(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	return alone && cpu < passed ? cpu : passed;
 }
 
 struct sample better(const struct sample *one, const struct sample *other)
@@ -217,25 +240,112 @@ struct sample summarize(double *values, size_t n)
 	return (struct sample){.median = values[n / 2], .p99 = values[(n * 99 + 99) / 100 - 1], .over_budget = values[0] < 0};
 }
 
-void run_rounds(struct work *work, unsigned ways, struct sample samples[WAYS])
-{
+/* What the threads of a measurement share. */
+struct rounds {
+	unsigned ways;
+	size_t threads, rounds;
+	pthread_barrier_t barrier; /* each way begins at once, and all know whether there is another round */
+	double end; /* of the process's CPU time: no round begins later, but the first ROUNDS */
+};
+
+struct runner {
+	struct rounds *shared;
+	struct work *work;
 	double times[WAYS][ROUNDS_MAX];
+};
+
+/* The ways in an order that is the same in all threads. */
+static size_t shuffle(unsigned ways, unsigned *seed, enum way order[WAYS])
+{
+	size_t n = 0;
 
 	for (enum way way = 0; way < WAYS; way++) {
-		if (ways & 1u << way)
-			run_once(work, way); /* warm */
-	}
-	for (size_t round = 0; round < work->rounds; round++) {
-		/* Another one is first each time, and every other round goes backwards: who comes after a large copy finds cold caches. */
-		for (size_t i = 0; i < WAYS; i++) {
-			enum way way = (enum way)((round + (round % 2 ? WAYS - i : i)) % WAYS);
+		if (ways & 1u << way) {
+			size_t place = (size_t)rand_r(seed) % (n + 1);
 
-			if (ways & 1u << way)
-				times[way][round] = run_once(work, way);
+			order[n++] = order[place];
+			order[place] = way;
 		}
 	}
-	for (enum way way = 0; way < WAYS; way++) {
-		if (ways & 1u << way)
-			samples[way] = summarize(times[way], work->rounds);
+	return n;
+}
+
+static void *run_thread(void *arg)
+{
+	struct runner *r = arg;
+	struct rounds *shared = r->shared;
+	enum way order[WAYS] = {0};
+	unsigned seed = 1;
+
+	for (size_t n = shuffle(shared->ways, &seed, order), i = 0; i < n; i++)
+		run_once(r->work, order[i], true); /* warm */
+	for (size_t round = 0; round < shared->rounds; round++) {
+		size_t n = shuffle(shared->ways, &seed, order);
+
+		for (size_t i = 0; i < n; i++) {
+			pthread_barrier_wait(&shared->barrier);
+			r->times[order[i]][round] = run_once(r->work, order[i], shared->threads == 1);
+		}
+		/* One of them looks at the clock; nobody is at the end of a round meanwhile. */
+		if (pthread_barrier_wait(&shared->barrier) == PTHREAD_BARRIER_SERIAL_THREAD && round + 1 >= ROUNDS_MIN &&
+		    nanoseconds() > shared->end)
+			shared->rounds = round + 1;
+		pthread_barrier_wait(&shared->barrier);
 	}
+	return NULL;
+}
+
+/* Of a way that ran in these rounds of n threads. */
+static struct sample sample_of(const struct runner *runners, size_t n, size_t rounds, enum way way)
+{
+	static double times[2 * ROUNDS_MAX], ratios[2 * ROUNDS_MAX];
+	struct sample sample;
+
+	for (size_t i = 0; i < n * rounds; i++) {
+		times[i] = runners[i / rounds].times[way][i % rounds];
+		ratios[i] = runners[i / rounds].times[WAY_VMAP][i % rounds] / times[i];
+	}
+	sample = summarize(times, n * rounds);
+	sample.ratio = summarize(ratios, n * rounds).median;
+	return sample;
+}
+
+/* Samples of those ways that count. */
+static void run_some(struct work *works, size_t n, unsigned ways, unsigned counted, struct sample samples[WAYS])
+{
+	struct rounds shared = {
+		.ways = ways,
+		.threads = n,
+		.rounds = ways == LOOPS ? ROUNDS_MAX : ROUNDS,
+		.end = clock_of(CLOCK_PROCESS_CPUTIME_ID) + ROUNDS_TIME,
+	};
+	static struct runner runners[2];
+	pthread_t ids[2];
+
+	pthread_barrier_init(&shared.barrier, NULL, (unsigned)n);
+	for (size_t i = 0; i < n; i++) {
+		runners[i].shared = &shared;
+		runners[i].work = &works[i];
+		if (i && pthread_create(&ids[i], NULL, run_thread, &runners[i]))
+			fail("no thread");
+	}
+	run_thread(&runners[0]);
+	for (size_t i = 1; i < n; i++)
+		pthread_join(ids[i], NULL);
+	pthread_barrier_destroy(&shared.barrier);
+	for (enum way way = 0; way < WAYS; way++) {
+		if (counted & 1u << way)
+			samples[way] = sample_of(runners, n, shared.rounds, way);
+	}
+}
+
+void run_rounds(struct work *works, size_t n, unsigned ways, struct sample samples[WAYS])
+{
+	if ((ways & LOOPS) != LOOPS) {
+		run_some(works, n, ways, ways, samples);
+		return;
+	}
+	run_some(works, n, LOOPS, LOOPS, samples);
+	if (ways & ~LOOPS)
+		run_some(works, n, (ways & ~LOOPS) | 1u << WAY_VMAP, ways & ~LOOPS, samples);
 }

@@ -46,7 +46,8 @@ struct vmap_process;
 
 /* Pages of 2 MiB: struct vmap_process_config, huge. */
 #define VMAP_HUGE_TRANSPARENT 0 /* made by the kernel as the pool grows, where it can: growing takes longer, views far less */
-#define VMAP_HUGE_NO 1 /* for what is over soon, or has little memory */
+/* For what is over soon, or has little memory. Views of neighbours cost little less than of scattered pages then. */
+#define VMAP_HUGE_NO 1
 /* Those that the administrator reserved, or -VMAP_ENOMEM; they are the base page of everything then. */
 #define VMAP_HUGE_RESERVED 2
 #define VMAP_HUGE_TRY 3 /* reserved ones if there are any, else transparent ones */

@@ -18,12 +18,25 @@ static FILE *lines(const struct report *report)
 	return options_stdout_taken(report->options) ? stderr : stdout;
 }
 
+/* Who meets the same damage again need not say so twice in a row. */
+static bool said_just_now(struct report *report, const char *text)
+{
+	if (!strcmp(report->last, text))
+		return true;
+	snprintf(report->last, sizeof(report->last), "%s", text);
+	return false;
+}
+
 static void emit(void *arg, enum xr_level level, const char *text)
 {
 	static const char *const names[] = {"error", "warning", "info", "detail"};
 	struct report *report = arg;
 
 	pthread_mutex_lock(&report->lock);
+	if (said_just_now(report, text)) {
+		pthread_mutex_unlock(&report->lock);
+		return;
+	}
 	xr_progress_clear(&report->progress);
 	if (report->json)
 		json_array_append_new(json_object_get(report->json, "messages"),

@@ -21,6 +21,7 @@ struct report {
 	struct xr_msg msg; /* hand this to everything that has something to say */
 	pthread_mutex_t lock; /* of what follows: replay has something to say from two threads */
 	struct xr_progress progress;
+	char last[512]; /* the beginning of what was said last */
 	json_t *json; /* NULL without --json */
 };
 

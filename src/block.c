@@ -112,14 +112,12 @@ static void close_window(struct vmap_ram_block *block)
 {
 	uint32_t window = __atomic_exchange_n(&block->window, 0, __ATOMIC_ACQ_REL);
 
-	set_free(block, window >> 16, (window & 0xffff) - (window >> 16), true);
+	set_free(block, window >> 16, window & 0xffff, true);
 }
 
 static bool has_window(const struct vmap_ram_block *block, unsigned slots)
 {
-	uint32_t window = __atomic_load_n(&block->window, __ATOMIC_RELAXED);
-
-	return (window & 0xffff) - (window >> 16) >= slots;
+	return (__atomic_load_n(&block->window, __ATOMIC_RELAXED) & 0xffff) >= slots;
 }
 
 /* Make the first run of at least this many slots the window. */
@@ -133,7 +131,7 @@ static bool open_window(struct vmap_ram_block *block, unsigned slots)
 		if (end - first < slots)
 			continue;
 		set_free(block, first, end - first, false);
-		__atomic_store_n(&block->window, first << 16 | end, __ATOMIC_RELEASE);
+		__atomic_store_n(&block->window, first << 16 | (end - first), __ATOMIC_RELEASE);
 		return true;
 	}
 	return false;
@@ -305,6 +303,7 @@ static int make_block(struct vmap_space *space, bool nowait)
 		vmap_area_pin(host, area);
 	block->bits = area->entries ? vmap_entry_bits(host, VMAP_READ | VMAP_WRITE) : 0;
 	block->entries = block->bits && area->split == VMAP_RAM_SLOTS ? area->entries : NULL;
+	block->quick = block->entries && !host->publish;
 	add_block(space, block, area);
 	return 0;
 }
@@ -423,17 +422,16 @@ void vmap_ram_note(struct vmap_space *space, struct vmap_shard *shard, struct vm
 	}
 }
 
-/* What a hold of the lock completes. */
+/* The references that a hold of the lock collects. */
 struct sweep {
 	struct vmap_page *released[RELEASED];
 	size_t n;
-	unsigned first, end; /* slots that become free */
 };
 
 /* Under the lock: collect the references of a map that is over. false: there is no room for them. */
-static bool collect(const struct vmap_ram_block *block, unsigned slot, struct sweep *sweep)
+static bool collect(const struct vmap_ram_block *block, unsigned slot, uintptr_t word, struct sweep *sweep)
 {
-	unsigned n = block->made[slot] & 0xff;
+	unsigned n = vmap_ram_held(block, slot, word);
 
 	if (n > RELEASED - sweep->n)
 		return false;
@@ -442,36 +440,53 @@ static bool collect(const struct vmap_ram_block *block, unsigned slot, struct sw
 	return true;
 }
 
-/* Under the lock: complete what of a block waits with a clock up to this one. false: not all of it. */
+/* Whether a map waits with a clock up to this one. */
+static inline bool is_over(const struct vmap_ram_block *block, unsigned slot, uintptr_t word, uint32_t clock)
+{
+	return (word & VMAP_RAM_STATE) == VMAP_RAM_WAITING &&
+	       (int32_t)(clock - __atomic_load_n(&block->clock[slot], __ATOMIC_RELAXED)) >= 0;
+}
+
+/*
+ * Under the lock: complete the maps from first on that are over, up to one that is not, or for whose references there is no room (*all: false).
+ * Gives its slot.
+ */
+static unsigned sweep_run(struct vmap_ram_block *block, unsigned first, uint32_t clock, struct sweep *sweep, bool *all)
+{
+	unsigned slot = first, last = block->last, ended = 0;
+	uintptr_t word;
+
+	for (; slot < last && is_over(block, slot, word = vmap_ram_word(block, slot), clock); slot += vmap_ram_slots(word)) {
+		if (vmap_ram_is_held(word) && !collect(block, slot, word, sweep)) {
+			*all = false;
+			break;
+		}
+		__atomic_store_n(&block->word[slot], 0, __ATOMIC_RELAXED);
+		ended++;
+	}
+	block->shard->ram.ended += ended;
+	set_free(block, first, slot - first, true);
+	return slot;
+}
+
+/* Under the lock: complete what of a block waits with a clock up to this one. false: not all of it. *rest: some of it ends or waits on. */
 static bool sweep_maps(struct vmap_ram_block *block, uint32_t clock, struct sweep *sweep, bool *rest)
 {
-	unsigned slot = block->first, slots, ended = 0;
+	unsigned slot = block->first;
 	uintptr_t word = 0;
 	bool all = true;
 
-	for (; (slot = next_map(block, slot, &word)) < block->last; slot += slots) {
-		slots = vmap_ram_slots(word);
-		if ((word & VMAP_RAM_STATE) == VMAP_RAM_LIVE)
-			continue;
-		if ((word & VMAP_RAM_STATE) != VMAP_RAM_WAITING ||
-		    (int32_t)(clock - __atomic_load_n(&block->clock[slot], __ATOMIC_RELAXED)) < 0) {
-			*rest = true;
-			continue;
+	while ((slot = next_map(block, slot, &word)) < block->last) {
+		if (is_over(block, slot, word, clock)) {
+			slot = sweep_run(block, slot, clock, sweep, &all);
+			if (!all)
+				return false;
+		} else {
+			*rest |= (word & VMAP_RAM_STATE) != VMAP_RAM_LIVE;
+			slot += vmap_ram_slots(word);
 		}
-		all = !vmap_ram_is_held(word) || collect(block, slot, sweep);
-		if (!all)
-			break;
-		__atomic_store_n(&block->word[slot], 0, __ATOMIC_RELAXED);
-		ended += !(word & VMAP_RAM_FAILED);
-		/* Neighbours become free together. */
-		if (slot != sweep->end) {
-			set_free(block, sweep->first, sweep->end - sweep->first, true);
-			sweep->first = slot;
-		}
-		sweep->end = slot + slots;
 	}
-	block->shard->ram.ended += ended;
-	return all;
+	return true;
 }
 
 /* Under the lock: the same, and see to what follows from it. */
@@ -483,7 +498,6 @@ static void sweep_block(struct vmap_ram_block *block, uint32_t clock, struct swe
 	/* First, so that a map whose end is not seen below is marked by who ends it. */
 	__atomic_store_n(&block->is_dirty, 0, __ATOMIC_SEQ_CST);
 	all = sweep_maps(block, clock, sweep, &rest);
-	set_free(block, sweep->first, sweep->end - sweep->first, true);
 	if (rest || !all) {
 		__atomic_store_n(&block->is_dirty, 1, __ATOMIC_SEQ_CST);
 	} else {
@@ -502,7 +516,7 @@ static bool complete_batch(struct vmap_space *space, struct vmap_shard *shard, u
 	struct vmap_ram_block *block = shard->ram.dirty;
 	struct sweep sweep;
 
-	sweep.n = sweep.first = sweep.end = 0;
+	sweep.n = 0;
 	while (block && (int32_t)(block->swept - clock) >= 0)
 		block = block->dirty.next;
 	if (block)

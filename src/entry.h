@@ -24,30 +24,31 @@ static inline void vmap_entry_write(uint64_t *entry, uint64_t value)
  * Show pages where nothing is mapped, and note them in own. Gives how many; fewer than n: the next one, or one of three behind it, is NULL or
  * no base page.
  */
-static inline size_t vmap_entries_show(uint64_t *entry, struct vmap_page **own, struct vmap_page *const *pages, size_t n,
-				       unsigned shift, uint64_t bits)
+static inline __attribute__((always_inline)) size_t vmap_entries_show(uint64_t *entry, struct vmap_page **own,
+								      struct vmap_page *const *pages, size_t n, unsigned shift,
+								      uint64_t bits)
 {
 	struct vmap_page *a, *b, *c, *d;
-	size_t i = 0;
+	size_t left = n;
 
-	for (; i + 4 <= n; i += 4) {
-		a = pages[i], b = pages[i + 1], c = pages[i + 2], d = pages[i + 3];
+	for (; left >= 4; left -= 4, entry += 4, own += 4, pages += 4) {
+		a = pages[0], b = pages[1], c = pages[2], d = pages[3];
 		if (!a || !b || !c || !d || a->order | b->order | c->order | d->order)
-			return i;
-		own[i] = a, own[i + 1] = b, own[i + 2] = c, own[i + 3] = d;
-		vmap_entry_write(&entry[i], a->frame << shift | bits);
-		vmap_entry_write(&entry[i + 1], b->frame << shift | bits);
-		vmap_entry_write(&entry[i + 2], c->frame << shift | bits);
-		vmap_entry_write(&entry[i + 3], d->frame << shift | bits);
+			return n - left;
+		own[0] = a, own[1] = b, own[2] = c, own[3] = d;
+		vmap_entry_write(&entry[0], a->frame << shift | bits);
+		vmap_entry_write(&entry[1], b->frame << shift | bits);
+		vmap_entry_write(&entry[2], c->frame << shift | bits);
+		vmap_entry_write(&entry[3], d->frame << shift | bits);
 	}
-	for (; i < n; i++) {
-		a = pages[i];
+	for (; left; left--, entry++, own++, pages++) {
+		a = pages[0];
 		if (!a || a->order)
-			return i;
-		own[i] = a;
-		vmap_entry_write(&entry[i], a->frame << shift | bits);
+			break;
+		own[0] = a;
+		vmap_entry_write(entry, a->frame << shift | bits);
 	}
-	return i;
+	return n - left;
 }
 
 static inline void vmap_entries_hide(uint64_t *entry, size_t n)
@@ -62,8 +63,8 @@ static inline void vmap_entries_hide(uint64_t *entry, size_t n)
 		vmap_entry_write(&entry[6], 0);
 		vmap_entry_write(&entry[7], 0);
 	}
-	for (; n; n--, entry++)
-		vmap_entry_write(entry, 0);
+	while (n)
+		vmap_entry_write(&entry[--n], 0);
 }
 
 #endif

@@ -28,6 +28,13 @@
 #define WITH(bits, flag) (bits | bits << flag)
 #define GOOD_FLAGS WITH(WITH(0x7u, VMAP_NO_GUARD), VMAP_NOWAIT)
 
+/*
+ * The common cases of mapping and unmapping call nobody, but where that gives their result, so that they save no registers. What calls somebody
+ * is kept out of them, and what they are made of is in them.
+ */
+#define COMMON static inline __attribute__((always_inline))
+#define UNCOMMON static __attribute__((noinline))
+
 /* A map that is being made. */
 struct making {
 	struct vmap_page *const *pages;
@@ -40,41 +47,59 @@ static void set_word(struct vmap_ram_block *block, unsigned slot, uintptr_t word
 	__atomic_store_n(&block->word[slot], word, __ATOMIC_RELEASE);
 }
 
-/* A live map's word. */
-static inline uintptr_t word_of(uintptr_t addr, unsigned size, unsigned flags)
+/* Base pages and a guard. */
+static inline unsigned slots_of(size_t n, unsigned flags)
 {
-	return addr + (VMAP_RAM_LIVE | (uintptr_t)(size - 1) << VMAP_RAM_SIZE_SHIFT) +
-	       ((uintptr_t)(flags & (VMAP_BORROW | VMAP_NO_GUARD)) << VMAP_RAM_FLAGS_SHIFT);
+	return (unsigned)n + 1 - (flags / VMAP_NO_GUARD & 1);
 }
 
-/* What was claimed, and is not translated any more, begins to wait. */
-static inline void wait(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
+/* A live map's word. */
+COMMON uintptr_t word_of(uintptr_t addr, unsigned size, unsigned slots, unsigned flags)
+{
+	uintptr_t word = addr + VMAP_RAM_LIVE + (flags & VMAP_BORROW ? VMAP_RAM_BORROWED : 0);
+
+	return word + ((uintptr_t)(size + slots) << VMAP_RAM_GUARD_SHIFT) - ((uintptr_t)2 << VMAP_RAM_GUARD_SHIFT);
+}
+
+static inline bool is_dirty(const struct vmap_ram_block *block)
+{
+	return __atomic_load_n(&block->is_dirty, __ATOMIC_SEQ_CST);
+}
+
+/* What was claimed (word: when it lived), and is not translated any more, begins to wait. */
+COMMON void wait(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
 {
 	struct vmap_shard *shard = block->shard;
 	uint64_t clock = __atomic_fetch_add(&shard->clock, vmap_ram_size(word), __ATOMIC_ACQ_REL);
 
+	word += VMAP_RAM_WAITING - VMAP_RAM_LIVE;
+
 	__atomic_store_n(&block->clock[slot], (uint32_t)(clock >> 32), __ATOMIC_RELAXED);
-	set_word(block, slot, word + (VMAP_RAM_WAITING - VMAP_RAM_ENDING));
+	set_word(block, slot, word);
 	/* From here on the block may be gone, the shard stays. */
 	if ((uint32_t)clock >= __atomic_load_n(&shard->limit, __ATOMIC_RELAXED))
 		vmap_purge_over(space, shard, VMAP_RAM_SLOTS, nowait);
 }
 
-static inline void check_dirty(struct vmap_space *space, struct vmap_ram_block *block)
+static void note_made(struct vmap_ram_block *block, unsigned slot, const struct making *map)
 {
-	if (!__atomic_load_n(&block->is_dirty, __ATOMIC_SEQ_CST))
-		vmap_ram_dirtied(space, block);
+	__atomic_store_n(&block->made[slot], (uint16_t)(map->prot << 8 | map->n), __ATOMIC_RELAXED);
 }
 
 /* What may have been seen for a moment is flushed with the rest that waits. held: with a reference on each page. */
 static void give_up(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, const struct making *map, bool held)
 {
 	uintptr_t addr = block->base + ((uintptr_t)slot << space->host->page_shift);
-	uintptr_t word = word_of(addr, map->size, held ? map->flags & ~VMAP_BORROW : map->flags | VMAP_BORROW);
+	uintptr_t word = word_of(addr, map->size, slots_of(map->size, map->flags), held ? 0 : VMAP_BORROW) + VMAP_RAM_MADE;
+	struct vmap_shard *shard = block->shard;
+	unsigned long saved = vmap_shard_lock(space, shard);
 
-	word += VMAP_RAM_FAILED | (VMAP_RAM_ENDING - VMAP_RAM_LIVE);
-	__atomic_store_n(&block->word[slot], word, __ATOMIC_SEQ_CST);
-	check_dirty(space, block);
+	shard->ram.ended--;
+	vmap_shard_unlock(space, shard, saved);
+	note_made(block, slot, map);
+	__atomic_store_n(&block->word[slot], word + (VMAP_RAM_ENDING - VMAP_RAM_LIVE), __ATOMIC_SEQ_CST);
+	if (!is_dirty(block))
+		vmap_ram_dirtied(space, block);
 	wait(space, block, slot, word, map->flags & VMAP_NOWAIT);
 	if (!(map->flags & VMAP_NOWAIT))
 		vmap_purge(space);
@@ -98,7 +123,7 @@ static int make(struct vmap_space *space, struct vmap_ram_block *block, unsigned
 
 	for (unsigned i = 0; i < map->n; i++)
 		block->pages[slot + i] = map->pages[i];
-	__atomic_store_n(&block->made[slot], (uint16_t)(map->prot << 8 | map->n), __ATOMIC_RELAXED);
+	note_made(block, slot, map);
 	if (!(map->flags & (VMAP_BORROW | VMAP_PUT_PAGES)))
 		host->page_get(host->ctx, map->pages, map->n);
 	err = call_map(host, at, map);
@@ -109,7 +134,7 @@ static int make(struct vmap_space *space, struct vmap_ram_block *block, unsigned
 		give_up(space, block, slot, map, !(map->flags & VMAP_BORROW));
 		return err;
 	}
-	set_word(block, slot, word_of(at, map->size, map->flags));
+	set_word(block, slot, word_of(at, map->size, slots_of(map->size, map->flags), map->flags) + VMAP_RAM_MADE);
 	*addr = (void *)at;
 	return 0;
 }
@@ -126,8 +151,7 @@ static int take(struct vmap_space *space, unsigned slots, bool nowait, struct vm
 
 	while (!err) {
 		*block = current_block(space);
-		*slot = *block ? vmap_ram_take(*block, slots) : VMAP_RAM_SLOTS;
-		if (*slot < VMAP_RAM_SLOTS)
+		if (*block && vmap_ram_take(*block, slots, slot))
 			return 0;
 		err = vmap_ram_refill(space, slots, nowait);
 	}
@@ -162,8 +186,8 @@ static int map_any(struct vmap_space *space, struct making *map, void **addr)
 }
 
 /* The uncommon case. */
-static int map_slowly(struct vmap_space *space, struct vmap_page *const *pages, size_t n, unsigned flags, unsigned prot,
-		      void **addr)
+UNCOMMON int map_slowly(struct vmap_space *space, struct vmap_page *const *pages, size_t n, unsigned flags, unsigned prot,
+			void **addr)
 {
 	struct making map = {.pages = pages, .n = (unsigned)n, .size = (unsigned)n, .flags = flags, .prot = prot};
 
@@ -178,62 +202,87 @@ static int map_slowly(struct vmap_space *space, struct vmap_page *const *pages, 
 	return map_any(space, &map, addr);
 }
 
-/* Not all that was to be shown are base pages: what was shown waits for a flush, and all are mapped elsewhere. */
-static int map_elsewhere(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, unsigned shown,
-			 const struct making *map, void **addr)
+/*
+ * Slots were taken for base pages, but not all of the pages are, or the block has no entries any more. What was shown waits for a flush, and all are
+ * mapped elsewhere.
+ */
+UNCOMMON int map_elsewhere(struct vmap_space *space, struct vmap_ram_block *block, struct vmap_page *const *pages, size_t n,
+			   unsigned flags, void **addr)
 {
+	const struct making map = {
+		.pages = pages, .n = (unsigned)n, .size = (unsigned)n, .flags = flags, .prot = VMAP_READ | VMAP_WRITE};
+	unsigned slot = (unsigned)(((uintptr_t)*addr - block->base) >> space->host->page_shift), shown = 0;
+
+	while (block->entries && block->entries[slot + shown])
+		shown++;
 	if (shown) {
 		vmap_entries_hide(block->entries + slot, shown);
-		give_up(space, block, slot, map, false);
+		give_up(space, block, slot, &map, false);
 	} else {
-		vmap_ram_untake(space, block, slot, map->n + !(map->flags & VMAP_NO_GUARD));
+		vmap_ram_untake(space, block, slot, slots_of(n, flags));
 	}
-	return map_slowly(space, map->pages, map->n, map->flags, map->prot, addr);
+	return map_slowly(space, pages, n, flags, 0, addr);
 }
 
-/*
- * The common case: base pages, read and write, in a block whose entries the core writes. One pass over the pages checks them, notes them and
- * shows them.
- */
-int vmap_ram(struct vmap_space *space, struct vmap_page *const *pages, size_t n, unsigned flags, unsigned prot, void **addr)
+/* Show base pages in slots that were taken: one pass over the pages checks them, notes them and shows them. false: not all of them are. */
+COMMON bool show(const struct vmap_host *host, struct vmap_ram_block *block, unsigned slot, struct vmap_page *const *pages,
+		 size_t n)
+{
+	/* Until slots were taken the block could be given up, and its memory become another one, perhaps without entries. */
+	return block->entries &&
+	       vmap_entries_show(block->entries + slot, block->pages + slot, pages, n, host->entry_shift, block->bits) == n;
+}
+
+/* The less common case: the map takes references, or the host publishes it, or the block has no window of so many slots, or no entries. */
+UNCOMMON int map_otherwise(struct vmap_space *space, struct vmap_page *const *pages, size_t n, unsigned flags, unsigned prot,
+			   void **addr)
 {
 	const struct vmap_host *host = space->host;
 	struct vmap_ram_block *block;
-	unsigned slot, slots, shown;
+	unsigned slot, slots;
 	uintptr_t at;
 
 	if (!addr || !pages || n - 1 >= VMAP_RAM_PAGES || prot || flags >= 32 || !(GOOD_FLAGS >> flags & 1))
 		return map_slowly(space, pages, n, flags, prot, addr);
-	block = current_block(space);
-	if (!block || !block->entries)
-		return map_slowly(space, pages, n, flags, prot, addr);
-	slots = (unsigned)n + 1 - (flags / VMAP_NO_GUARD & 1);
-	while ((slot = vmap_ram_take(block, slots)) == VMAP_RAM_SLOTS) {
-		block = vmap_ram_refill(space, slots, flags & VMAP_NOWAIT) ? NULL : current_block(space);
-		if (!block || !block->entries)
+	slots = slots_of(n, flags);
+	while (!(block = current_block(space)) || !block->entries || !vmap_ram_take(block, slots, &slot))
+		if ((block && !block->entries) || vmap_ram_refill(space, slots, flags & VMAP_NOWAIT))
 			return map_slowly(space, pages, n, flags, prot, addr);
-	}
-	/* Again: until slots were taken the block could be given up, and its memory become another one, perhaps without entries. */
-	shown = !block->entries ? 0
-				: (unsigned)vmap_entries_show(block->entries + slot, block->pages + slot, pages, n,
-							      host->entry_shift, block->bits);
-	if (shown < n)
-		return map_elsewhere(space, block, slot, shown,
-				     &(struct making){.pages = pages, .n = (unsigned)n, .size = (unsigned)n, .flags = flags},
-				     addr);
+	at = block->base + ((uintptr_t)slot << host->page_shift);
+	*addr = (void *)at;
+	if (!show(space->host, block, slot, pages, n))
+		return map_elsewhere(space, block, pages, n, flags, addr);
 	if (!(flags & (VMAP_BORROW | VMAP_PUT_PAGES)))
 		host->page_get(host->ctx, pages, n);
-	at = block->base + ((uintptr_t)slot << host->page_shift);
-	__atomic_store_n(&block->made[slot], (uint16_t)((VMAP_READ | VMAP_WRITE) << 8 | n), __ATOMIC_RELAXED);
 	if (host->publish)
 		host->publish(host->ctx, at, n << host->page_shift);
-	set_word(block, slot, word_of(at, (unsigned)n, flags));
+	set_word(block, slot, word_of(at, (unsigned)n, slots, flags));
+	return 0;
+}
+
+/* The common case: borrowed base pages, read and write, in a block whose entries the core writes, and nobody has to be told. */
+int vmap_ram(struct vmap_space *space, struct vmap_page *const *pages, size_t n, unsigned flags, unsigned prot, void **addr)
+{
+	struct vmap_ram_block *block;
+	unsigned slot, slots;
+	uintptr_t at;
+
+	if (!addr || !pages || n - 1 >= VMAP_RAM_PAGES || prot | ((flags | VMAP_NO_GUARD) ^ (VMAP_BORROW | VMAP_NO_GUARD)))
+		return map_otherwise(space, pages, n, flags, prot, addr);
+	block = current_block(space);
+	slots = slots_of(n, flags);
+	if (!block || !block->quick || !vmap_ram_take(block, slots, &slot))
+		return map_otherwise(space, pages, n, flags, prot, addr);
+	at = block->base + ((uintptr_t)slot << space->host->page_shift);
 	*addr = (void *)at;
+	if (!show(space->host, block, slot, pages, n))
+		return map_elsewhere(space, block, pages, n, flags, addr);
+	set_word(block, slot, word_of(at, (unsigned)n, slots, flags));
 	return 0;
 }
 
 /* Move the map at addr, which is live, to ENDING. */
-static inline bool claim(struct vmap_ram_block *block, unsigned slot, uintptr_t addr, uintptr_t *word)
+COMMON bool claim(struct vmap_ram_block *block, unsigned slot, uintptr_t addr, uintptr_t *word)
 {
 	*word = __atomic_load_n(&block->word[slot], __ATOMIC_RELAXED);
 	return (*word & (~VMAP_RAM_BITS | VMAP_RAM_STATE)) == addr + VMAP_RAM_LIVE &&
@@ -241,21 +290,30 @@ static inline bool claim(struct vmap_ram_block *block, unsigned slot, uintptr_t 
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static inline int end(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
+/* Take the translations of a map that was claimed away. */
+COMMON int end(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
 {
-	unsigned size = vmap_ram_size(word);
+	vmap_entries_hide(block->entries + slot, vmap_ram_size(word));
+	wait(space, block, slot, word, nowait);
+	return 0;
+}
 
-	check_dirty(space, block);
+/* The same where the block gets dirty by it, or has no entries. */
+UNCOMMON int end_slowly(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
+{
+	const struct vmap_host *host = space->host;
+
+	if (!is_dirty(block))
+		vmap_ram_dirtied(space, block);
 	if (block->entries)
-		vmap_entries_hide(block->entries + slot, size);
-	else
-		space->host->unmap(space->host->ctx, word & ~VMAP_RAM_BITS, (size_t)size << space->host->page_shift);
-	wait(space, block, slot, word + (VMAP_RAM_ENDING - VMAP_RAM_LIVE), nowait);
+		return end(space, block, slot, word, nowait);
+	host->unmap(host->ctx, word & ~VMAP_RAM_BITS, (size_t)vmap_ram_size(word) << host->page_shift);
+	wait(space, block, slot, word, nowait);
 	return 0;
 }
 
 /* Not a live map in a block that the index knows: an area, a map in another block, or nothing that could be unmapped. */
-static int unmap_any(struct vmap_space *space, const void *ptr, unsigned slot, bool nowait)
+UNCOMMON int unmap_any(struct vmap_space *space, const void *ptr, unsigned slot, bool nowait)
 {
 	int err = nowait ? vmap_unmap_nowait(space, ptr) : vmap_unmap(space, ptr);
 	struct vmap_ram_block *block = NULL;
@@ -273,19 +331,22 @@ static int unmap_any(struct vmap_space *space, const void *ptr, unsigned slot, b
 	if (!block)
 		return err;
 	if (claim(block, slot, addr, &word))
-		return end(space, block, slot, word, nowait);
+		return end_slowly(space, block, slot, word, nowait);
 	return word && (word & ~VMAP_RAM_BITS) == addr ? -VMAP_EALREADY : -VMAP_ENOENT;
 }
 
-static inline int unmap(struct vmap_space *space, const void *ptr, bool nowait)
+COMMON int unmap(struct vmap_space *space, const void *ptr, bool nowait)
 {
 	uintptr_t addr = (uintptr_t)ptr, number = (addr - space->base) >> space->host->page_shift, word;
+	unsigned slot = number % VMAP_RAM_SLOTS;
 	struct vmap_ram_block *block;
 
 	block = __atomic_load_n(&space->ram.index[number / VMAP_RAM_SLOTS % VMAP_RAM_INDEX], __ATOMIC_ACQUIRE);
-	if (!block || !claim(block, number % VMAP_RAM_SLOTS, addr, &word))
-		return unmap_any(space, ptr, number % VMAP_RAM_SLOTS, nowait);
-	return end(space, block, number % VMAP_RAM_SLOTS, word, nowait);
+	if (!block || !claim(block, slot, addr, &word))
+		return unmap_any(space, ptr, slot, nowait);
+	if (!is_dirty(block) || !block->entries)
+		return end_slowly(space, block, slot, word, nowait);
+	return end(space, block, slot, word, nowait);
 }
 
 int vmap_ram_unmap(struct vmap_space *space, const void *addr)

@@ -27,8 +27,9 @@ enum vmap_ram_state {
 	VMAP_RAM_WAITING, /* waits for a flush */
 };
 #define VMAP_RAM_STATE ((uintptr_t)0x3)
-#define VMAP_RAM_FAILED ((uintptr_t)0x4) /* waits, but never was a map */
-#define VMAP_RAM_FLAGS_SHIFT 3 /* VMAP_BORROW and VMAP_NO_GUARD of the flags */
+#define VMAP_RAM_BORROWED ((uintptr_t)0x4) /* it holds no references */
+#define VMAP_RAM_MADE ((uintptr_t)0x8) /* made[] says of what; otherwise it is base pages, read and write */
+#define VMAP_RAM_GUARD_SHIFT 5 /* one bit: there is a guard */
 #define VMAP_RAM_SIZE_SHIFT 6 /* six bits: base pages mapped, less one */
 #define VMAP_RAM_BITS ((uintptr_t)0xfff)
 
@@ -42,6 +43,7 @@ struct vmap_ram_block {
 	struct vmap_shard *shard; /* whose lock guards what no lock-free operation changes */
 	uint64_t *entries; /* of slot 0 and on, pinned; NULL: they are not */
 	uint64_t bits; /* of an entry that allows reading and writing */
+	bool quick; /* the core writes the entries, and nobody has to be told */
 	uintptr_t base; /* of slot 0 */
 	struct vmap_ram_link all, dirty, usable;
 	uint64_t free[VMAP_RAM_SLOTS / 64]; /* slots that can be taken, outside of the window */
@@ -52,10 +54,10 @@ struct vmap_ram_block {
 
 	/* What changes without a lock. */
 	uint32_t is_dirty; /* in the list of those with maps that end or wait; set, and cleared, under the lock */
-	uint32_t window; /* next << 16 | end: slots that are taken one after the other */
+	uint32_t window; /* next << 16 | how many: slots that are taken one after the other */
 	uintptr_t word[VMAP_RAM_SLOTS];
 	uint32_t clock[VMAP_RAM_SLOTS]; /* of a map that waits: when it began to */
-	uint16_t made[VMAP_RAM_SLOTS]; /* of a map: protection << 8 | number of pages */
+	uint16_t made[VMAP_RAM_SLOTS]; /* of a map whose word says so: protection << 8 | number of pages */
 	struct vmap_page *pages[VMAP_RAM_SLOTS]; /* of a map: from its first slot on */
 };
 
@@ -65,7 +67,7 @@ struct vmap_ram_shard {
 	struct vmap_ram_block *usable, *dirty; /* with room, and not current; with maps that end or wait */
 	unsigned n_dirty;
 	unsigned idle; /* usable blocks without any map */
-	uint64_t ended; /* maps that were completed, ever */
+	uint64_t ended; /* maps that were completed, less those that were given up, ever */
 };
 
 /* The blocks of a space, under its lock. */
@@ -87,12 +89,27 @@ static inline unsigned vmap_ram_size(uintptr_t word)
 
 static inline unsigned vmap_ram_slots(uintptr_t word)
 {
-	return vmap_ram_size(word) + !(word >> VMAP_RAM_FLAGS_SHIFT & VMAP_NO_GUARD);
+	/* The bit of the guard lies below those of the size: 2 * (size - 1) + guard. */
+	return ((unsigned)(word >> VMAP_RAM_GUARD_SHIFT & 127) + 3) / 2;
 }
 
 static inline bool vmap_ram_is_held(uintptr_t word)
 {
-	return !(word >> VMAP_RAM_FLAGS_SHIFT & VMAP_BORROW);
+	return !(word & VMAP_RAM_BORROWED);
+}
+
+/* Of a map at this slot: protection << 8 | number of pages. */
+static inline unsigned vmap_ram_made(const struct vmap_ram_block *block, unsigned slot, uintptr_t word)
+{
+	if (word & VMAP_RAM_MADE)
+		return __atomic_load_n(&block->made[slot], __ATOMIC_RELAXED);
+	return (VMAP_READ | VMAP_WRITE) << 8 | vmap_ram_size(word);
+}
+
+/* References that it holds. */
+static inline unsigned vmap_ram_held(const struct vmap_ram_block *block, unsigned slot, uintptr_t word)
+{
+	return vmap_ram_is_held(word) ? vmap_ram_made(block, slot, word) & 0xff : 0;
 }
 
 static inline uintptr_t vmap_ram_word(const struct vmap_ram_block *block, unsigned slot)
@@ -102,17 +119,18 @@ static inline uintptr_t vmap_ram_word(const struct vmap_ram_block *block, unsign
 
 /* block.c */
 
-/* Take slots out of the block's window, without a lock. VMAP_RAM_SLOTS: it has not as many. */
-static inline unsigned vmap_ram_take(struct vmap_ram_block *block, unsigned slots)
+/* Take slots out of the block's window, without a lock. false: it has not as many. */
+static inline bool vmap_ram_take(struct vmap_ram_block *block, unsigned slots, unsigned *slot)
 {
 	uint32_t window = __atomic_load_n(&block->window, __ATOMIC_RELAXED);
 
 	do {
-		if ((window & 0xffff) - (window >> 16) < slots)
-			return VMAP_RAM_SLOTS;
-	} while (!__atomic_compare_exchange_n(&block->window, &window, window + (slots << 16), false, __ATOMIC_ACQUIRE,
+		if ((window & 0xffff) < slots)
+			return false;
+	} while (!__atomic_compare_exchange_n(&block->window, &window, window + slots * 0xffff, false, __ATOMIC_ACQUIRE,
 					      __ATOMIC_RELAXED));
-	return window >> 16;
+	*slot = window >> 16;
+	return true;
 }
 
 /* Under no lock: let this CPU have a window of so many slots, if one goes on taking from its current block. 0, or as vmap_pages(). */

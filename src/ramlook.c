@@ -18,17 +18,16 @@ static unsigned next_map(const struct vmap_ram_block *block, unsigned slot, uint
 
 static void add_block(const struct vmap_space *space, const struct vmap_ram_block *block, struct vmap_stats *stats)
 {
-	size_t page = (size_t)1 << space->host->page_shift, bytes, held;
+	size_t page = (size_t)1 << space->host->page_shift, bytes;
 	unsigned slot = block->first;
 	uintptr_t word;
 
 	stats->ram += block->area->extent.size;
 	while ((slot = next_map(block, slot, &word)) < block->last) {
 		bytes = vmap_ram_slots(word) * page;
-		held = vmap_ram_is_held(word) ? __atomic_load_n(&block->made[slot], __ATOMIC_RELAXED) & 0xff : 0;
 		stats->ram -= bytes;
-		stats->pages_held += held;
-		stats->maps += !(word & VMAP_RAM_FAILED);
+		stats->pages_held += vmap_ram_held(block, slot, word);
+		stats->maps++;
 		if ((word & VMAP_RAM_STATE) == VMAP_RAM_LIVE) {
 			stats->areas++;
 			stats->mapped += vmap_ram_size(word) * page;
@@ -36,7 +35,7 @@ static void add_block(const struct vmap_space *space, const struct vmap_ram_bloc
 		} else {
 			stats->lazy_areas++;
 			stats->lazy += bytes;
-			stats->unmaps += !(word & VMAP_RAM_FAILED);
+			stats->unmaps++;
 		}
 		slot += vmap_ram_slots(word);
 	}
@@ -66,14 +65,14 @@ static unsigned map_at(const struct vmap_ram_block *block, uintptr_t slot, uintp
 static struct vmap_area_info info_of(const struct vmap_space *space, const struct vmap_ram_block *block, unsigned slot,
 				     uintptr_t word)
 {
-	unsigned shift = space->host->page_shift, made = __atomic_load_n(&block->made[slot], __ATOMIC_RELAXED);
+	unsigned shift = space->host->page_shift, made = vmap_ram_made(block, slot, word);
 
 	return (struct vmap_area_info){
 		.addr = word & ~VMAP_RAM_BITS,
 		.size = (size_t)vmap_ram_size(word) << shift,
 		.guard = (size_t)(vmap_ram_slots(word) - vmap_ram_size(word)) << shift,
 		.pages = made & 0xff,
-		.flags = (unsigned)(word >> VMAP_RAM_FLAGS_SHIFT) & (VMAP_BORROW | VMAP_NO_GUARD),
+		.flags = (vmap_ram_is_held(word) ? 0 : VMAP_BORROW) | (word >> VMAP_RAM_GUARD_SHIFT & 1 ? 0 : VMAP_NO_GUARD),
 		.prot = made >> 8,
 		.state = (word & VMAP_RAM_STATE) == VMAP_RAM_LIVE ? VMAP_STATE_MAPPED : VMAP_STATE_LAZY,
 		.tag = "vmap_ram",

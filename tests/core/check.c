@@ -149,14 +149,13 @@ static const char *count_block(const struct vmap_ram_block *block, size_t page, 
 {
 	uint32_t window = block->window;
 	struct slots slots = {0};
-	size_t held;
 
 	stats->ram += block->area->extent.size;
 	for (unsigned slot = 0, n; slot < VMAP_RAM_SLOTS; slot += n) {
 		uintptr_t word = block->word[slot];
 
 		n = word ? vmap_ram_slots(word) : 1;
-		slots.window += !word && slot >= window >> 16 && slot < (window & 0xffff);
+		slots.window += !word && slot >= window >> 16 && slot - (window >> 16) < (window & 0xffff);
 		for (unsigned i = 0; i < n; i++) {
 			bool free = block->free[(slot + i) / 64] >> (slot + i) % 64 & 1;
 
@@ -170,8 +169,7 @@ static const char *count_block(const struct vmap_ram_block *block, size_t page, 
 			return "a map says that it is elsewhere";
 		slots.used += n;
 		slots.waiting |= (word & VMAP_RAM_STATE) != VMAP_RAM_LIVE;
-		held = vmap_ram_is_held(word) ? block->made[slot] & 0xff : 0;
-		stats->pages_held += held;
+		stats->pages_held += vmap_ram_held(block, slot, word);
 		stats->ram -= n * page;
 		if ((word & VMAP_RAM_STATE) == VMAP_RAM_LIVE) {
 			stats->areas++;

@@ -22,14 +22,12 @@ struct row {
 };
 
 static struct vmap_page *pages[PAGES];
-static uint64_t seed = 88172645463325252u;
 
-static uint64_t rnd(void)
+/* A number below n, by turns from everywhere: what it costs is counted, and is little. */
+static inline size_t any(uint32_t *turn, size_t n)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
+	*turn += 2654435769u;
+	return *turn * n >> 32;
 }
 
 uint64_t bench_ticks(void)
@@ -56,41 +54,43 @@ void bench_end(struct conformance_bed *bed)
 }
 
 /* Linux's vm_map_ram() has no guards. */
-static unsigned flags(const struct row *row)
+static unsigned flags_of(const struct row *row)
 {
 	if (!row->borrowed)
 		return 0;
 	return row->ram ? VMAP_BORROW | VMAP_NO_GUARD : VMAP_BORROW;
 }
 
-static void once(struct vmap_space *space, const struct row *row)
+static inline int once(struct vmap_space *space, bool ram, struct vmap_page *const *from, size_t n,
+		       const struct vmap_options *options)
 {
-	struct vmap_page **from = pages + rnd() % (PAGES - row->pages + 1);
 	void *addr;
 	int err;
 
-	if (row->ram) {
-		err = vmap_ram(space, from, row->pages, flags(row), 0, &addr);
-		err = err ? err : vmap_ram_unmap(space, addr);
-	} else {
-		const struct vmap_options options = {.flags = flags(row)};
-
-		err = vmap_pages(space, from, row->pages, &options, &addr);
-		err = err ? err : vmap_unmap(space, addr);
+	if (ram) {
+		err = vmap_ram(space, from, n, options->flags, 0, &addr);
+		return err ? err : vmap_ram_unmap(space, addr);
 	}
-	if (err)
-		panic("bench: error %d", err);
+	err = vmap_pages(space, from, n, options, &addr);
+	return err ? err : vmap_unmap(space, addr);
 }
 
 /* At least so many rounds, and then until a flush. */
 static unsigned long run(struct vmap_space *space, const struct row *row, unsigned least)
 {
+	const struct vmap_options options = {.flags = flags_of(row)};
 	unsigned long rounds = 0, flushes;
+	size_t n = row->pages;
+	bool ram = row->ram;
+	uint32_t turn = 0;
+	int err;
 
 	do {
 		flushes = shootdown_flushes();
 		while (shootdown_flushes() == flushes) {
-			once(space, row);
+			err = once(space, ram, pages + any(&turn, PAGES - n + 1), n, &options);
+			if (err)
+				panic("bench: error %d", err);
 			rounds++;
 		}
 	} while (rounds < least);
@@ -116,12 +116,13 @@ static void measure(struct vmap_space *space, const struct row *row, unsigned le
 void bench_table(struct conformance_bed *bed, unsigned rounds)
 {
 	struct vmap_page *page;
+	uint32_t turn = 0;
 	size_t other;
 
 	if (boot_host.page_alloc(bed, 0, PAGES, pages))
 		panic("bench: no memory");
 	for (size_t i = PAGES - 1; i > 0; i--) {
-		other = rnd() % (i + 1);
+		other = any(&turn, i + 1);
 		page = pages[i];
 		pages[i] = pages[other];
 		pages[other] = page;

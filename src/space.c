@@ -75,7 +75,8 @@ void vmap_space_unlock(struct vmap_space *space, unsigned long saved)
 {
 	struct vmap_spares surplus = {0};
 
-	while (space->spares.n > VMAP_SPARES_KEPT)
+	/* Others follow with the next holds. */
+	for (unsigned n = 0; n < VMAP_SPARES_BATCH && space->spares.n > VMAP_SPARES_KEPT; n++)
 		vmap_spares_push(&surplus, vmap_spares_pop(&space->spares));
 	vmap_space_unlock_keep(space, saved);
 	free_descriptors(space->host, &surplus);

@@ -11,6 +11,9 @@
 /* Descriptors that a space keeps for the next areas; what coalescing leaves over beyond them is given back to the host. */
 #define VMAP_SPARES_KEPT 16
 
+/* How many of those are given back after one hold of the lock. */
+#define VMAP_SPARES_BATCH 32
+
 /* Areas that a shard finds by address without a look at the tree; a power of two. */
 #define VMAP_RECENT 256
 
@@ -59,7 +62,7 @@ struct vmap_space {
 unsigned long vmap_space_lock(struct vmap_space *space);
 int vmap_space_lock_spares(struct vmap_space *space, unsigned long *saved, bool nowait);
 
-/* Drop the lock, and give spare descriptors back that are too many; or keep them, where hooks may not be called. */
+/* Drop the lock, and give a batch of spare descriptors back that are too many; or keep them, where hooks may not be called. */
 void vmap_space_unlock(struct vmap_space *space, unsigned long saved);
 void vmap_space_unlock_keep(struct vmap_space *space, unsigned long saved);
 

@@ -133,6 +133,36 @@ static void no_quarantine(void **state)
 	unmap(addr);
 }
 
+/* The listing passes over blocks without a map, and does not keep the lock for more than one of them. */
+static void empty_blocks_are_passed_over_one_by_one(void **state)
+{
+	struct vmap_space_config config = {.base = BASE, .size = 32 * BLOCK, .lazy_max = SIZE_MAX};
+	struct vmap_area_info info;
+	uintptr_t cursor = 0;
+	size_t holds;
+	void *addr;
+
+	(void)state;
+	assert_int_equal(vmap_space_destroy(space), 0);
+	softmmu_host(mmu)->page_put(mmu, &page, 1);
+	assert_int_equal(softmmu_destroy(mmu), 0);
+	mmu = softmmu_create(BASE, config.size, 64);
+	assert_non_null(mmu);
+	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
+	assert_int_equal(softmmu_host(mmu)->page_alloc(mmu, 0, 1, &page), 0);
+	for (unsigned cpu = 0; cpu < VMAP_SHARDS; cpu++)
+		unmap(map_on(cpu));
+	vmap_purge(space);
+	assert_int_equal(space->ram.n, VMAP_SHARDS);
+	assert_int_equal(vmap_pages(space, &page, 1, NULL, &addr), 0);
+	assert_true((uintptr_t)addr > BASE + VMAP_SHARDS * BLOCK - 1);
+	holds = softmmu_holds(mmu);
+	assert_int_equal(vmap_area_next(space, &cursor, &info), 0);
+	assert_int_equal(info.addr, (uintptr_t)addr);
+	assert_true(softmmu_holds(mmu) - holds >= VMAP_SHARDS);
+	assert_int_equal(vmap_unmap(space, addr), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +170,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(more_cpus_than_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_block_that_is_left_serves_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_quarantine, setup, teardown),
+		cmocka_unit_test_setup_teardown(empty_blocks_are_passed_over_one_by_one, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("ram", tests, NULL, NULL);

@@ -143,6 +143,38 @@ static void a_host_may_give_any_error(void **state)
 	assert_int_equal(vmap_space_destroy(space), 0);
 }
 
+/* What calls that may not give memory back have left over goes in batches, with whatever calls follow. */
+static void surplus_descriptors_go_in_batches(void **state)
+{
+	struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = SIZE_MAX};
+	static void *addrs[SIZE / PAGE / 4];
+	struct vmap_space *space;
+	struct vmap_stats stats;
+	size_t before, after, n = 0;
+	void *addr;
+
+	(void)state;
+	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
+	for (; n < SIZE / PAGE / 4 - 8; n++)
+		assert_int_equal(vmap_alloc(space, PAGE, 0, &(struct vmap_options){.flags = VMAP_NO_GUARD}, &addrs[n]), 0);
+	while (n--)
+		assert_int_equal(vmap_free(space, addrs[n]), 0);
+	vmap_purge(space);
+	/* All areas are in the pool, and become one range. */
+	assert_int_equal(vmap_sparse(space, SIZE - PAGE, &(struct vmap_options){.flags = VMAP_NOWAIT}, &addr), 0);
+	assert_true(space->spares.n > VMAP_SPARES_KEPT + VMAP_SPARES_BATCH);
+	while (space->spares.n > VMAP_SPARES_KEPT) {
+		before = softmmu_descriptors(mmu);
+		vmap_space_stats(space, &stats);
+		after = softmmu_descriptors(mmu);
+		assert_true(after < before && before - after <= VMAP_SPARES_BATCH);
+	}
+	assert_null(check_space(space));
+	assert_int_equal(vmap_sparse_free(space, addr), 0);
+	assert_int_equal(vmap_space_destroy(space), 0);
+	assert_int_equal(softmmu_descriptors(mmu), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +182,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(hosts_are_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_host_may_have_no_lock_and_no_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_host_may_give_any_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(surplus_descriptors_go_in_batches, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);

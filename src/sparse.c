@@ -6,7 +6,7 @@
  * its pages are mapped, and melts back into the hole if they could not be. If something waits for its flush there the queue is purged
  * first, as the address must not be used again before.
  *
- * Unmapping a range works on a list of parts that were all claimed before anything is changed, so that it can be refused as a whole. At its
+ * Unmapping a range works on a list of parts that were all claimed before anything is changed (parts.c), so that it can be refused as a whole. At its
  * ends parts may have to be cut. What that needs (a page array for the right piece, the host's consent) is prepared for both ends first; the cut
  * itself cannot fail. Then each part goes the way of an area: marked lazy, unmapped, queued. Parts that touch are unmapped with one call of
  * the hook where the host takes several at once.
@@ -18,6 +18,7 @@
  */
 #include "sparse.h"
 #include "map.h"
+#include "parts.h"
 #include "purge.h"
 
 #define PART_FLAGS (VMAP_BORROW | VMAP_PUT_PAGES | VMAP_NOWAIT)
@@ -257,82 +258,6 @@ int vmap_sparse_map_pfn(struct vmap_space *space, const void *at, const uint64_t
 
 /* Unmapping */
 
-/* Parts that one call unmaps, by address; linked by extent.next. */
-struct parts {
-	struct vmap_sparse *sparse;
-	uintptr_t start, end; /* what is to be unmapped */
-	struct vmap_extent *first, *last;
-	bool nowait;
-	const void *caller; /* who unmaps them */
-	uint64_t now; /* and when */
-};
-
-static uintptr_t end_of(const struct vmap_area *part)
-{
-	return part->extent.addr + part->size;
-}
-
-static void append(struct parts *parts, struct vmap_area *part)
-{
-	part->busy = true;
-	part->extent.next = NULL;
-	if (parts->first)
-		parts->last->next = &part->extent;
-	else
-		parts->first = &part->extent;
-	parts->last = &part->extent;
-}
-
-/* Claim a batch of the parts from *cursor on. 0: that was all; -VMAP_EAGAIN: there are more; -VMAP_EBUSY. */
-static int claim_batch(struct vmap_space *space, struct parts *parts, uintptr_t *cursor)
-{
-	unsigned long saved = vmap_space_lock(space);
-	int err = -VMAP_EAGAIN;
-	struct vmap_area *tile;
-
-	for (unsigned n = 0; n < VMAP_PURGE_BATCH && err == -VMAP_EAGAIN; n++) {
-		tile = vmap_areas_at(&space->areas, *cursor);
-		*cursor = tile->extent.addr + tile->extent.size;
-		if (tile->state == VMAP_STATE_MAPPED && (tile->busy || tile->replacing))
-			err = -VMAP_EBUSY;
-		else if (tile->state == VMAP_STATE_MAPPED)
-			append(parts, tile);
-		if (err == -VMAP_EAGAIN && *cursor >= parts->end)
-			err = 0;
-	}
-	vmap_space_unlock_keep(space, saved);
-	return err;
-}
-
-static int claim_parts(struct vmap_space *space, struct parts *parts)
-{
-	uintptr_t cursor = parts->start;
-	int err;
-
-	do
-		err = claim_batch(space, parts, &cursor);
-	while (err == -VMAP_EAGAIN);
-	return err;
-}
-
-/* Give back what was claimed; nothing was changed. */
-static void release_parts(struct vmap_space *space, struct parts *parts)
-{
-	unsigned long saved;
-
-	while (parts->first) {
-		saved = vmap_space_lock(space);
-		for (unsigned n = 0; n < VMAP_PURGE_BATCH && parts->first; n++) {
-			vmap_area_of(parts->first)->busy = false;
-			parts->first = parts->first->next;
-		}
-		vmap_space_unlock_keep(space, saved);
-	}
-	saved = vmap_space_lock(space);
-	parts->sparse->changing--;
-	vmap_space_unlock(space, saved);
-}
-
 /* The entry of the array that begins at this base page; -VMAP_EINVAL: none does. */
 static int entry_at(const struct vmap_page_array *array, size_t number, size_t *entry)
 {
@@ -362,7 +287,7 @@ static int prepare_cut(struct vmap_space *space, struct cut *cut, uintptr_t end,
 		return 0;
 	last = array->n;
 	err = entry_at(array, (cut->at - cut->part->extent.addr) >> shift, &cut->first);
-	if (!err && end < end_of(cut->part))
+	if (!err && end < vmap_part_end(cut->part))
 		err = entry_at(array, (end - cut->part->extent.addr) >> shift, &last);
 	if (err)
 		return err;
@@ -410,7 +335,7 @@ static struct vmap_area *cut_part(struct vmap_space *space, const struct cut *cu
 }
 
 /* Under the lock: let the parts end where the range ends. */
-static void cut_parts(struct vmap_space *space, struct parts *parts, const struct cut *left, const struct cut *right)
+static void cut_parts(struct vmap_space *space, struct vmap_parts *parts, const struct cut *left, const struct cut *right)
 {
 	struct vmap_extent *inside;
 
@@ -427,11 +352,11 @@ static void cut_parts(struct vmap_space *space, struct parts *parts, const struc
 }
 
 /* Cut those parts that reach over an end of the range. On failure nothing has changed. */
-static int cut_ends(struct vmap_space *space, struct parts *parts)
+static int cut_ends(struct vmap_space *space, struct vmap_parts *parts)
 {
 	struct vmap_area *first = vmap_area_of(parts->first), *last = vmap_area_of(parts->last);
 	struct cut left = {.part = first->extent.addr < parts->start ? first : NULL, .at = parts->start};
-	struct cut right = {.part = end_of(last) > parts->end ? last : NULL, .at = parts->end};
+	struct cut right = {.part = vmap_part_end(last) > parts->end ? last : NULL, .at = parts->end};
 	const uintptr_t at[] = {left.part ? left.at : right.at, right.at};
 	size_t n = !!left.part + !!right.part;
 	unsigned long saved;
@@ -444,9 +369,10 @@ static int cut_ends(struct vmap_space *space, struct parts *parts)
 	if (parts->nowait && space->host->cut)
 		return -VMAP_EAGAIN;
 	if (right.part)
-		err = prepare_cut(space, &right, end_of(last), parts->nowait);
+		err = prepare_cut(space, &right, vmap_part_end(last), parts->nowait);
 	if (!err && left.part)
-		err = prepare_cut(space, &left, end_of(first) < parts->end ? end_of(first) : parts->end, parts->nowait);
+		err = prepare_cut(space, &left, vmap_part_end(first) < parts->end ? vmap_part_end(first) : parts->end,
+				  parts->nowait);
 	if (!err)
 		err = allow_cuts(space, at, n, parts->nowait, &saved);
 	if (err) {
@@ -462,7 +388,7 @@ static int cut_ends(struct vmap_space *space, struct parts *parts)
 }
 
 /* Under the lock: mark a batch of the parts as unmapped. Gives how many there are. */
-static unsigned mark_batch(struct vmap_space *space, const struct parts *parts)
+static unsigned mark_batch(struct vmap_space *space, const struct vmap_parts *parts)
 {
 	struct vmap_extent *extent = parts->first;
 	struct vmap_area *part;
@@ -479,7 +405,7 @@ static unsigned mark_batch(struct vmap_space *space, const struct parts *parts)
 }
 
 /* Call the hook for the next n parts, for those that touch at once if it takes that. */
-static void unmap_batch(const struct vmap_host *host, const struct parts *parts, unsigned n)
+static void unmap_batch(const struct vmap_host *host, const struct vmap_parts *parts, unsigned n)
 {
 	const struct vmap_extent *extent = parts->first;
 	uintptr_t addr;
@@ -497,7 +423,7 @@ static void unmap_batch(const struct vmap_host *host, const struct parts *parts,
  * Unmap and queue all parts. With the last one goes the caller's stay in the area, and the area if that was all that kept it: gives the tile
  * that is left then. The lock is held on return.
  */
-static struct vmap_area *end_parts(struct vmap_space *space, struct parts *parts, unsigned long *saved)
+static struct vmap_area *end_parts(struct vmap_space *space, struct vmap_parts *parts, unsigned long *saved)
 {
 	struct vmap_extent *next;
 	unsigned n;
@@ -517,42 +443,23 @@ static struct vmap_area *end_parts(struct vmap_space *space, struct parts *parts
 	return vmap_sparse_ended(space, parts->sparse);
 }
 
-/* Under the lock: begin to work on [addr, addr + size). */
-static int enter(struct vmap_space *space, uintptr_t addr, size_t size, struct parts *parts)
-{
-	struct vmap_area *tile = vmap_areas_at(&space->areas, addr);
-	struct vmap_sparse *sparse = tile ? tile->sparse : NULL;
-
-	if (!sparse || sparse->ending)
-		return -VMAP_ENOENT;
-	if (addr - sparse->extent.addr >= sparse->size || size > sparse->size - (addr - sparse->extent.addr))
-		return -VMAP_EFAULT;
-	sparse->changing++;
-	parts->sparse = sparse;
-	parts->start = addr;
-	parts->end = addr + size;
-	return 0;
-}
-
 static int unmap_range(struct vmap_space *space, uintptr_t addr, size_t size, bool nowait, const void *caller)
 {
-	struct parts parts = {.nowait = nowait, .caller = caller, .now = vmap_space_now(space)};
+	struct vmap_parts parts = {.nowait = nowait, .caller = caller, .now = vmap_space_now(space)};
 	unsigned long saved;
 	bool now;
 	int err;
 
 	if (!size || (addr | size) & (((size_t)1 << space->host->page_shift) - 1))
 		return -VMAP_EINVAL;
-	saved = vmap_space_lock(space);
-	err = enter(space, addr, size, &parts);
-	vmap_space_unlock_keep(space, saved);
+	err = vmap_parts_enter(space, addr, size, &parts);
 	if (err)
 		return err;
-	err = claim_parts(space, &parts);
+	err = vmap_parts_claim(space, &parts);
 	if (!err)
 		err = parts.first ? cut_ends(space, &parts) : -VMAP_EFAULT;
 	if (err) {
-		release_parts(space, &parts);
+		vmap_parts_release(space, &parts);
 		return err;
 	}
 	now = parts.sparse->flags & VMAP_SYNC;
@@ -616,7 +523,7 @@ bool vmap_sparse_finish(struct vmap_space *space, uintptr_t addr, bool nowait)
 	bool sync = sparse->flags & VMAP_SYNC;
 	struct vmap_page_array *released = NULL;
 	struct vmap_area *last;
-	struct parts parts = {
+	struct vmap_parts parts = {
 		.sparse = sparse,
 		.start = addr,
 		.end = addr + sparse->size,
@@ -627,7 +534,7 @@ bool vmap_sparse_finish(struct vmap_space *space, uintptr_t addr, bool nowait)
 
 	vmap_space_unlock_keep(space, saved);
 	/* Nobody is at work in it: no part is busy. */
-	claim_parts(space, &parts);
+	vmap_parts_claim(space, &parts);
 	last = end_parts(space, &parts, &saved);
 	if (last)
 		vmap_purge_free(space, last, &released);

@@ -96,11 +96,12 @@ VMAP_API int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n
 /*
  * Change the protection of [addr, addr + size), all or a part of one live area, base page aligned, to prot: VMAP_READ,
  * VMAP_WRITE, VMAP_EXEC or several; the memory type stays. Flushed on return: no CPU uses the old protection any more. The
- * listing shows what the area was last given as a whole. May sleep.
+ * listing shows what the area was last given as a whole. Of a sparse area the range may reach over several parts that touch. May sleep.
  *
  * -VMAP_EINVAL: nothing or anything else in prot, size 0, unaligned, or a host without protect. -VMAP_ENOENT: no live area.
- * -VMAP_EFAULT: more than the area's mapped bytes. -VMAP_EBUSY: another thread is just changing the area. Errors of the protect
- * hook are passed on (-VMAP_ENOMEM: a large leaf could not be split); then each page has its old or its new protection.
+ * -VMAP_EFAULT: more than the area's mapped bytes. -VMAP_EBUSY: another thread is just changing the area, or one of the parts. With these
+ * nothing was changed. Errors of the protect hook are passed on (-VMAP_ENOMEM: a large leaf could not be split); then each page has its
+ * old or its new protection.
  */
 VMAP_API int vmap_protect(struct vmap_space *space, const void *addr, size_t size, unsigned prot);
 

@@ -16,8 +16,8 @@ extern "C" {
  *
  * A part has its own protection, memory type and references. vmap_page_at(), vmap_read() and vmap_explain() see parts and holes for
  * what they are; vmap_area_at() and the listing show the area as one, with the state of the address that was asked for.
- * vmap_protect() and vmap_replace() work inside of one part, as if it were an area: a part begins where it was mapped, or where
- * unmapping has cut it. vmap_unmap(), vmap_free() and vmap_realloc() refuse a sparse area (-VMAP_EINVAL).
+ * vmap_protect() works on whatever is mapped without a hole in between. vmap_replace() works inside of one part, as if it were an area: a part
+ * begins where it was mapped, or where unmapping has cut it. vmap_unmap(), vmap_free() and vmap_realloc() refuse a sparse area (-VMAP_EINVAL).
  */
 
 /*

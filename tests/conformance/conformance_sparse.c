@@ -379,6 +379,56 @@ static void pages_of_parts_are_replaced(void **state)
 	bed_end(bed);
 }
 
+static void check_writable(struct conformance_bed *bed, uintptr_t addr, const char *expected)
+{
+	unsigned char value;
+
+	for (size_t i = 0; expected[i]; i++) {
+		assert_true(bed->host->read(bed, addr + i * bed->page_size, &value));
+		assert_int_equal(bed->host->write(bed, addr + i * bed->page_size, value), expected[i] == 'w');
+	}
+}
+
+/* Three parts that touch, from the middle of one to the middle of another; with a hole in the range nothing happens. */
+static void several_parts_are_protected(void **state)
+{
+	struct conformance_bed *bed = bed_begin(state, SPACE, SIZE_MAX);
+	size_t p = bed->page_size;
+	struct vmap_page *pages[9];
+	struct vmap_area_info info;
+	uint64_t flushes;
+	uintptr_t addr;
+
+	bed_pages(bed, 0, 9, pages);
+	addr = reserve(bed, 16, NULL);
+	map_part(bed, addr, pages, 3);
+	map_part(bed, addr + 3 * p, &pages[3], 2);
+	map_part(bed, addr + 5 * p, &pages[5], 3);
+	map_part(bed, addr + 9 * p, &pages[8], 1);
+	check_writable(bed, addr, "wwwwwwww");
+	flushes = bed_stats(bed).flushes;
+	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 2 * p), 4 * p, VMAP_READ), 0);
+	assert_int_equal(bed_stats(bed).flushes, flushes + 1);
+	check_writable(bed, addr, "wwrrrrww");
+	/* What a part was given as a whole. */
+	for (size_t i = 2; i < 6; i++) {
+		assert_int_equal(vmap_area_at(bed->space, bed_ptr(addr + i * p), &info), 0);
+		assert_int_equal(info.prot, i == 3 || i == 4 ? VMAP_READ : VMAP_READ | VMAP_WRITE);
+	}
+	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr), 8 * p, VMAP_WRITE), 0);
+	check_writable(bed, addr, "wwwwwwww");
+	/* Over a hole, from a hole, into a hole, beyond the end. */
+	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr), 10 * p, VMAP_READ), -VMAP_EFAULT);
+	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 8 * p), 2 * p, VMAP_READ), -VMAP_EFAULT);
+	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 2 * p), 7 * p, VMAP_READ), -VMAP_EFAULT);
+	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 8 * p), p, VMAP_READ), -VMAP_EFAULT);
+	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 9 * p), 20 * p, VMAP_READ), -VMAP_EFAULT);
+	check_writable(bed, addr, "wwwwwwww");
+	finish(bed, addr);
+	bed_put(bed, pages, 9);
+	bed_end(bed);
+}
+
 /* Inside of one part, as if it were an area. */
 static void parts_change(void **state)
 {
@@ -406,10 +456,6 @@ static void parts_change(void **state)
 	}
 	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 3 * p), 3 * p, VMAP_READ), 0);
 	assert_false(bed->host->write(bed, addr + 5 * p, value));
-	/* Not over two parts, nor over a hole. */
-	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 2 * p), 2 * p, VMAP_READ), -VMAP_EFAULT);
-	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 5 * p), 2 * p, VMAP_READ), -VMAP_EFAULT);
-	assert_int_equal(vmap_protect(bed->space, bed_ptr(addr + 6 * p), p, VMAP_READ), -VMAP_EFAULT);
 	/* The hole that comes of it has the area's protection again. */
 	assert_int_equal(unmap_pages(bed, addr + 3 * p, 3), 0);
 	vmap_purge(bed->space);
@@ -595,10 +641,17 @@ static void bad_calls_are_refused(void **state)
 }
 
 const struct CMUnitTest conformance_sparse_tests[] = {
-	cmocka_unit_test(it_begins_as_a_hole),   cmocka_unit_test(parts_come_and_go),
-	cmocka_unit_test(parts_are_cut),         cmocka_unit_test(an_area_ends_with_its_parts),
-	cmocka_unit_test(holes_are_looked_over), cmocka_unit_test(pages_of_parts_are_replaced),
-	cmocka_unit_test(parts_change),          cmocka_unit_test(who_owns_the_pages_of_a_part),
-	cmocka_unit_test(frames_are_parts),      cmocka_unit_test(nothing_waits),
-	cmocka_unit_test(bad_calls_are_refused), CONFORMANCE_END,
+	cmocka_unit_test(it_begins_as_a_hole),
+	cmocka_unit_test(parts_come_and_go),
+	cmocka_unit_test(parts_are_cut),
+	cmocka_unit_test(an_area_ends_with_its_parts),
+	cmocka_unit_test(holes_are_looked_over),
+	cmocka_unit_test(pages_of_parts_are_replaced),
+	cmocka_unit_test(parts_change),
+	cmocka_unit_test(several_parts_are_protected),
+	cmocka_unit_test(who_owns_the_pages_of_a_part),
+	cmocka_unit_test(frames_are_parts),
+	cmocka_unit_test(nothing_waits),
+	cmocka_unit_test(bad_calls_are_refused),
+	CONFORMANCE_END,
 };

@@ -40,7 +40,7 @@ static bool with_pins;
 static struct softmmu *mmu;
 static struct vmap_space *space;
 static struct vmap_page *pages[4], *other[2];
-static void *mapped, *allocated, *frames, *ram;
+static void *mapped, *allocated, *frames, *ram, *sparse;
 
 static int replace_first(void)
 {
@@ -65,6 +65,11 @@ static int protect_part(void)
 static int protect_frames(void)
 {
 	return vmap_protect(space, (char *)frames + PAGE, PAGE, VMAP_READ);
+}
+
+static int protect_parts(void)
+{
+	return vmap_protect(space, (char *)sparse + PAGE, 3 * PAGE, VMAP_READ);
 }
 
 static int grow(void)
@@ -118,9 +123,13 @@ static void begin(const struct vmap_space_config *config)
 	assert_int_equal(vmap_ram(space, pages, 4, 0, 0, &ram), 0);
 	/* Behind it the space is free. */
 	assert_int_equal(vmap_alloc(space, 11 * PAGE, 1, &(struct vmap_options){.min = BASE + SIZE / 2}, &allocated), 0);
+	assert_int_equal(vmap_sparse(space, 4 * PAGE, NULL, &sparse), 0);
+	assert_int_equal(vmap_sparse_map(space, sparse, pages, 2, 0, 0), 0);
+	assert_int_equal(vmap_sparse_map(space, (char *)sparse + 2 * PAGE, pages, 2, 0, 0), 0);
 	/* CPUs have forgotten what they saw when it was mapped. */
 	assert_int_equal(vmap_protect(space, mapped, 7 * PAGE, RW), 0);
 	assert_int_equal(vmap_protect(space, allocated, 11 * PAGE, RW), 0);
+	assert_int_equal(vmap_protect(space, sparse, 4 * PAGE, RW), 0);
 }
 
 static void end(void)
@@ -129,6 +138,7 @@ static void end(void)
 	assert_int_equal(vmap_unmap(space, frames), 0);
 	assert_int_equal(vmap_ram_unmap(space, ram), 0);
 	assert_int_equal(vmap_free(space, allocated), 0);
+	assert_int_equal(vmap_sparse_free(space, sparse), 0);
 	vmap_purge(space);
 	assert_null(check_space(space));
 	assert_int_equal(softmmu_frames_used(mmu), 3 + 4 + 1 + 4);
@@ -175,6 +185,7 @@ static void every_change_may_fail(void **state)
 		{"protect an area", protect_all, SOFTMMU_PROTECT, true},
 		{"protect a part", protect_part, SOFTMMU_PROTECT, true},
 		{"protect frames", protect_frames, SOFTMMU_PROTECT, true},
+		{"protect several parts", protect_parts, SOFTMMU_PROTECT, true},
 		{"grow", grow, SOFTMMU_META_ALLOC | SOFTMMU_PAGE_ALLOC | SOFTMMU_MAP, false},
 		{"grow in a full space", grow_in_a_full_space, SOFTMMU_META_ALLOC | SOFTMMU_PAGE_ALLOC | SOFTMMU_MAP, false},
 		{"shrink", shrink, 0, false},

@@ -106,7 +106,7 @@ static const char *check_shard(const struct vmap_space *space, const struct vmap
 /* Memory that waits for its next use must look as if no map had ever been in it. */
 static bool is_blank(const struct vmap_ram_block *block)
 {
-	uint64_t any = block->n_free | block->is_dirty | ((block->window & 0xffff) - (block->window >> 16));
+	uint64_t any = block->n_free | block->is_dirty | (block->window & 0xffff);
 
 	for (unsigned slot = 0; slot < VMAP_RAM_SLOTS; slot++)
 		any |= block->word[slot];
@@ -171,7 +171,7 @@ static void expect_block(const struct vmap_ram_block *block, uint64_t *expected)
 		if ((word & VMAP_RAM_STATE) != VMAP_RAM_LIVE)
 			continue;
 		at = slot;
-		for (unsigned i = 0; i < (block->made[slot] & 0xff); at += (size_t)1 << block->pages[slot + i++]->order)
+		for (unsigned i = 0; i < (vmap_ram_made(block, slot, word) & 0xff); at += (size_t)1 << block->pages[slot + i++]->order)
 			expect_page(expected + at, block->pages[slot + i], slot + vmap_ram_size(word) - at);
 	}
 }

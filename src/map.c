@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * Theory: from an array of pages to an area, and back. There is one path.
+ * Theory: from an array of pages to an area. There is one path; the way back is in unmap.c.
  *
  * Mapping takes, in this order: addresses, out of a pool (under the shard's lock) or out of the tree (under the space's, with spare
  * descriptors), memory for the page array, unless the area from the pool brings some, page references, translations; then one store lets the
  * area be seen. What fails gives back what was taken, in reverse. A failed map hook may have shown some pages for a moment, so the range
  * is flushed before they are given back.
  *
- * Most maps need less than that (map_pooled()): an area of the size is in the pool, with table entries that the host has pinned for the core to
- * write (host.h), and with memory for the array, unless it was needed to give references back; then one pass over the pages checks
- * them, notes them and shows them.
+ * Most maps need less than that (take_pinned(), map_pinned()): an area of the size is in the pool, with table entries that the host has
+ * pinned for the core to write (host.h), and with memory for the array, unless its last one was large and held references (purge.c); then
+ * one pass over the pages checks them, notes them and shows them.
  *
  * Addresses are looked for in steps, each only if the one before found none: in this CPU's pool of the size; in the tree; again with all
  * pools drained into it; again after a purge, and with what blocks of short-lived maps can spare. From the third step on frees bypass the
@@ -17,9 +17,6 @@
  *
  * With VMAP_NOWAIT the last step is left to others, and so is the flush after a failed map hook: the range joins the queue of
  * purge.c as if it had been mapped and unmapped, with the references that keep its pages from being given out before the flush.
- *
- * Unmapping marks the area first, under the lock, so that a second unmap is told; then it is this thread's alone until it is
- * queued for its flush or completed (purge.c). Neither path allocates when it gives back.
  */
 #include "map.h"
 #include "purge.h"
@@ -308,135 +305,16 @@ int vmap_pages_survey(const struct vmap_space *space, struct vmap_page *const *p
 	return 0;
 }
 
-/* Options that say nothing of the address, and nothing unusual. */
-static bool is_plain(const struct vmap_options *options)
+/* Map any pages, as any options say. */
+static int map_any(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
+		   void **addr)
 {
-	return !(options->align | options->phase | options->min | options->max | options->guard) &&
-	       !(options->flags & ~KNOWN_FLAGS) &&
-	       (options->flags & (VMAP_BORROW | VMAP_PUT_PAGES)) != (VMAP_BORROW | VMAP_PUT_PAGES) &&
-	       !(options->prot & ~(ACCESS | VMAP_MEMORY_MASK));
-}
-
-/* Show pages in the area's entries; gives how many were shown before one that is no base page. */
-static inline size_t show_pages(const struct vmap_host *host, struct vmap_area *area, struct vmap_page *const *pages, size_t n,
-				uint64_t bits)
-{
-	size_t first = n < area->split ? n : area->split;
-	struct vmap_page **own = area->pages->pages;
-	size_t shown = vmap_entries_show(area->entries, own, pages, first, host->entry_shift, bits);
-
-	if (shown < first || first == n)
-		return shown;
-	return first + vmap_entries_show(area->behind, own + first, pages + first, n - first, host->entry_shift, bits);
-}
-
-static inline void hide_pages(const struct vmap_area *area, size_t n)
-{
-	size_t first = n < area->split ? n : area->split;
-
-	vmap_entries_hide(area->entries, first);
-	if (n > first)
-		vmap_entries_hide(area->behind, n - first);
-}
-
-/* Base pages were not what the array turned out to hold: take back what was shown of them. */
-static void take_back(struct vmap_space *space, struct vmap_area *area, size_t shown)
-{
-	struct vmap_shard *shard = area->shard;
-	unsigned long saved;
-
-	hide_pages(area, shown);
-	saved = vmap_shard_lock(space, shard);
-	shard->stats.pages_held -= area->held;
-	area->held = 0;
-	area->pages->held = false;
-	vmap_shard_unlock(space, shard, saved);
-	area->flags &= ~(VMAP_PUT_PAGES | VMAP_SYNC);
-	if (area->flags & VMAP_NOWAIT) {
-		abandon(space, area);
-		return;
-	}
-	vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
-	vmap_area_unreserve(space, area);
-}
-
-/*
- * The common case: plain options, base pages, and an area of the size in the pool whose entries the core writes. Looks at each page once.
- * false: it is not the common case, or there was no memory, and nothing has been done.
- */
-static bool map_pooled(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
-		       void **addr)
-{
-	unsigned prot = options->prot & ACCESS ? options->prot | VMAP_READ : options->prot | VMAP_READ | VMAP_WRITE;
-	size_t index = n - !!(options->flags & VMAP_NO_GUARD), held = options->flags & VMAP_BORROW ? 0 : n, shown;
-	const struct vmap_host *host = space->host;
-	struct vmap_shard *shard = vmap_shard_here(space);
-	struct vmap_page_array *array;
-	struct vmap_area *area;
-	unsigned long saved;
-	uint64_t bits;
-
-	if (index >= VMAP_POOL_PAGES || !host->pin || !pages[0] || pages[0]->order)
-		return false;
-	bits = vmap_entry_bits(host, prot);
-	saved = vmap_shard_lock(space, shard);
-	area = vmap_area_of(shard->pools.first[index]);
-	if (!area || !area->entries || !bits) {
-		vmap_shard_unlock(space, shard, saved);
-		return false;
-	}
-	vmap_pool_pop(&shard->pools, index);
-	begin(space, shard, area, options, prot, n << host->page_shift, held);
-	shard->stats.pool_hits++;
-	vmap_shard_unlock(space, shard, saved);
-	array = area->kept;
-	if (!array || array->room < n) {
-		if (add_array(host, area, n, false)) {
-			vmap_area_unreserve(space, area);
-			return false;
-		}
-		array = area->pages;
-	}
-	area->kept = NULL;
-	area->pages = array;
-	array->n = n;
-	array->starts = NULL;
-	array->order = 0;
-	array->held = held;
-	shown = show_pages(host, area, pages, n, bits);
-	if (shown < n) {
-		array->n = shown;
-		take_back(space, area, shown);
-		return false;
-	}
-	if (held && !(options->flags & VMAP_PUT_PAGES))
-		host->page_get(host->ctx, pages, n);
-	if (host->publish)
-		host->publish(host->ctx, area->extent.addr, area->size);
-	*addr = (void *)area->extent.addr;
-	vmap_area_set_state(area, VMAP_STATE_MAPPED);
-	return true;
-}
-
-int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
-	       void **addr)
-{
-	static const struct vmap_options plain;
 	struct vmap_options o;
 	struct vmap_area *area;
 	size_t base_pages, size;
 	bool mixed;
 	int err;
 
-	if (!addr)
-		return -VMAP_EINVAL;
-	*addr = NULL;
-	if (!pages || !n)
-		return -VMAP_EINVAL;
-	if (!options)
-		options = &plain;
-	if (is_plain(options) && map_pooled(space, pages, n, options, addr))
-		return 0;
 	if (vmap_options_resolve(space, options, &o))
 		return -VMAP_EINVAL;
 	err = vmap_pages_survey(space, pages, n, &base_pages, &mixed);
@@ -454,6 +332,141 @@ int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t 
 	copy_bytes(area->pages->pages, pages, n * sizeof(*pages));
 	vmap_page_array_index(area->pages);
 	return show(space, area, NULL, !(o.flags & (VMAP_BORROW | VMAP_PUT_PAGES)), addr);
+}
+
+/* Options that say nothing of the address, and nothing unusual. */
+static bool is_plain(const struct vmap_options *options)
+{
+	return !(options->align | options->phase | options->min | options->max | options->guard) &&
+	       !(options->flags & ~KNOWN_FLAGS) &&
+	       (options->flags & (VMAP_BORROW | VMAP_PUT_PAGES)) != (VMAP_BORROW | VMAP_PUT_PAGES) &&
+	       !(options->prot & ~(ACCESS | VMAP_MEMORY_MASK));
+}
+
+/* Show pages in the entries of an area, and note them; gives how many were shown before one that is no base page. */
+static inline size_t show_pages(const struct vmap_host *host, const struct vmap_area *area, struct vmap_page *const *pages,
+				size_t n, uint64_t bits)
+{
+	size_t shown = 0, end = n < area->split ? n : area->split;
+	struct vmap_page **own = area->pages->pages;
+	uint64_t *entries = area->entries;
+
+	for (;;) {
+		shown += vmap_entries_show(entries, own + shown, pages + shown, end - shown, host->entry_shift, bits);
+		if (shown < end || end == n)
+			return shown;
+		entries = area->behind;
+		end = n;
+	}
+}
+
+/* There was no memory for the array, or it turned out to hold more than base pages: take back what was shown, and map it as any other. */
+static int map_otherwise(struct vmap_space *space, struct vmap_area *area, struct vmap_page *const *pages, size_t n, size_t shown,
+			 void **addr)
+{
+	const struct vmap_options options = {.flags = area->flags, .prot = area->prot, .tag = area->tag};
+	struct vmap_shard *shard = area->shard;
+	unsigned long saved;
+
+	vmap_area_hide(area, shown);
+	saved = vmap_shard_lock(space, shard);
+	shard->stats.pages_held -= area->held;
+	area->held = 0;
+	vmap_shard_unlock(space, shard, saved);
+	if (area->pages) {
+		area->pages->n = shown;
+		area->pages->held = false;
+	}
+	area->flags &= ~(VMAP_PUT_PAGES | VMAP_SYNC);
+	if (shown && area->flags & VMAP_NOWAIT) {
+		abandon(space, area);
+	} else {
+		if (shown)
+			vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
+		vmap_area_unreserve(space, area);
+	}
+	return map_any(space, pages, n, &options, addr);
+}
+
+/* Map base pages in a reserved area whose entries the core writes. Looks at each page once. */
+static int map_pinned(struct vmap_space *space, struct vmap_area *area, struct vmap_page *const *pages, size_t n, uint64_t bits,
+		      void **addr)
+{
+	const struct vmap_host *host = space->host;
+	struct vmap_page_array *array = area->kept;
+	size_t shown;
+
+	if (!array || array->room < n) {
+		if (add_array(host, area, n, false))
+			return map_otherwise(space, area, pages, n, 0, addr);
+		array = area->pages;
+	}
+	area->kept = NULL;
+	area->pages = array;
+	array->n = n;
+	array->starts = NULL;
+	array->order = 0;
+	array->held = area->held;
+	shown = show_pages(host, area, pages, n, bits);
+	if (shown < n)
+		return map_otherwise(space, area, pages, n, shown, addr);
+	if (array->held && !(area->flags & VMAP_PUT_PAGES))
+		host->page_get(host->ctx, pages, n);
+	if (host->publish)
+		host->publish(host->ctx, area->extent.addr, area->size);
+	*addr = (void *)area->extent.addr;
+	vmap_area_set_state(area, VMAP_STATE_MAPPED);
+	return 0;
+}
+
+/*
+ * The common case: plain options, base pages, and an area of the size in the pool whose entries the core writes. Takes it. NULL: it is not
+ * the common case.
+ */
+static inline struct vmap_area *take_pinned(struct vmap_space *space, const struct vmap_page *first, size_t n,
+					    const struct vmap_options *options, uint64_t *bits)
+{
+	unsigned prot = options->prot & ACCESS ? options->prot | VMAP_READ : options->prot | VMAP_READ | VMAP_WRITE;
+	size_t index = n - !!(options->flags & VMAP_NO_GUARD);
+	const struct vmap_host *host = space->host;
+	struct vmap_shard *shard = vmap_shard_here(space);
+	struct vmap_area *area;
+	unsigned long saved;
+
+	if (index >= VMAP_POOL_PAGES || !host->pin || !first || first->order)
+		return NULL;
+	*bits = vmap_entry_bits(host, prot);
+	if (!*bits)
+		return NULL;
+	saved = vmap_shard_lock(space, shard);
+	area = vmap_area_of(shard->pools.first[index]);
+	if (area && area->entries) {
+		vmap_pool_pop(&shard->pools, index);
+		begin(space, shard, area, options, prot, n << host->page_shift, options->flags & VMAP_BORROW ? 0 : n);
+		shard->stats.pool_hits++;
+	} else {
+		area = NULL;
+	}
+	vmap_shard_unlock(space, shard, saved);
+	return area;
+}
+
+int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
+	       void **addr)
+{
+	static const struct vmap_options plain;
+	struct vmap_area *area;
+	uint64_t bits;
+
+	if (!addr)
+		return -VMAP_EINVAL;
+	*addr = NULL;
+	if (!pages || !n)
+		return -VMAP_EINVAL;
+	if (!options)
+		options = &plain;
+	area = is_plain(options) ? take_pinned(space, pages[0], n, options, &bits) : NULL;
+	return area ? map_pinned(space, area, pages, n, bits, addr) : map_any(space, pages, n, options, addr);
 }
 
 int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n, const struct vmap_options *options, void **addr)
@@ -566,92 +579,4 @@ int vmap_alloc(struct vmap_space *space, size_t size, unsigned order, const stru
 		return err;
 	}
 	return show(space, area, NULL, false, addr);
-}
-
-/* Under the area's lock: mark it as unmapped; from here on it is this thread's. */
-static int claim(struct vmap_area *area, bool allocated, const void *caller, uint64_t now)
-{
-	if (!vmap_area_is_seen(area))
-		return -VMAP_ENOENT;
-	if (vmap_area_is_over(area))
-		return -VMAP_EALREADY;
-	if (area->ram || area->sparse || area->allocated != allocated)
-		return -VMAP_EINVAL;
-	if (area->busy || area->replacing)
-		return -VMAP_EBUSY;
-	vmap_area_set_state(area, VMAP_STATE_LAZY);
-	area->unmapped_by = caller;
-	area->unmapped_at = now;
-	area->shard->stats.unmaps++;
-	vmap_count_unmapped(&area->shard->stats, area);
-	return 0;
-}
-
-/* Find the area that begins at addr, among those that this CPU has mapped or in the tree, and claim it. */
-static int find(struct vmap_space *space, uintptr_t addr, bool allocated, const void *caller, struct vmap_area **area)
-{
-	uint64_t now = vmap_space_now(space);
-	struct vmap_shard *shard = vmap_shard_here(space);
-	unsigned long saved = vmap_shard_lock(space, shard), entered;
-	int err = -VMAP_ENOENT;
-
-	*area = *vmap_recent(space, shard, addr);
-	if (*area && (*area)->extent.addr == addr) {
-		err = claim(*area, allocated, caller, now);
-		vmap_shard_unlock(space, shard, saved);
-		return err;
-	}
-	vmap_shard_unlock(space, shard, saved);
-	saved = vmap_space_lock(space);
-	*area = vmap_areas_at(&space->areas, addr);
-	if (*area && (*area)->extent.addr == addr) {
-		entered = vmap_shard_enter(space, (*area)->shard);
-		err = claim(*area, allocated, caller, now);
-		vmap_shard_leave(space, (*area)->shard, entered);
-	}
-	vmap_space_unlock_keep(space, saved);
-	return err;
-}
-
-static int end_area(struct vmap_space *space, const void *addr, bool allocated, bool nowait, const void *caller)
-{
-	struct vmap_area *area;
-	int err = find(space, (uintptr_t)addr, allocated, caller, &area);
-
-	if (err)
-		return err;
-	if (area->entries)
-		hide_pages(area, area->size >> space->host->page_shift);
-	else
-		space->host->unmap(space->host->ctx, area->extent.addr, area->size);
-	if (nowait)
-		vmap_purge_later(space, area);
-	else
-		vmap_purge_area(space, area);
-	return 0;
-}
-
-int vmap_unmap(struct vmap_space *space, const void *addr)
-{
-	return end_area(space, addr, false, false, __builtin_return_address(0));
-}
-
-int vmap_unmap_by(struct vmap_space *space, const void *addr, const void *caller)
-{
-	return end_area(space, addr, false, false, caller);
-}
-
-int vmap_unmap_nowait(struct vmap_space *space, const void *addr)
-{
-	return end_area(space, addr, false, true, __builtin_return_address(0));
-}
-
-int vmap_free(struct vmap_space *space, const void *addr)
-{
-	return end_area(space, addr, true, false, __builtin_return_address(0));
-}
-
-int vmap_free_nowait(struct vmap_space *space, const void *addr)
-{
-	return end_area(space, addr, true, true, __builtin_return_address(0));
 }

@@ -38,7 +38,8 @@ static inline bool vmap_pool_put(struct vmap_pools *pools, unsigned page_shift, 
 	extent->next = pools->first[index];
 	pools->first[index] = extent;
 	pools->bytes += extent->size;
-	pools->low = index < pools->low ? index : pools->low;
+	if (index < pools->low)
+		pools->low = index;
 	return true;
 }
 

@@ -7,7 +7,8 @@
  *   1. notes, under the lock, the last seq and up to VMAP_FLUSH_RANGES ranges of the queue,
  *   2. flushes those ranges, or everything where more wait, without the lock,
  *   3. completes, in batches of VMAP_PURGE_BATCH a hold of the lock, what heads the queue up to the noted seq: the area
- *      leaves queue and tree and its addresses become free; then, without the lock, its page references are given back.
+ *      leaves queue and tree and its addresses become free; then, without the lock, its page references are given back, those of a
+ *      batch together. They are copied for that out of their arrays, whose memory stays with the areas; only a large array goes itself.
  * What step 3 completes was in the queue at step 1, so the flush of step 2 covers it.
  *
  * Barrier without waiting. An area stays in the queue while it is flushed. A second purger finds it there, flushes it
@@ -36,6 +37,13 @@
  */
 #include "purge.h"
 #include "tile.h"
+
+/* References that are copied out of one page array at most, and in a batch, which ends when there is no room for one more array. */
+#define MOST_COLLECTED 64
+#define COLLECTED (3 * MOST_COLLECTED)
+
+/* What compilers call on their own: a freestanding embedder has it. */
+#define copy_bytes __builtin_memcpy
 
 /* Under the lock: make the addresses free that are longest in quarantine, until at most max bytes are in it, or a batch is done. */
 static void pardon(struct vmap_space *space, size_t max, struct vmap_page_array **released)
@@ -71,23 +79,53 @@ void vmap_quarantine_end(struct vmap_space *space, bool nowait)
 	vmap_space_release(space->host, released);
 }
 
-/* Under the shard's lock: an area that was flushed gives up its pages; the memory of an array that holds no references stays with it. */
-static void strip(struct vmap_shard *shard, struct vmap_area *area, struct vmap_page_array **released)
+/*
+ * What a hold of the lock leaves to be given back: references that were collected out of page arrays whose memory stays with the area, and
+ * arrays that go with the references that they hold.
+ */
+struct remains {
+	struct vmap_page_array *arrays;
+	size_t n;
+	struct vmap_page *pages[COLLECTED];
+};
+
+static inline bool has_room(const struct remains *remains)
+{
+	return remains->n <= COLLECTED - MOST_COLLECTED;
+}
+
+/* Under no lock. */
+static inline void give_back(const struct vmap_host *host, const struct remains *remains)
+{
+	if (remains->n)
+		host->page_put(host->ctx, remains->pages, remains->n);
+	vmap_space_release(host, remains->arrays);
+}
+
+/* Under the shard's lock: an area that was flushed gives up its pages. The remains have room. */
+static inline void strip(struct vmap_shard *shard, struct vmap_area *area, bool sparse, struct remains *remains)
 {
 	struct vmap_page_array *array = area->pages;
 
-	if (area->sparse)
+	if (sparse)
 		area->held = array && array->held ? array->n : 0;
 	vmap_count_flushed(&shard->stats, area);
 	area->pages = NULL;
 	area->held = 0;
-	if (array && !array->held && !area->sparse) {
-		area->kept = array;
-	} else if (array) {
-		array->next = *released;
-		*released = array;
+	if (!array)
+		return;
+	if (sparse || (array->held && array->n > MOST_COLLECTED)) {
+		array->next = remains->arrays;
+		remains->arrays = array;
 		area->kept = NULL;
+		return;
 	}
+	if (array->held) {
+		copy_bytes(&remains->pages[remains->n], array->pages, array->n * sizeof(array->pages[0]));
+		remains->n += array->n;
+		array->held = false;
+	}
+	area->kept = array;
 }
 
 /* Under both locks: nothing of this area, which was counted out, needs a flush: its addresses become free, or go into quarantine. */
@@ -108,13 +146,13 @@ static void let_go(struct vmap_space *space, struct vmap_area *area, struct vmap
 }
 
 /* Under both locks: end an area that was flushed. */
-static void complete(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
+static void complete(struct vmap_space *space, struct vmap_area *area, struct remains *remains)
 {
-	strip(area->shard, area, released);
+	strip(area->shard, area, area->sparse, remains);
 	if (area->sparse)
 		area = vmap_tile_flushed(space, area);
 	if (area)
-		let_go(space, area, released);
+		let_go(space, area, &remains->arrays);
 }
 
 void vmap_purge_free(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released)
@@ -138,45 +176,49 @@ static struct vmap_area *first_up_to(const struct vmap_shard *shard, uint64_t se
 /* Complete a batch of what goes into the pools, under the shard's lock alone. false: that was all of the kind; *left: there is more. */
 static bool pool_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq, bool *left)
 {
-	struct vmap_page_array *released = NULL;
 	unsigned long saved = vmap_shard_lock(space, shard);
 	bool allowed = !space->quarantine_max && !vmap_space_is_starved(space);
-	struct vmap_area *area = first_up_to(shard, seq);
-	struct vmap_extent *next;
-	unsigned done = 0;
+	struct vmap_extent *extent = shard->lazy_first, *next;
+	unsigned shift = space->host->page_shift, done = 0;
+	struct remains remains;
+	struct vmap_area *area;
 
-	for (; allowed && area && done < VMAP_PURGE_BATCH; done++) {
-		next = area->extent.next;
-		if (area->sparse || !vmap_pool_put(&shard->pools, space->host->page_shift, area))
+	remains.arrays = NULL;
+	remains.n = 0;
+	for (; allowed && extent && done < VMAP_PURGE_BATCH && has_room(&remains); done++, extent = next) {
+		area = vmap_area_of(extent);
+		next = extent->next;
+		if (area->seq > seq || area->sparse || !vmap_pool_put(&shard->pools, shift, area))
 			break;
-		shard->lazy_first = next;
-		strip(shard, area, &released);
+		strip(shard, area, false, &remains);
 		vmap_area_set_state(area, VMAP_STATE_FREE);
-		area = first_up_to(shard, seq);
 	}
+	shard->lazy_first = extent;
+	*left = first_up_to(shard, seq);
 	vmap_shard_unlock(space, shard, saved);
-	vmap_space_release(space->host, released);
-	*left = area;
-	return done == VMAP_PURGE_BATCH;
+	give_back(space->host, &remains);
+	return done == VMAP_PURGE_BATCH || !has_room(&remains);
 }
 
 /* Complete a batch of anything. false: there are no more areas up to seq. */
 static bool complete_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq)
 {
-	struct vmap_page_array *released = NULL;
 	unsigned long saved = vmap_space_lock(space), entered = vmap_shard_enter(space, shard);
-	struct vmap_area *area;
-	unsigned done = 0;
+	struct vmap_area *area = first_up_to(shard, seq);
+	struct remains remains;
 
-	for (; done < VMAP_PURGE_BATCH && (area = first_up_to(shard, seq)); done++) {
+	remains.arrays = NULL;
+	remains.n = 0;
+	for (unsigned i = 0; area && i < VMAP_PURGE_BATCH && has_room(&remains); i++) {
 		shard->lazy_first = area->extent.next;
-		complete(space, area, &released);
+		complete(space, area, &remains);
+		area = first_up_to(shard, seq);
 	}
 	vmap_shard_leave(space, shard, entered);
-	pardon(space, space->quarantine_max, &released);
+	pardon(space, space->quarantine_max, &remains.arrays);
 	vmap_space_unlock(space, saved);
-	vmap_space_release(space->host, released);
-	return done == VMAP_PURGE_BATCH;
+	give_back(space->host, &remains);
+	return area;
 }
 
 static void complete_all(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq)
@@ -243,33 +285,22 @@ void vmap_purge(struct vmap_space *space)
 
 static void flush_one(struct vmap_space *space, struct vmap_area *area)
 {
-	struct vmap_page_array *released = NULL;
 	struct vmap_range range = mapped_range(area);
-	unsigned long saved, entered;
 	struct vmap_shard *shard = area->shard;
+	unsigned long saved, entered;
+	struct remains remains;
 
+	remains.arrays = NULL;
+	remains.n = 0;
 	space->host->flush(space->host->ctx, &range, 1);
 	saved = vmap_space_lock(space);
 	entered = vmap_shard_enter(space, shard);
 	shard->stats.flushes++;
-	complete(space, area, &released);
+	complete(space, area, &remains);
 	vmap_shard_leave(space, shard, entered);
-	pardon(space, space->quarantine_max, &released);
+	pardon(space, space->quarantine_max, &remains.arrays);
 	vmap_space_unlock(space, saved);
-	vmap_space_release(space->host, released);
-}
-
-/* Under the shard's lock. Gives how many pages wait there. */
-static uint32_t wait_for_flush(struct vmap_shard *shard, struct vmap_area *area, uint32_t pages)
-{
-	area->seq = ++shard->lazy_seq;
-	area->extent.next = NULL;
-	if (shard->lazy_first)
-		shard->lazy_last->next = &area->extent;
-	else
-		shard->lazy_first = &area->extent;
-	shard->lazy_last = &area->extent;
-	return (uint32_t)__atomic_fetch_add(&shard->clock, pages, __ATOMIC_RELAXED) + pages;
+	give_back(space->host, &remains);
 }
 
 /* Base pages that wait in all shards. */
@@ -309,13 +340,12 @@ void vmap_purge_over(struct vmap_space *space, struct vmap_shard *shard, uint32_
 
 static void queue(struct vmap_space *space, struct vmap_area *area, bool nowait)
 {
-	uint32_t pages = (uint32_t)(area->extent.size >> space->host->page_shift), pending;
 	struct vmap_shard *shard = area->shard;
 	unsigned long saved = vmap_shard_lock(space, shard);
+	bool over = vmap_purge_wait(space, area);
 
-	pending = wait_for_flush(shard, area, pages);
 	vmap_shard_unlock(space, shard, saved);
-	if (pending > __atomic_load_n(&shard->limit, __ATOMIC_RELAXED))
+	if (over)
 		vmap_purge_over(space, shard, 0, nowait);
 }
 
@@ -324,7 +354,7 @@ void vmap_purge_queue(struct vmap_space *space, struct vmap_area *area)
 	struct vmap_shard *shard = area->shard;
 	unsigned long entered = vmap_shard_enter(space, shard);
 
-	wait_for_flush(shard, area, (uint32_t)(area->extent.size >> space->host->page_shift));
+	vmap_purge_wait(space, area);
 	vmap_shard_leave(space, shard, entered);
 }
 
@@ -337,11 +367,6 @@ void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, 
 	}
 	if (waiting(space) > space->budget)
 		vmap_purge_over(space, vmap_shard_here(space), 0, nowait);
-}
-
-bool vmap_purge_at_once(const struct vmap_space *space)
-{
-	return !__atomic_load_n(&space->shard[0].limit, __ATOMIC_RELAXED);
 }
 
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)

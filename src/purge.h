@@ -27,6 +27,29 @@ void vmap_purge_area(struct vmap_space *space, struct vmap_area *area);
  */
 void vmap_purge_over(struct vmap_space *space, struct vmap_shard *shard, uint32_t slack, bool nowait);
 
+/* Whether every unmap flushes. */
+static inline bool vmap_purge_at_once(const struct vmap_space *space)
+{
+	return !__atomic_load_n(&space->shard[0].limit, __ATOMIC_RELAXED);
+}
+
+/* Under the shard's lock: let the area wait for a flush. true: more waits in the shard than its limit. */
+static inline bool vmap_purge_wait(const struct vmap_space *space, struct vmap_area *area)
+{
+	uint32_t pages = (uint32_t)(area->extent.size >> space->host->page_shift);
+	struct vmap_shard *shard = area->shard;
+
+	area->seq = ++shard->lazy_seq;
+	area->extent.next = NULL;
+	if (shard->lazy_first)
+		shard->lazy_last->next = &area->extent;
+	else
+		shard->lazy_first = &area->extent;
+	shard->lazy_last = &area->extent;
+	return (uint32_t)__atomic_fetch_add(&shard->clock, pages, __ATOMIC_RELAXED) + pages >
+	       __atomic_load_n(&shard->limit, __ATOMIC_RELAXED);
+}
+
 /* The same as vmap_purge_area() without ever flushing: let it wait. Under no lock; never sleeps. */
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area);
 
@@ -36,7 +59,6 @@ void vmap_purge_later(struct vmap_space *space, struct vmap_area *area);
  */
 void vmap_purge_queue(struct vmap_space *space, struct vmap_area *area);
 void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, bool nowait);
-bool vmap_purge_at_once(const struct vmap_space *space);
 
 /* Under the lock: nothing of this area, which was counted out, needs a flush: its addresses become free, or go into quarantine. */
 void vmap_purge_free(struct vmap_space *space, struct vmap_area *area, struct vmap_page_array **released);

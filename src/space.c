@@ -411,7 +411,6 @@ int vmap_space_destroy(struct vmap_space *space)
 
 static void add(struct vmap_stats *sum, const struct vmap_stats *stats)
 {
-	sum->areas += stats->areas;
 	sum->mapped += stats->mapped;
 	sum->holes += stats->holes;
 	sum->guards += stats->guards;
@@ -437,6 +436,7 @@ void vmap_space_sum(struct vmap_space *space, struct vmap_stats *stats)
 		stats->free += space->shard[i].pools.bytes;
 		add(stats, &space->shard[i].stats);
 	}
+	stats->areas = (size_t)(stats->maps - stats->unmaps);
 	vmap_ram_sum(space, stats);
 	for (unsigned i = space->shards; i-- > 0;)
 		vmap_shard_leave(space, &space->shard[i], entered[i]);

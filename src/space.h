@@ -32,7 +32,7 @@ struct vmap_shard {
 	uint32_t limit;
 	struct vmap_area *recent[VMAP_RECENT]; /* areas of this shard, by hash of where they begin; NULL or in the tree */
 	struct vmap_ram_shard ram;
-	struct vmap_stats stats; /* what was counted here: may be less than 0, the sum of all shards is not */
+	struct vmap_stats stats; /* what was counted here, but areas: may be less than 0, the sum of all shards is not */
 };
 
 struct vmap_space {
@@ -165,6 +165,18 @@ void vmap_area_cut_pins(struct vmap_space *space, struct vmap_area *area, uintpt
 /* Under the lock and its shard's: the core does not write the area's entries any more. */
 void vmap_area_unpin(struct vmap_space *space, struct vmap_area *area);
 
+/* Take away what the first n base pages of a pinned area show. */
+static inline void vmap_area_hide(const struct vmap_area *area, size_t n)
+{
+	size_t run = n < area->split ? n : area->split;
+
+	for (uint64_t *entries = area->entries; run; entries = area->behind) {
+		vmap_entries_hide(entries, run);
+		n -= run;
+		run = n;
+	}
+}
+
 /* Under no lock: give page arrays back, with the references that they hold. */
 void vmap_space_release(const struct vmap_host *host, struct vmap_page_array *released);
 
@@ -199,7 +211,6 @@ struct vmap_area_info vmap_area_info_at(const struct vmap_space *space, const st
 /* Under the lock that guards stats: count an area that was reserved, that was unmapped, whose range goes back. */
 static inline void vmap_count_reserved(struct vmap_stats *stats, const struct vmap_area *area)
 {
-	stats->areas++;
 	stats->maps++;
 	stats->mapped += area->size;
 	stats->guards += vmap_area_guard(area);
@@ -208,7 +219,6 @@ static inline void vmap_count_reserved(struct vmap_stats *stats, const struct vm
 
 static inline void vmap_count_unreserved(struct vmap_stats *stats, const struct vmap_area *area)
 {
-	stats->areas--;
 	stats->maps--;
 	stats->mapped -= area->size;
 	stats->guards -= vmap_area_guard(area);
@@ -217,7 +227,6 @@ static inline void vmap_count_unreserved(struct vmap_stats *stats, const struct 
 
 static inline void vmap_count_unmapped(struct vmap_stats *stats, const struct vmap_area *area)
 {
-	stats->areas--;
 	stats->mapped -= area->size;
 	stats->guards -= vmap_area_guard(area);
 	stats->lazy_areas++;

@@ -170,7 +170,6 @@ void vmap_sparse_ending(struct vmap_space *space, struct vmap_sparse *sparse)
 	size_t guard = guard_of_hole(space, sparse);
 
 	sparse->ending = true;
-	space->stats.areas--;
 	space->stats.unmaps++;
 	space->stats.holes -= sparse->holes;
 	space->stats.guards -= guard;
@@ -182,7 +181,6 @@ void vmap_sparse_not_ending(struct vmap_space *space, struct vmap_sparse *sparse
 	size_t guard = guard_of_hole(space, sparse);
 
 	sparse->ending = false;
-	space->stats.areas++;
 	space->stats.unmaps--;
 	space->stats.holes += sparse->holes;
 	space->stats.guards += guard;

@@ -487,7 +487,7 @@ int xr_bmap_add(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, const st
 {
 	struct fork fork;
 	struct place p;
-	bool merged;
+	bool merged = false;
 	int ret = fork_open(&fork, tx, inode, attr);
 
 	if (!ret)

@@ -56,7 +56,11 @@ struct vmap_cache {
 	size_t mask; /* buckets less one */
 	struct cache_link idle; /* the list's head: newer is the oldest entry, older the newest */
 	struct vmap_cache_stats stats;
+	uint64_t hits_told; /* of stats.hits, those that vmapstat knows of */
 };
+
+/* So many hits vmapstat may not know of: an atomic addition to a shared page costs as much as the rest of one. */
+#define CACHE_HITS_UNTOLD 64
 
 /* Two pages a multiplication, each with a key for its place; the products do not wait for each other. */
 static uint64_t cache_hash(struct vmap_page *const *pages, size_t n)
@@ -80,6 +84,12 @@ static void cache_count(struct vmap_cache *cache, uint64_t *of_cache, enum vmap_
 	vmap_stat_tell(&cache->process->stat, counter, 1);
 }
 
+static void cache_tell_hits(struct vmap_cache *cache)
+{
+	vmap_stat_tell(&cache->process->stat, VMAP_STAT_HITS, cache->stats.hits - cache->hits_told);
+	cache->hits_told = cache->stats.hits;
+}
+
 /* Views that the cache keeps, and their mappings: more, or less. */
 static void cache_keeps(struct vmap_cache *cache, const struct vmap_view *view, bool more)
 {
@@ -89,6 +99,7 @@ static void cache_keeps(struct vmap_cache *cache, const struct vmap_view *view, 
 	cache->stats.mappings += mappings;
 	vmap_stat_tell(&cache->process->stat, VMAP_STAT_KEPT, more ? 1 : -(uint64_t)1);
 	vmap_stat_tell(&cache->process->stat, VMAP_STAT_KEPT_MAPPINGS, mappings);
+	cache_tell_hits(cache);
 }
 
 static void idle_remove(struct cache_link *link)
@@ -121,7 +132,8 @@ static void cache_use(struct vmap_cache *cache, struct cache_entry *entry, struc
 		idle_remove(&entry->link);
 		cache->stats.idle--;
 	}
-	cache_count(cache, &cache->stats.hits, VMAP_STAT_HITS);
+	if (++cache->stats.hits - cache->hits_told == CACHE_HITS_UNTOLD)
+		cache_tell_hits(cache);
 	*view = (struct vmap_cached){.addr = entry->view.addr, .size = entry->view.size, .handle = entry->handle};
 }
 

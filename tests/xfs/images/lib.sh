@@ -80,7 +80,7 @@ mount_image() {
     options+=,logdev=$device
   fi
   attach "$1/img" "${read_only[@]}"
-  mark="xfs_replay image test $$ $RANDOM"
+  mark="xfs_replay image test $$ at $(date +%s%N) ns" # no part of another
   echo "$mark" >/dev/kmsg
   mount -t xfs -o "$options" "$device" "$work/mnt" || return 1
   undo+=("umount $work/mnt")

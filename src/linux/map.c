@@ -151,17 +151,22 @@ static int linux_survey(const struct vmap_views *views, uintptr_t addr, struct v
 	return 0;
 }
 
-/* Take from the budget, and count it; or give back. */
-static bool linux_take(struct vmap_process *process, size_t mappings)
+/* Mappings were taken from the budget, or could not be: count it. */
+static bool linux_took(struct vmap_process *process, size_t mappings, bool taken)
 {
-	if (!vmap_budget_take(&process->budget, mappings)) {
+	if (taken) {
+		vmap_stat_add(&process->stat, VMAP_STAT_MAPPINGS, mappings);
+	} else {
 		vmap_stat_add(&process->stat, VMAP_STAT_REFUSED, 1);
 		VMAP_PROBE3(budget_refused, mappings, __atomic_load_n(&process->budget.used, __ATOMIC_RELAXED),
 			    process->budget.max);
-		return false;
 	}
-	vmap_stat_add(&process->stat, VMAP_STAT_MAPPINGS, mappings);
-	return true;
+	return taken;
+}
+
+static bool linux_take(struct vmap_process *process, size_t mappings)
+{
+	return linux_took(process, mappings, vmap_budget_take(&process->budget, mappings));
 }
 
 static void linux_give(struct vmap_process *process, size_t mappings)
@@ -171,16 +176,12 @@ static void linux_give(struct vmap_process *process, size_t mappings)
 }
 
 /* Take the mappings of a view of so many runs. */
-static bool linux_enter(struct vmap_process *process, uintptr_t addr, size_t size, size_t guard, size_t runs)
+static bool linux_enter(struct vmap_process *process, uintptr_t addr, size_t size, size_t guard, size_t mappings)
 {
 	struct vmap_mech *mech = process->views.mech;
-	int gaps = mech->ops->enter(mech, addr, size, guard);
+	bool taken = mech->ops->enter(mech, addr, size, guard, &process->budget, &mappings);
 
-	if (linux_take(process, runs + (size_t)gaps))
-		return true;
-	gaps += mech->ops->leave(mech, addr, size);
-	linux_give(process, -(size_t)gaps);
-	return false;
+	return linux_took(process, mappings, taken);
 }
 
 static void linux_leave(struct vmap_process *process, uintptr_t addr, size_t size, size_t mappings)

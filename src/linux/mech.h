@@ -3,6 +3,7 @@
 #define VMAP_LINUX_MECH_H
 
 #include <vmap/host.h>
+#include "budget.h"
 #include "region.h"
 
 /*
@@ -29,11 +30,13 @@ struct vmap_cut {
 
 struct vmap_mech_ops {
 	/*
-	 * A view is about to be at [addr, addr + size), and guard bytes behind it are its own. It takes a mapping for each of its runs, and
-	 * what this returns (-1, 0, 1), as it fills a gap or cuts one in two. leave() follows in any case.
+	 * A view is about to be at [addr, addr + size), and guard bytes behind it are its own. It takes *mappings, one for each of its runs, from the
+	 * budget, and one more or less, as it cuts a gap in two or fills it; *mappings is then what it took. leave() follows. False: there
+	 * were not so many left, *mappings is how many it would have taken, and no view was ever there, to its neighbours either.
 	 */
-	int (*enter)(struct vmap_mech *mech, uintptr_t addr, size_t size, size_t guard);
-	/* It is over, or never was. What this returns (-1, 0, 1) is taken: its neighbours may have come or gone meanwhile. */
+	bool (*enter)(struct vmap_mech *mech, uintptr_t addr, size_t size, size_t guard, struct vmap_budget *budget,
+		      size_t *mappings);
+	/* It is over, or could not be mapped. What this returns (-1, 0, 1) is taken: its neighbours may have come or gone meanwhile. */
 	int (*leave)(struct vmap_mech *mech, uintptr_t addr, size_t size);
 	/* Mappings that a view takes besides its runs, if it has free addresses on both sides: for its guard. */
 	size_t (*besides)(struct vmap_mech *mech, uintptr_t addr);

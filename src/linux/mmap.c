@@ -187,24 +187,31 @@ static bool mmap_park(struct mmap_mech *m, uintptr_t addr, size_t size)
 	return done;
 }
 
-static int mmap_enter(struct vmap_mech *mech, uintptr_t addr, size_t size, size_t guard)
+static bool mmap_enter(struct vmap_mech *mech, uintptr_t addr, size_t size, size_t guard, struct vmap_budget *budget,
+		       size_t *mappings)
 {
 	struct mmap_mech *m = mmap_of(mech);
 	size_t pages = guard >> mech->page_shift, first = mmap_page(m, addr), last = mmap_page(m, addr + size - 1);
 	bool marked = pages && pages <= GUARD_PAGES && __atomic_load_n(&mech->guards, __ATOMIC_RELAXED);
 	uint8_t left, right, colour = 1;
+	bool taken;
 
 	last += marked ? pages : 0;
 	pthread_mutex_lock(&m->lock);
 	mmap_neighbours(m, first, last, &left, &right);
-	while (colour == left || colour == right)
-		colour++;
-	m->edges[first] = m->edges[last] = colour;
-	if (marked)
-		m->edges[first] |= (uint16_t)(EDGE_GUARD | (pages - 1) << EDGE_PAGES_SHIFT);
-	m->edges[first] |= mmap_expect(m, addr, size + (marked ? guard : 0));
+	*mappings = *mappings + 1 - !!left - !!right;
+	/* Here, as a view that was seen for a moment would have saved a neighbour a mapping that is needed after all. */
+	taken = vmap_budget_take(budget, *mappings);
+	if (taken) {
+		while (colour == left || colour == right)
+			colour++;
+		m->edges[first] = m->edges[last] = colour;
+		if (marked)
+			m->edges[first] |= (uint16_t)(EDGE_GUARD | (pages - 1) << EDGE_PAGES_SHIFT);
+		m->edges[first] |= mmap_expect(m, addr, size + (marked ? guard : 0));
+	}
 	pthread_mutex_unlock(&m->lock);
-	return 1 - !!left - !!right;
+	return taken;
 }
 
 static int mmap_leave(struct vmap_mech *mech, uintptr_t addr, size_t size)

@@ -171,7 +171,8 @@ static void expect_block(const struct vmap_ram_block *block, uint64_t *expected)
 		if ((word & VMAP_RAM_STATE) != VMAP_RAM_LIVE)
 			continue;
 		at = slot;
-		for (unsigned i = 0; i < (vmap_ram_made(block, slot, word) & 0xff); at += (size_t)1 << block->pages[slot + i++]->order)
+		for (unsigned i = 0; i < (vmap_ram_made(block, slot, word) & 0xff);
+		     at += (size_t)1 << block->pages[slot + i++]->order)
 			expect_page(expected + at, block->pages[slot + i], slot + vmap_ram_size(word) - at);
 	}
 }

@@ -84,39 +84,23 @@ static struct vmap_options view_aligned(const struct vmap_process *process, cons
 	return options;
 }
 
-/* The bytes of these pages, and in how many runs they are; of all up to one that vmap_pages() will refuse. */
-static size_t view_survey(const struct vmap_process *process, struct vmap_page *const *pages, size_t n, size_t *runs)
-{
-	uint64_t frames = 0, end = UINT64_MAX;
-	uint16_t region = 0;
-
-	*runs = 0;
-	for (size_t i = 0; i < n && pages[i] && pages[i]->order <= VMAP_MAX_ORDER; i++) {
-		*runs += pages[i]->frame != end || pages[i]->region != region;
-		region = pages[i]->region;
-		end = pages[i]->frame + ((uint64_t)1 << pages[i]->order);
-		frames += (uint64_t)1 << pages[i]->order;
-	}
-	return (size_t)(frames << process->pool.page_shift);
-}
-
 static int view_mapped(struct vmap_process *process, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
 		       struct vmap_view *view)
 {
-	struct vmap_mech *mech = process->views.mech;
 	struct vmap_options aligned;
-	size_t size, runs;
+	size_t size = 0;
 	int err;
 
 	if (!pages || !n || !pages[0])
 		return -VMAP_EINVAL;
-	size = view_survey(process, pages, n, &runs);
+	for (size_t i = 0; i < n && pages[i] && pages[i]->order <= VMAP_MAX_ORDER; i++)
+		size += (size_t)1 << (pages[i]->order + process->pool.page_shift);
 	aligned = view_aligned(process, pages[0], size, options);
 	err = vmap_pages(process->space, pages, n, &aligned, &view->addr);
 	if (err)
 		return err;
 	view->size = size;
-	view->mappings = runs + mech->ops->besides(mech, (uintptr_t)view->addr);
+	view->mappings = vmap_views_mappings(&process->views, (uintptr_t)view->addr, size);
 	return 0;
 }
 

@@ -11,12 +11,7 @@
 static void append(struct vmap_parts *parts, struct vmap_area *part)
 {
 	part->busy = true;
-	part->extent.next = NULL;
-	if (parts->first)
-		parts->last->next = &part->extent;
-	else
-		parts->first = &part->extent;
-	parts->last = &part->extent;
+	vmap_extents_append(&parts->first, &parts->last, &part->extent);
 }
 
 /* Claim a batch of the parts from *cursor on. 0: that was all; -VMAP_EAGAIN: there are more; -VMAP_EBUSY. */

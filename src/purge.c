@@ -136,12 +136,7 @@ static void let_go(struct vmap_space *space, struct vmap_area *area, struct vmap
 		return;
 	}
 	vmap_area_set_state(area, VMAP_STATE_QUARANTINED);
-	area->extent.next = NULL;
-	if (space->quarantine_first)
-		space->quarantine_last->next = &area->extent;
-	else
-		space->quarantine_first = &area->extent;
-	space->quarantine_last = &area->extent;
+	vmap_extents_append(&space->quarantine_first, &space->quarantine_last, &area->extent);
 	space->stats.quarantined += area->extent.size;
 }
 

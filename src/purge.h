@@ -40,12 +40,7 @@ static inline bool vmap_purge_wait(const struct vmap_space *space, struct vmap_a
 	struct vmap_shard *shard = area->shard;
 
 	area->seq = ++shard->lazy_seq;
-	area->extent.next = NULL;
-	if (shard->lazy_first)
-		shard->lazy_last->next = &area->extent;
-	else
-		shard->lazy_first = &area->extent;
-	shard->lazy_last = &area->extent;
+	vmap_extents_append(&shard->lazy_first, &shard->lazy_last, &area->extent);
 	return (uint32_t)__atomic_fetch_add(&shard->clock, pages, __ATOMIC_RELAXED) + pages >
 	       __atomic_load_n(&shard->limit, __ATOMIC_RELAXED);
 }

@@ -25,6 +25,17 @@ struct vmap_spares {
 	size_t n;
 };
 
+/* Put an extent at the end of a list by next; *last means nothing where *first is NULL. */
+static inline void vmap_extents_append(struct vmap_extent **first, struct vmap_extent **last, struct vmap_extent *extent)
+{
+	extent->next = NULL;
+	if (*first)
+		(*last)->next = extent;
+	else
+		*first = extent;
+	*last = extent;
+}
+
 /* All free ranges of a space. */
 struct vmap_ranges {
 	struct vmap_tree tree; /* ranges by address; no two of them touch */

@@ -35,6 +35,16 @@ void fuzz_fs_make(struct test_fs *fs)
 	fs->t.msg.emit = forget;
 }
 
+void fuzz_fs_make_log(struct test_fs *fs, struct lb *lb)
+{
+	char name[64];
+
+	fuzz_fs_make(fs);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fs->dev.fd);
+	lb_open(lb, name);
+	lb_zero(lb, 0, lb->log.bbs);
+}
+
 static int value(void *arg, const struct xr_attr *attr)
 {
 	uint8_t *room = arg;

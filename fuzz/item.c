@@ -27,12 +27,7 @@ static struct lb lb;
 
 static void setup(void)
 {
-	char name[64];
-
-	fuzz_fs_make(&fs);
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", fs.dev.fd);
-	lb_open(&lb, name);
-	lb_zero(&lb, 0, lb.log.bbs);
+	fuzz_fs_make_log(&fs, &lb);
 }
 
 static void apply(struct xr_log *log, struct xr_cache *cache, const struct xr_quarantined *q)

@@ -32,12 +32,7 @@ static struct {
 
 static void setup(void)
 {
-	char name[64];
-
-	fuzz_fs_make(&fs);
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", fs.dev.fd);
-	lb_open(&lb, name);
-	lb_zero(&lb, 0, lb.log.bbs);
+	fuzz_fs_make_log(&fs, &lb);
 }
 
 static void poke(struct lb *l, uint8_t *record, size_t bytes)

@@ -35,6 +35,16 @@ static struct xr_time decode_time(const uint8_t *p, bool bigtime)
 	return (struct xr_time){(int32_t)xr_be32(p), xr_be32(p + 4) % NSEC_PER_SEC};
 }
 
+void xr_inode_put_time(uint8_t *p, bool bigtime, int64_t seconds, uint32_t nsec)
+{
+	if (bigtime) {
+		xr_put_be64(p, (uint64_t)(seconds - INT32_MIN) * NSEC_PER_SEC + nsec);
+		return;
+	}
+	xr_put_be32(p, (uint32_t)seconds);
+	xr_put_be32(p + 4, nsec);
+}
+
 static void decode_counts(struct xr_inode *inode)
 {
 	const uint8_t *raw = inode->raw;

@@ -48,6 +48,9 @@ struct xr_inode {
  */
 int xr_inode_read(const struct xr_fs *fs, uint64_t ino, struct xr_inode *inode);
 
+/* A time, as inodes in raw form have it at p. */
+void xr_inode_put_time(uint8_t *p, bool bigtime, int64_t seconds, uint32_t nsec);
+
 /* Where a fork lies in inode->raw; *size is its room in bytes. An absent attr fork has room 0. */
 const uint8_t *xr_inode_fork(const struct xr_inode *inode, enum xr_fork fork, uint32_t *size);
 

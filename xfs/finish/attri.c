@@ -15,6 +15,7 @@
 
 #include "bytes.h"
 #include "format.h"
+#include "inode.h"
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define SPACES (XFS_ATTR_ROOT | XFS_ATTR_SECURE | XR_ATTR_PARENT)

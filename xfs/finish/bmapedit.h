@@ -25,9 +25,6 @@ int xr_tx_inode(struct xr_tx *tx, uint64_t ino, struct xr_tx_inode *inode);
 /* raw was changed anywhere: renew LSN and CRC and log the inode. */
 void xr_tx_inode_log(struct xr_tx *tx, struct xr_tx_inode *inode);
 
-/* Put a time where an inode has one. */
-void xr_inode_put_time(uint8_t *p, bool bigtime, int64_t seconds, uint32_t nsec);
-
 /* The inode's blocks, as it counts them; and a number added to that, modulo 2^64. */
 uint64_t xr_inode_nblocks(const struct xr_tx_inode *inode);
 void xr_inode_add_nblocks(struct xr_tx_inode *inode, uint64_t n);

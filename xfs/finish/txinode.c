@@ -14,7 +14,6 @@
 #include "dinode.h"
 #include "format.h"
 
-#define NSEC_PER_SEC UINT64_C(1000000000)
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 
 static int damaged(struct xr_tx *tx, uint64_t ino, const char *what)
@@ -89,17 +88,6 @@ void xr_tx_inode_log(struct xr_tx *tx, struct xr_tx_inode *inode)
 		xr_crc_update(inode->raw, sb->inodesize, DI(crc));
 	}
 	xr_tx_log(tx, inode->buf, inode->offset, sb->inodesize);
-}
-
-/* The classic form is two 32-bit words; bigtime counts nanoseconds from the earliest second that those can say. */
-void xr_inode_put_time(uint8_t *p, bool bigtime, int64_t seconds, uint32_t nsec)
-{
-	if (bigtime) {
-		xr_put_be64(p, (uint64_t)(seconds - INT32_MIN) * NSEC_PER_SEC + nsec);
-		return;
-	}
-	xr_put_be32(p, (uint32_t)seconds);
-	xr_put_be32(p + 4, nsec);
 }
 
 uint64_t xr_inode_nblocks(const struct xr_tx_inode *inode)

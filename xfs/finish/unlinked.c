@@ -20,6 +20,7 @@
 #include "ag.h"
 #include "bytes.h"
 #include "format.h"
+#include "inode.h"
 #include "rtspace.h"
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)

@@ -64,9 +64,14 @@ need_kernel() {
   mkdir "$work/mnt"
 }
 
-# attach FILE [OPTION]: sets $device
+# attach FILE [OPTION]: sets $device. Who loses a race for the last free one finds another soon.
 attach() {
-  device=$(losetup --find --show "${@:2}" "$1") || skip "no free loop device"
+  local again
+  for again in 1 2 3 4 ""; do
+    device=$(losetup --find --show "${@:2}" "$1") && break
+    [ -n "$again" ] || skip "no free loop device"
+    sleep 0.5
+  done
   undo+=("losetup -d $device")
 }
 

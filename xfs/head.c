@@ -477,6 +477,13 @@ static bool stops_at(const struct xr_log *log, const struct xr_record *rec)
 	return log->stop_at && rec->lsn >= log->stop_at;
 }
 
+static int nothing_to_stop_at(const struct xr_log *log, const struct xr_head *head)
+{
+	return xr_fail(log->msg, -EINVAL,
+		       "the log ends at LSN %u:%u: there is no record of LSN %u:%u, or a later one, to stop at", head->cycle,
+		       head->head, xr_lsn_cycle(log->stop_at), xr_lsn_block(log->stop_at));
+}
+
 static int verify_tail(const struct xr_log *log, struct xr_head *head)
 {
 	uint32_t block, left = xr_log_distance(log, head->tail, head->head);
@@ -507,7 +514,7 @@ static int verify_tail(const struct xr_log *log, struct xr_head *head)
 		if (error || head->cut)
 			return error;
 	}
-	return 0;
+	return log->stop_at ? nothing_to_stop_at(log, head) : 0;
 }
 
 static int set_order(struct xr_log *log, const struct xr_head *head)

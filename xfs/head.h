@@ -26,7 +26,7 @@ struct xr_head {
 /*
  * Find head and tail: the search, the clean test, torn writes, verification of the tail. Sets log->order. Reads only. 0; -EUCLEAN
  * (also: the superblock's LSN is ahead of the log), -EBADMSG (a damaged record that is no torn write), -EOPNOTSUPP (another
- * filesystem's log, unknown h_fmt), -EIO; said, with the block.
+ * filesystem's log, unknown h_fmt), -EINVAL (no record is as late as log->stop_at), -EIO; said, with the block.
  */
 int xr_head_find(struct xr_log *log, struct xr_head *head);
 

@@ -197,7 +197,7 @@ int xr_sb_decode(struct xr_sb *sb, const void *raw, size_t size, const struct xr
 
 	*sb = (struct xr_sb){0};
 	if (size < XR_BB || xr_be32(p) != XFS_SB_MAGIC)
-		return xr_fail(msg, -EUCLEAN, "no XFS superblock at the beginning: not an XFS filesystem, or badly damaged");
+		return xr_fail(msg, -EUCLEAN, "superblock: it does not begin as one of XFS");
 	version = xr_be16(p + DSB(versionnum)) & XFS_SB_VERSION_NUMBITS;
 	if (version != XFS_SB_VERSION_4 && version != XFS_SB_VERSION_5)
 		return bad(msg, "version", version);
@@ -247,6 +247,9 @@ int xr_sb_read(struct xr_sb *sb, const struct xr_dev *dev, const struct xr_msg *
 		if (error)
 			return error;
 	}
+	if (xr_be32(raw) != XFS_SB_MAGIC)
+		return xr_fail(msg, -EUCLEAN, "%s: no XFS superblock at the beginning: not an XFS filesystem, or badly damaged",
+			       dev->name);
 	return xr_sb_decode(sb, raw, size, msg);
 }
 

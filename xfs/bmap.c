@@ -39,8 +39,7 @@ static int damaged(const struct walk *walk, const char *what)
 		       walk->inode->ino, what);
 }
 
-/* 1 bit unwritten, 54 file offset, 52 disk block, 21 count. */
-static struct xr_mapping unpack(const uint8_t *p)
+struct xr_mapping xr_mapping_unpack(const uint8_t *p)
 {
 	uint64_t hi = xr_be64(p), lo = xr_be64(p + 8);
 
@@ -50,6 +49,12 @@ static struct xr_mapping unpack(const uint8_t *p)
 		.block = (hi & 0x1ff) << 43 | lo >> 21,
 		.count = (uint32_t)(lo & BMBT_BLOCKCOUNT_MASK),
 	};
+}
+
+void xr_mapping_pack(uint8_t *p, const struct xr_mapping *m)
+{
+	xr_put_be64(p, (uint64_t)m->unwritten << 63 | m->offset << 9 | m->block >> 43);
+	xr_put_be64(p + 8, m->block << 21 | m->count);
 }
 
 static bool blocks_ok(const struct walk *walk, const struct xr_mapping *m)
@@ -65,7 +70,7 @@ static bool blocks_ok(const struct walk *walk, const struct xr_mapping *m)
 static int add(struct walk *walk, const uint8_t *record)
 {
 	struct xr_bmap *map = walk->map;
-	struct xr_mapping m = unpack(record);
+	struct xr_mapping m = xr_mapping_unpack(record);
 
 	if (map->n == walk->limit)
 		return damaged(walk, "it has more extents than it says");

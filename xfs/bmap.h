@@ -11,6 +11,10 @@ struct xr_mapping {
 	bool unwritten;
 };
 
+/* A mapping as a record of the disk's, 16 bytes: 1 bit unwritten, 54 file offset, 52 block, 21 count. What is in it may be nonsense. */
+struct xr_mapping xr_mapping_unpack(const uint8_t *record);
+void xr_mapping_pack(uint8_t *record, const struct xr_mapping *mapping);
+
 /* All mappings of a fork: ascending, not overlapping, each inside one AG (realtime data: inside the realtime device). */
 struct xr_bmap {
 	struct xr_mapping *map;

@@ -83,25 +83,6 @@ static uint32_t list_count(const struct fork *fork)
 	return (uint32_t)xr_inode_nextents(fork->inode, fork->attr);
 }
 
-/* 1 bit unwritten, 54 file offset, 52 disk block, 21 count. */
-static struct xr_mapping unpack(const uint8_t *p)
-{
-	uint64_t hi = xr_be64(p), lo = xr_be64(p + 8);
-
-	return (struct xr_mapping){
-		.unwritten = hi >> 63,
-		.offset = hi >> 9 & BMBT_STARTOFF_MASK,
-		.block = (hi & 0x1ff) << 43 | lo >> 21,
-		.count = (uint32_t)(lo & BMBT_BLOCKCOUNT_MASK),
-	};
-}
-
-static void pack(uint8_t *p, const struct xr_mapping *m)
-{
-	xr_put_be64(p, (uint64_t)m->unwritten << 63 | m->offset << 9 | m->block >> 43);
-	xr_put_be64(p + 8, m->block << 21 | m->count);
-}
-
 static struct xr_mapping from_rec(const struct xr_rec *rec)
 {
 	return (struct xr_mapping){
@@ -144,7 +125,7 @@ static int place_load(struct place *p)
 	if (!p->cur) {
 		p->found = p->at < list_count(p->fork);
 		if (p->found)
-			p->m = unpack(p->fork->data + (size_t)p->at * RECORD);
+			p->m = xr_mapping_unpack(p->fork->data + (size_t)p->at * RECORD);
 	} else {
 		ret = xr_cur_get(p->cur, &rec, &p->found);
 		if (!ret && p->found)
@@ -198,7 +179,7 @@ static int place_update(struct place *p, const struct xr_mapping *m)
 
 	if (p->cur)
 		return xr_cur_update(p->cur, &rec);
-	pack(p->fork->data + (size_t)p->at * RECORD, m);
+	xr_mapping_pack(p->fork->data + (size_t)p->at * RECORD, m);
 	return 0;
 }
 
@@ -256,7 +237,7 @@ static int list_to_btree(struct fork *fork, const uint8_t *list, uint32_t n)
 {
 	const struct xr_sb *sb = xr_tx_sb(fork->tx);
 	uint32_t pointers = ROOT_HEADER + (fork->size - ROOT_HEADER) / (2 * KEY) * KEY;
-	struct xr_mapping first = unpack(list);
+	struct xr_mapping first = xr_mapping_unpack(list);
 	struct xr_tx_buf *buf;
 	uint64_t fsb;
 	int ret;
@@ -374,11 +355,11 @@ static int insert(struct place *p, const struct xr_mapping *m)
 		ret = xr_cur_insert(p->cur, &rec);
 	} else if (n < fork->room) {
 		list_shift(p, p->at, p->at + 1);
-		pack(fork->data + (size_t)p->at * RECORD, m);
+		xr_mapping_pack(fork->data + (size_t)p->at * RECORD, m);
 		ret = 0;
 	} else {
 		memcpy(list, fork->data, (size_t)p->at * RECORD);
-		pack(list + (size_t)p->at * RECORD, m);
+		xr_mapping_pack(list + (size_t)p->at * RECORD, m);
 		memcpy(list + (size_t)(p->at + 1) * RECORD, fork->data + (size_t)p->at * RECORD, (size_t)(n - p->at) * RECORD);
 		ret = list_to_btree(fork, list, n + 1);
 	}
@@ -565,7 +546,7 @@ static int free_records(struct freeing *f, const uint8_t *records, uint32_t n)
 	int ret = 0;
 
 	for (uint32_t i = 0; i < n && !ret; i++) {
-		struct xr_mapping m = unpack(records + (size_t)i * RECORD);
+		struct xr_mapping m = xr_mapping_unpack(records + (size_t)i * RECORD);
 
 		ret = check_mapping(&f->fork, &m);
 		if (!ret && (m.offset < f->next || m.count > f->blocks))

@@ -20,6 +20,20 @@ static void first_record(struct lb *lb)
 	memcpy(lb->uuid, lb->sb.uuid, sizeof(lb->uuid));
 }
 
+struct vmap_process *lb_process;
+
+int lb_setup(void **state)
+{
+	(void)state;
+	return vmap_process_create(NULL, &lb_process);
+}
+
+int lb_teardown(void **state)
+{
+	(void)state;
+	return vmap_process_destroy(lb_process);
+}
+
 void lb_init(struct lb *lb, const struct sb_build *b, struct vmap_process *process)
 {
 	uint8_t raw[XR_BB];

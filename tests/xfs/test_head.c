@@ -7,21 +7,8 @@
 
 #define H(field) offsetof(struct xlog_rec_header, h_##field)
 
-static struct vmap_process *process;
 static struct lb lb;
 static struct lb_seen seen;
-
-static int setup(void **state)
-{
-	(void)state;
-	return vmap_process_create(NULL, &process);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return vmap_process_destroy(process);
-}
 
 /* A log of 2048 blocks, smaller than what can be in flight. */
 static int open_log(void **state)
@@ -29,7 +16,7 @@ static int open_log(void **state)
 	const struct sb_build b = SB_BUILD_DEFAULT;
 
 	(void)state;
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	return 0;
 }
 
@@ -39,7 +26,7 @@ static int open_long_log(void **state)
 	const struct sb_build b = {.logblocks = 16384, .uuid = "long"};
 
 	(void)state;
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	return 0;
 }
 
@@ -676,5 +663,5 @@ int main(void)
 		ON_LOG(test_unreadable),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);
 }

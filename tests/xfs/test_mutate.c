@@ -13,7 +13,6 @@
 #define ROUNDS 3000u
 #define H(field) offsetof(struct xlog_rec_header, h_##field)
 
-static struct vmap_process *process;
 static struct lb lb;
 static struct lb_seen seen;
 static uint32_t outcomes[5]; /* read, -EUCLEAN, -EBADMSG, -EOPNOTSUPP, clean */
@@ -120,7 +119,7 @@ static void one_log(uint64_t seed)
 
 	random_.state = seed;
 	b.logblocks = sizes[rnd(16) < 3 ? rnd(3) : 3 + rnd(2)];
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	if (rnd(2))
 		lb.spoil = spoil;
 	if (b.logblocks >= 100) {
@@ -150,23 +149,11 @@ static void test_mutate(void **state)
 		assert_true(only || outcomes[i] > ROUNDS / 1000);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return vmap_process_create(NULL, &process);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return vmap_process_destroy(process);
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_mutate)};
 
 	if (argc > 1)
 		only = strtoull(argv[1], NULL, 0);
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);
 }

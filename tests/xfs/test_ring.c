@@ -4,20 +4,6 @@
 
 #include <errno.h>
 
-static struct vmap_process *process;
-
-static int setup(void **state)
-{
-	(void)state;
-	return vmap_process_create(NULL, &process);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return vmap_process_destroy(process); /* busy if a window was left behind */
-}
-
 /* Every block holds its number. */
 static void fill(struct lb *lb)
 {
@@ -82,7 +68,7 @@ static void test_wander(void **state)
 		b.logblocks = sizes[i];
 		if (sizes[i] > 3000)
 			b.logstart = 0;
-		lb_init(&lb, &b, process);
+		lb_init(&lb, &b, lb_process);
 		fill(&lb);
 		wander(&lb, 400);
 		lb_end(&lb);
@@ -97,7 +83,7 @@ static void test_bad_block(void **state)
 	uint8_t *p;
 
 	(void)state;
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	fill(&lb);
 	assert_int_equal(ftruncate(lb.dev.fd, 1000 * XR_BB), 0);
 	assert_int_equal(xr_ring_peek(lb.log.ring, 0, 1, &p), 0);
@@ -122,7 +108,7 @@ static void test_calls(void **state)
 	uint8_t *p;
 
 	(void)state;
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	assert_int_equal(xr_ring_peek(lb.log.ring, 0, 0, &p), -EINVAL);
 	assert_int_equal(xr_ring_peek(lb.log.ring, 0, lb.log.bbs + 1, &p), -EINVAL);
 	assert_int_equal(xr_ring_peek(lb.log.ring, lb.log.bbs, 1, &p), -EINVAL);
@@ -137,21 +123,21 @@ static void test_open(void **state)
 	struct xr_log log;
 
 	(void)state;
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	assert_int_equal(lb.log.daddr, 128);
 	assert_int_equal(lb.log.sector_bbs, 1);
-	assert_int_equal(xr_log_open(&log, &lb.sb, &lb.dev, &lb.dev, process, &lb.said.msg), -EINVAL);
+	assert_int_equal(xr_log_open(&log, &lb.sb, &lb.dev, &lb.dev, lb_process, &lb.said.msg), -EINVAL);
 	lb.dev.size = (128 + lb.log.bbs) * XR_BB - 1;
-	assert_int_equal(xr_log_open(&log, &lb.sb, &lb.dev, NULL, process, &lb.said.msg), -EUCLEAN);
+	assert_int_equal(xr_log_open(&log, &lb.sb, &lb.dev, NULL, lb_process, &lb.said.msg), -EUCLEAN);
 	assert_said(&lb.said, "cut short");
 	lb_end(&lb);
 
 	b.logstart = 0;
 	b.logsectlog = 12;
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	assert_int_equal(lb.log.daddr, 0);
 	assert_int_equal(lb.log.sector_bbs, 8);
-	assert_int_equal(xr_log_open(&log, &lb.sb, &lb.dev, NULL, process, &lb.said.msg), -EINVAL);
+	assert_int_equal(xr_log_open(&log, &lb.sb, &lb.dev, NULL, lb_process, &lb.said.msg), -EINVAL);
 	assert_said(&lb.said, "-l");
 	lb_end(&lb);
 }
@@ -165,5 +151,5 @@ int main(void)
 		cmocka_unit_test(test_open),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);
 }

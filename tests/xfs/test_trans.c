@@ -9,21 +9,8 @@
 #define WAS XLOG_WAS_CONT_TRANS
 #define END XLOG_END_TRANS
 
-static struct vmap_process *process;
 static struct lb lb;
 static struct lb_seen seen;
-
-static int setup(void **state)
-{
-	(void)state;
-	return vmap_process_create(NULL, &process);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return vmap_process_destroy(process);
-}
 
 static void reset(void)
 {
@@ -36,7 +23,7 @@ static int open_log(void **state)
 	const struct sb_build b = SB_BUILD_DEFAULT;
 
 	(void)state;
-	lb_init(&lb, &b, process);
+	lb_init(&lb, &b, lb_process);
 	reset();
 	return 0;
 }
@@ -494,5 +481,5 @@ int main(void)
 		ON_LOG(test_version_1),   ON_LOG(test_broken),       ON_LOG(test_too_many_open),  ON_LOG(test_handler),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);
 }

@@ -18,8 +18,6 @@
 #define TOUCHED ((FIRST + 2 * 1100u) << XR_BB_SHIFT) /* nothing behind is written */
 #define COUNTER_AT 100u /* into the block; the next chunk */
 
-static struct vmap_process *process;
-
 /* --- recorded writes --- */
 
 struct recorded {
@@ -149,7 +147,7 @@ static void bed_make(struct bed *bed, struct shape shape)
 	bed->shape = shape;
 	bed->lb = malloc(sizeof(*bed->lb));
 	assert_non_null(bed->lb);
-	lb_init(bed->lb, &b, process);
+	lb_init(bed->lb, &b, lb_process);
 	sb_build(&b, raw);
 	assert_int_equal(xr_dev_write(&bed->lb->dev, raw, sizeof(raw), 0), 0);
 	bed->lb->size = shape.size;
@@ -161,7 +159,7 @@ static void bed_make(struct bed *bed, struct shape shape)
 		assert_int_equal(xr_dev_write(&bed->lb->dev, block, sizeof(block), daddr_of(n) << XR_BB_SHIFT), 0);
 	}
 	log_block(bed, 0);
-	assert_int_equal(xr_cache_create(&bed->cache, &bed->lb->dev, process, true, &bed->lb->said.msg), 0);
+	assert_int_equal(xr_cache_create(&bed->cache, &bed->lb->dev, lb_process, true, &bed->lb->said.msg), 0);
 }
 
 static void bed_end(struct bed *bed)
@@ -177,7 +175,7 @@ static void bed_again(struct bed *bed)
 	xr_cache_destroy(bed->cache);
 	xr_ring_forget(bed->lb->log.ring);
 	bed->lb->sb.lsn = 0; /* commits advance it, but the block in place is never written here */
-	assert_int_equal(xr_cache_create(&bed->cache, &bed->lb->dev, process, true, &bed->lb->said.msg), 0);
+	assert_int_equal(xr_cache_create(&bed->cache, &bed->lb->dev, lb_process, true, &bed->lb->said.msg), 0);
 }
 
 static uint32_t counter(struct bed *bed, uint32_t n)
@@ -505,7 +503,7 @@ static void test_overlay(void **state)
 	assert_int_equal(lb_find(bed.lb), 0);
 	before = photograph(&bed);
 	xr_cache_destroy(bed.cache);
-	assert_int_equal(xr_cache_create(&bed.cache, &bed.lb->dev, process, false, &bed.lb->said.msg), 0);
+	assert_int_equal(xr_cache_create(&bed.cache, &bed.lb->dev, lb_process, false, &bed.lb->said.msg), 0);
 	assert_int_equal(xr_tx_begin(&tx, &bed.lb->sb, bed.cache, NULL, &bed.lb->head, &bed.lb->said.msg), 0);
 	count(&bed, tx, true);
 	assert_int_equal(xr_tx_commit(tx), 0);
@@ -550,18 +548,6 @@ static void test_freed(void **state)
 	bed_end(&bed);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return vmap_process_create(NULL, &process);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return vmap_process_destroy(process);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -571,5 +557,5 @@ int main(void)
 		cmocka_unit_test(test_overlay),   cmocka_unit_test(test_freed),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);
 }

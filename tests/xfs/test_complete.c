@@ -158,6 +158,15 @@ static void set_reflink(struct bed *bed, uint64_t ino)
 	bed_commit(bed, tx);
 }
 
+static uint64_t change_count(struct bed *bed, uint64_t ino)
+{
+	uint8_t raw[8];
+
+	bed_ok(bed, xr_cache_flush(bed->cache));
+	test_fs_get(&bed->fs, xr_ino_offset(&bed->replay.sb, ino) + DI(changecount), raw, sizeof(raw));
+	return xr_be64(raw);
+}
+
 #define SHARED 40u
 
 /* File b comes to share the blocks of a, and gives them up; then a does. All by intents. */
@@ -165,7 +174,7 @@ static void test_share(void **state)
 {
 	(void)state;
 	for (size_t k = 0; k < 3; k++) {
-		uint64_t blocks[SHARED], before;
+		uint64_t blocks[SHARED], before, changes;
 		struct bed bed;
 
 		bed_make(&bed, kinds[k]);
@@ -179,7 +188,10 @@ static void test_share(void **state)
 			bed_put_map(&bed, XFS_LI_BUI, 1000 + i, bed.b, &m, 1);
 			bed_put_blocks(&bed, XFS_LI_CUI, 2000 + i, blocks[i], 1, 1);
 		}
+		changes = change_count(&bed, bed.b);
 		bed_ok(&bed, bed_complete(&bed));
+		/* A kernel counts one for each mapping, and one more where the reverse mapping is a transaction of its own. */
+		assert_int_equal(change_count(&bed, bed.b), changes + SHARED * (bed.replay.sb.has_rmapbt ? 2 : 1));
 		assert_int_equal(bed.stats.intents, 2 * SHARED);
 		assert_int_equal(bed.stats.transactions, 1);
 		bed_judge(&bed);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "bytes.h"
+#include "chain.h"
 #include "format.h"
 #include "inode.h"
 
@@ -21,12 +22,16 @@
 #define SPACES (XFS_ATTR_ROOT | XFS_ATTR_SECURE | XR_ATTR_PARENT)
 #define TYPE_MASK 0xffu
 
+/* How the kernel goes about a fork: in the inode; one block and nothing else; all else. */
+enum form { SHORT, LEAF, NODE };
+
 struct attri {
 	struct xr_work *work;
 	const struct xr_intent *intent;
 	uint64_t ino;
 	uint32_t op, gen;
 	struct xr_attr_spec old, set; /* namelen 0: none */
+	struct xr_chain chain;
 };
 
 static int bad(const struct attri *a, const char *what)
@@ -103,27 +108,141 @@ static int parse(struct attri *a)
 	return 0;
 }
 
+static bool removes(const struct attri *a)
+{
+	return a->op == XR_ATTRI_REMOVE || a->op == XR_ATTRI_PPTR_REMOVE;
+}
+
+/* --- what the kernel counts --- */
+
+static enum form form_of(const struct xr_attr_list *list)
+{
+	const uint8_t *raw = list->inode->raw;
+
+	if (!raw[DI(forkoff)] || raw[DI(aformat)] == XFS_DINODE_FMT_LOCAL || !list->nleaves)
+		return SHORT;
+	for (size_t i = 0; i < list->n; i++)
+		if (!(list->items[i]->flags & XFS_ATTR_LOCAL) && list->items[i]->valueblk)
+			return NODE;
+	return list->nleaves > 1 ? NODE : LEAF;
+}
+
+static bool has_attributes(const struct xr_tx_inode *inode)
+{
+	return inode->raw[DI(forkoff)] && (inode->raw[DI(aformat)] != XFS_DINODE_FMT_EXTENTS || xr_inode_nextents(inode, true));
+}
+
+/* In how many pieces a value is mapped. */
+static int pieces(struct xr_attr_list *list, struct xr_attr_range range, uint32_t *n)
+{
+	uint64_t at = range.block, end = at + range.count;
+	struct xr_mapping m;
+	int ret = 0;
+
+	while (at < end && !(ret = xr_bmap_lookup_in(list->work->tx, list->inode, true, at, end, &m))) {
+		at = m.offset + m.count;
+		++*n;
+	}
+	return ret == -ENOENT ? 0 : ret;
+}
+
+/* A list of n items in as many leaves lost what was to be removed, if that was there: the form that is left. */
+static int count_removal(struct attri *a, struct xr_attr_list *list, size_t n, size_t leaves, enum form *form)
+{
+	const struct xr_sb *sb = xr_tx_sb(a->work->tx);
+	bool found = list->n < n, shrinks;
+	uint32_t values = 0;
+	enum form was = *form;
+	size_t freed;
+	int ret = 0;
+
+	*form = found ? form_of(list) : was;
+	shrinks = was != SHORT && *form != NODE && found && (*form == SHORT || xr_attr_list_short(list));
+	if (shrinks)
+		*form = SHORT;
+	if (was == SHORT || !found) {
+		xr_chain_step(&a->chain, found);
+		return 0;
+	}
+	if (was == NODE)
+		xr_chain_step(&a->chain, false); /* the attribute is marked as incomplete */
+	for (size_t i = 0; i < list->nvalues && !ret; i++)
+		ret = pieces(list, list->values[i], &values);
+	for (uint32_t i = 0; i < values; i++) {
+		xr_chain_step(&a->chain, true);
+		xr_chain_freed(&a->chain, sb, 1);
+	}
+	/* A leaf that went, the root above the last one that stayed, and that. */
+	freed = leaves > 1 && leaves > list->nleaves ? leaves - list->nleaves + (list->nleaves == 1) : 0;
+	freed += shrinks;
+	xr_chain_step(&a->chain, freed);
+	xr_chain_freed(&a->chain, sb, freed);
+	return ret;
+}
+
+/* What was to be set was added to a list of so many leaves, which is in the fork now; valueblk: where the value is, 0: with the name. */
+static int count_addition(struct attri *a, struct xr_attr_list *list, enum form form, size_t leaves, uint32_t valueblk)
+{
+	const struct xr_sb *sb = xr_tx_sb(a->work->tx);
+	uint32_t values = 0;
+	bool splits = list->nleaves > 1 && list->nleaves > leaves;
+	int ret = 0;
+
+	if (list->inode->raw[DI(aformat)] == XFS_DINODE_FMT_LOCAL) {
+		xr_chain_step(&a->chain, true);
+		return 0;
+	}
+	if (form == SHORT) { /* becomes a leaf */
+		xr_chain_step(&a->chain, true);
+		xr_chain_mapped(&a->chain, sb);
+	}
+	if (splits && leaves < 2) { /* the leaf gets a root above it */
+		xr_chain_step(&a->chain, true);
+		xr_chain_mapped(&a->chain, sb);
+	}
+	xr_chain_step(&a->chain, splits);
+	if (splits)
+		xr_chain_mapped(&a->chain, sb);
+	if (valueblk)
+		ret = pieces(list, (struct xr_attr_range){valueblk, xr_attr_value_blocks(sb, a->set.valuelen)}, &values);
+	for (uint32_t i = 0; i < values; i++) {
+		xr_chain_step(&a->chain, true);
+		xr_chain_mapped(&a->chain, sb);
+	}
+	return ret;
+}
+
+/* --- the change --- */
+
 static int change(struct attri *a, struct xr_attr_list *list)
 {
 	const struct xr_attr_spec *set = &a->set;
+	enum form form = form_of(list);
+	size_t n = list->n, leaves = list->nleaves;
 	uint32_t valueblk = 0;
 	int ret = xr_attr_list_remove(list, &a->old);
 
-	if (ret || a->op == XR_ATTRI_REMOVE || a->op == XR_ATTRI_PPTR_REMOVE)
-		return ret;
+	if (!ret && has_attributes(list->inode))
+		ret = count_removal(a, list, n, leaves, &form);
+	if (ret || removes(a))
+		return ret ? ret : xr_attr_list_store(list);
 	ret = xr_attr_list_remove(list, set);
 	if (!ret && !xr_attr_is_local(xr_tx_sb(a->work->tx), set))
 		ret = xr_attr_value_store(list, set->value, set->valuelen, &valueblk);
-	return ret ? ret : xr_attr_list_add(list, set, valueblk);
+	leaves = list->nleaves;
+	if (!ret)
+		ret = xr_attr_list_add(list, set, valueblk);
+	if (!ret)
+		ret = xr_attr_list_store(list);
+	return ret ? ret : count_addition(a, list, form, leaves, valueblk);
 }
 
 /* The kernel's recovery renews it where, and only where, what is set fits into the inode. */
 static void renew_ctime(struct attri *a, struct xr_tx_inode *inode)
 {
-	bool removed = a->op == XR_ATTRI_REMOVE || a->op == XR_ATTRI_PPTR_REMOVE;
 	struct timespec now;
 
-	if (removed || inode->raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL || clock_gettime(CLOCK_REALTIME, &now))
+	if (removes(a) || inode->raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL || clock_gettime(CLOCK_REALTIME, &now))
 		return;
 	xr_inode_put_time(inode->raw + DI(ctime), xr_be64(inode->raw + DI(flags2)) & XFS_DIFLAG2_BIGTIME, now.tv_sec,
 			  (uint32_t)now.tv_nsec);
@@ -139,11 +258,11 @@ static int apply(struct attri *a, struct xr_tx_inode *inode)
 
 	if (!ret)
 		ret = change(a, &list);
-	if (!ret)
-		ret = xr_attr_list_store(&list);
 	xr_attr_list_end(&list);
-	if (!ret)
+	if (!ret) {
 		renew_ctime(a, inode);
+		xr_chain_count(&a->chain, a->work->tx, inode);
+	}
 	return ret ? ret : xr_quota_charge(a->work, owners, xr_inode_nblocks(inode) - blocks, 0);
 }
 

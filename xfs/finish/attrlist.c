@@ -191,9 +191,51 @@ static int drop(struct xr_attr_list *list, size_t l, size_t i)
 	return 0;
 }
 
+/* Bytes of the items of leaf l. */
+static uint32_t leaf_bytes(const struct xr_attr_list *list, size_t l)
+{
+	uint32_t bytes = 0;
+	size_t first = 0;
+
+	for (size_t before = 0; before < l; before++)
+		first += list->leaves[before].n;
+	for (uint32_t i = 0; i < list->leaves[l].n; i++)
+		bytes += xr_attr_item_bytes(list->items[first + i]);
+	return bytes;
+}
+
+/*
+ * A leaf that is half empty joins a neighbour if that leaves a quarter of the block free, as in the kernel: that of the lower block number first,
+ * and in the lower of both blocks.
+ */
+static int join(struct xr_attr_list *list, size_t l)
+{
+	uint32_t size = xr_tx_sb(list->work->tx)->blocksize, bytes = XR_ATTR_LEAF_HEADER + leaf_bytes(list, l);
+	uint32_t back = l ? list->leaves[l - 1].block : 0, forw = l + 1 < list->nleaves ? list->leaves[l + 1].block : 0;
+	bool forward = forw < back;
+
+	if (bytes > size / 2)
+		return 0;
+	for (int i = 0; i < 2; i++, forward = !forward) {
+		struct xr_attr_leaf *first, *second;
+		uint32_t drop;
+
+		if (!(forward ? forw : back) || bytes + leaf_bytes(list, forward ? l + 1 : l - 1) > size - size / 4)
+			continue;
+		first = &list->leaves[forward ? l : l - 1];
+		second = first + 1;
+		drop = first->block > second->block ? first->block : second->block;
+		*first = (struct xr_attr_leaf){first->block + second->block - drop, first->n + second->n, true};
+		memmove(second, second + 1, (size_t)(&list->leaves[list->nleaves] - (second + 1)) * sizeof(*second));
+		list->nleaves--;
+		return add_spare(list, drop);
+	}
+	return 0;
+}
+
 int xr_attr_list_remove(struct xr_attr_list *list, const struct xr_attr_spec *spec)
 {
-	size_t i = 0;
+	size_t i = 0, lost = SIZE_MAX;
 
 	for (size_t l = 0; l < list->nleaves;) {
 		struct xr_attr_leaf *leaf = &list->leaves[l];
@@ -206,17 +248,19 @@ int xr_attr_list_remove(struct xr_attr_list *list, const struct xr_attr_spec *sp
 			}
 			if (drop(list, l, i))
 				return -ENOMEM;
+			lost = l;
 			end--;
 		}
 		if (leaf->n) {
 			l++;
 			continue;
 		}
+		lost = SIZE_MAX;
 		memmove(leaf, leaf + 1, (--list->nleaves - l) * sizeof(*leaf));
 		if (add_spare(list, block))
 			return -ENOMEM;
 	}
-	return 0;
+	return lost < list->nleaves && list->nleaves > 1 ? join(list, lost) : 0;
 }
 
 /* The leaf at l holds the items from first on, and perhaps more of them than there is room: part it, half and half or in more pieces. */

@@ -60,6 +60,9 @@ void xr_attr_list_end(struct xr_attr_list *list);
 /* Take out every item of this name and namespace (of parent pointers: and value); none is fine. -ENOMEM. */
 int xr_attr_list_remove(struct xr_attr_list *list, const struct xr_attr_spec *spec);
 
+/* Whether what is left would be held by the inode itself, in the room that its attribute fork has or can get. */
+bool xr_attr_list_short(const struct xr_attr_list *list);
+
 /* Add an attribute that the list has not; valueblk: where its value is, 0: with the name. -ENOMEM. */
 int xr_attr_list_add(struct xr_attr_list *list, const struct xr_attr_spec *spec, uint32_t valueblk);
 

@@ -164,24 +164,27 @@ static int make_fork(struct xr_attr_list *list)
 	return 0;
 }
 
-/* The attribute fork may grow over what the data fork does not use; its content is about to be put anew. Whether bytes fit. */
-static bool make_room(const struct xr_attr_list *list, uint64_t bytes)
+/*
+ * Where the attribute fork has to begin for so many bytes to fit: it may grow over what the data fork does not use, while its content is in the inode
+ * and so about to be put anew. 0: they do not fit.
+ */
+static uint8_t fork_for(const struct xr_attr_list *list, uint64_t bytes)
 {
 	uint64_t used = data_used(list), room;
 	struct xr_forks forks;
 
 	xr_forks_of(xr_tx_sb(list->work->tx), list->inode->raw, &forks);
 	if (bytes <= forks.attr_size)
-		return true;
+		return list->inode->raw[DI(forkoff)];
 	used = used > MIN_DATA ? used : MIN_DATA;
 	room = forks.data_size + forks.attr_size;
 	if (list->inode->raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL || bytes > room || (room - bytes) / 8 * 8 < used)
-		return false;
-	list->inode->raw[DI(forkoff)] = (uint8_t)((room - bytes) / 8);
-	return true;
+		return 0;
+	return (uint8_t)((room - bytes) / 8);
 }
 
-static bool fits_inode(const struct xr_attr_list *list)
+/* Bytes of the list in the inode; none: something in it cannot be there. */
+static uint64_t short_bytes(const struct xr_attr_list *list)
 {
 	uint64_t bytes = SF_HEADER;
 
@@ -190,10 +193,17 @@ static bool fits_inode(const struct xr_attr_list *list)
 
 		if (!(item->flags & XFS_ATTR_LOCAL) || item->flags & XFS_ATTR_INCOMPLETE || item->namelen >= SF_MAX ||
 		    item->valuelen >= SF_MAX)
-			return false;
+			return 0;
 		bytes += SF_ENTRY + item->namelen + item->valuelen;
 	}
-	return list->n < SF_MAX && make_room(list, bytes);
+	return list->n < SF_MAX ? bytes : 0;
+}
+
+bool xr_attr_list_short(const struct xr_attr_list *list)
+{
+	uint64_t bytes = short_bytes(list);
+
+	return bytes && fork_for(list, bytes);
 }
 
 /* Whether the fork goes when it is empty: not where a btree's root would have to move, or where parent pointers come and go. */
@@ -470,7 +480,8 @@ int xr_attr_list_store(struct xr_attr_list *list)
 	if (!list->n && !list->inode->raw[DI(forkoff)])
 		return 0;
 	ret = make_fork(list);
-	if (!ret && fits_inode(list)) {
+	if (!ret && xr_attr_list_short(list)) {
+		list->inode->raw[DI(forkoff)] = fork_for(list, short_bytes(list));
 		ret = store_in_inode(list);
 	} else if (!ret) {
 		begin_extents(list);

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "bytes.h"
+#include "chain.h"
 #include "format.h"
 #include "rtspace.h"
 
@@ -36,6 +37,7 @@ struct exchange {
 	uint64_t left;
 	uint64_t flags;
 	bool attr;
+	struct xr_chain chain;
 };
 
 static int bad(const struct exchange *ex, const char *what)
@@ -110,6 +112,15 @@ static int look(struct exchange *ex, struct side *side, uint64_t left)
 	return 0;
 }
 
+/* A mapping came or went: work of its own for the kernel, with the reverse mapping behind it. */
+static int mapped(struct exchange *ex, bool map, struct side *side, const struct xr_mapping *m)
+{
+	xr_chain_follow(&ex->chain, 1);
+	if (ex->attr || !xr_inode_realtime(side->inode.raw))
+		xr_chain_mapped(&ex->chain, xr_tx_sb(ex->work->tx));
+	return xr_work_rmap_mapping(ex->work, map, &side->inode, ex->attr, m);
+}
+
 /* Of either side, as long as the piece is in both. */
 static int unmap(struct exchange *ex, struct side *side)
 {
@@ -120,7 +131,7 @@ static int unmap(struct exchange *ex, struct side *side)
 	side->m.count = (uint32_t)side->len;
 	ret = xr_bmap_remove(ex->work->tx, &side->inode, ex->attr, side->m.offset, side->m.count);
 	side->blocks -= side->m.count;
-	return ret ? ret : xr_work_rmap_mapping(ex->work, false, &side->inode, ex->attr, &side->m);
+	return ret ? ret : mapped(ex, false, side, &side->m);
 }
 
 /* Map the other side's piece here. */
@@ -134,7 +145,7 @@ static int map(struct exchange *ex, struct side *side, const struct side *other)
 	m.offset = side->at;
 	ret = xr_bmap_add(ex->work->tx, &side->inode, ex->attr, &m);
 	side->blocks += m.count;
-	return ret ? ret : xr_work_rmap_mapping(ex->work, true, &side->inode, ex->attr, &m);
+	return ret ? ret : mapped(ex, true, side, &m);
 }
 
 static bool same(const struct side *a, const struct side *b)
@@ -159,6 +170,7 @@ static int step(struct exchange *ex)
 		skip = same(a, b);
 	}
 	if (!skip) {
+		xr_chain_step(&ex->chain, true);
 		ret = unmap(ex, a);
 		if (!ret)
 			ret = unmap(ex, b);
@@ -204,6 +216,7 @@ static void finish(struct exchange *ex)
 			xr_put_be64(side->inode.raw + DI(size), side->size);
 		if (ex->flags & (i ? EX_CLEAR_REFLINK2 : EX_CLEAR_REFLINK1))
 			set_shares(side, false);
+		xr_chain_count(&ex->chain, ex->work->tx, &side->inode);
 		xr_tx_inode_log(ex->work->tx, &side->inode);
 	}
 }

@@ -17,6 +17,7 @@
 
 #include "ag.h"
 #include "bytes.h"
+#include "chain.h"
 #include "format.h"
 #include "items.h"
 #include "rtspace.h"
@@ -196,9 +197,19 @@ static int do_cui(struct xr_work *work, const struct xr_intent *intent)
 
 /* --- block maps --- */
 
+/* The mapping came or went: so does its reverse mapping, and the inode changed. */
+static int mapped(struct xr_work *work, bool map, struct xr_tx_inode *inode, bool attr, const struct xr_mapping *m,
+		  struct xr_chain *chain)
+{
+	xr_chain_step(chain, true);
+	if (attr || !xr_inode_realtime(inode->raw))
+		xr_chain_mapped(chain, xr_tx_sb(work->tx));
+	return xr_work_rmap_mapping(work, map, inode, attr, m);
+}
+
 /* Remove what is mapped in the range, which must be the blocks from fsb on; holes in it are fine. */
 static int unmap(struct xr_work *work, const struct xr_intent *intent, struct xr_tx_inode *inode, bool attr,
-		 const struct xr_mapping *range)
+		 const struct xr_mapping *range, struct xr_chain *chain)
 {
 	uint64_t at = range->offset, end = range->offset + range->count;
 	struct xr_mapping m;
@@ -213,7 +224,7 @@ static int unmap(struct xr_work *work, const struct xr_intent *intent, struct xr
 		at = m.offset + m.count;
 		ret = xr_bmap_remove(work->tx, inode, attr, m.offset, m.count);
 		if (!ret)
-			ret = xr_work_rmap_mapping(work, false, inode, attr, &m);
+			ret = mapped(work, false, inode, attr, &m, chain);
 	}
 	return ret == -ENOENT ? 0 : ret;
 }
@@ -223,6 +234,7 @@ static int do_bui(struct xr_work *work, const struct xr_intent *intent)
 	struct xr_order order = work->replay->log->order;
 	struct entries e = entries_of(work, intent);
 	const uint8_t *p = entry(&e, 0);
+	struct xr_chain chain = {0};
 	struct xr_tx_inode inode;
 	struct xr_mapping m;
 	uint32_t flags;
@@ -252,12 +264,14 @@ static int do_bui(struct xr_work *work, const struct xr_intent *intent)
 	if ((flags & TYPE_MASK) == BUI_MAP) {
 		ret = xr_bmap_add(work->tx, &inode, attr, &m);
 		if (!ret)
-			ret = xr_work_rmap_mapping(work, true, &inode, attr, &m);
+			ret = mapped(work, true, &inode, attr, &m, &chain);
 	} else if ((flags & TYPE_MASK) == BUI_UNMAP) {
-		ret = unmap(work, intent, &inode, attr, &m);
+		ret = unmap(work, intent, &inode, attr, &m, &chain);
 	} else {
 		return bad(work, intent, "unknown change of a block map");
 	}
+	if (!ret)
+		xr_chain_count(&chain, work->tx, &inode);
 	return ret ? ret : xr_tx_done(work->tx, XFS_LI_BUD, intent->id, NULL, 0);
 }
 

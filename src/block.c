@@ -353,18 +353,25 @@ static void end_blocks(struct vmap_space *space, struct vmap_ram_block *gone)
 
 /* Purging */
 
+/* Under the lock: nothing of the block waits that was flushed. So the queue is in the order of what its blocks have been swept up to. */
+static void queue_dirty(struct vmap_shard *shard, struct vmap_ram_block *block)
+{
+	block->swept = shard->ram.flushed;
+	block->next_dirty = NULL;
+	*(shard->ram.dirty ? &shard->ram.last_dirty->next_dirty : &shard->ram.dirty) = block;
+	shard->ram.last_dirty = block;
+	__atomic_store_n(&block->is_dirty, 1, __ATOMIC_SEQ_CST);
+}
+
 void vmap_ram_dirtied(struct vmap_space *space, struct vmap_ram_block *block)
 {
 	struct vmap_shard *shard = block->shard;
 	unsigned long saved = vmap_shard_lock(space, shard);
 
-	if (!block->dirty.from) {
-		/* Nothing of it waited: what will has at least the clock of now. */
-		block->swept = (uint32_t)(__atomic_load_n(&shard->clock, __ATOMIC_RELAXED) >> 32) - 1;
-		LINK(&shard->ram.dirty, block, dirty);
+	if (!__atomic_load_n(&block->is_dirty, __ATOMIC_RELAXED)) {
+		queue_dirty(shard, block);
 		shard->ram.n_dirty++;
 	}
-	__atomic_store_n(&block->is_dirty, 1, __ATOMIC_SEQ_CST);
 	vmap_shard_unlock(space, shard, saved);
 }
 
@@ -411,7 +418,7 @@ void vmap_ram_note(struct vmap_space *space, struct vmap_shard *shard, struct vm
 	/* More than can be named need no look. */
 	if (shard->ram.n_dirty > VMAP_FLUSH_RANGES)
 		flush->n = VMAP_FLUSH_RANGES + 1;
-	for (struct vmap_ram_block *block = shard->ram.dirty; block && flush->n <= VMAP_FLUSH_RANGES; block = block->dirty.next) {
+	for (struct vmap_ram_block *block = shard->ram.dirty; block && flush->n <= VMAP_FLUSH_RANGES; block = block->next_dirty) {
 		if (flush->n == VMAP_FLUSH_RANGES) {
 			flush->n++;
 			break;
@@ -440,11 +447,11 @@ static bool collect(const struct vmap_ram_block *block, unsigned slot, uintptr_t
 	return true;
 }
 
-/* Whether a map waits with a clock up to this one. */
+/* Whether a map waits with a clock below this one. */
 static inline bool is_over(const struct vmap_ram_block *block, unsigned slot, uintptr_t word, uint32_t clock)
 {
 	return (word & VMAP_RAM_STATE) == VMAP_RAM_WAITING &&
-	       (int32_t)(clock - __atomic_load_n(&block->clock[slot], __ATOMIC_RELAXED)) >= 0;
+	       (int32_t)(clock - __atomic_load_n(&block->clock[slot], __ATOMIC_RELAXED)) > 0;
 }
 
 /*
@@ -469,7 +476,7 @@ static unsigned sweep_run(struct vmap_ram_block *block, unsigned first, uint32_t
 	return slot;
 }
 
-/* Under the lock: complete what of a block waits with a clock up to this one. false: not all of it. *rest: some of it ends or waits on. */
+/* Under the lock: complete what of a block waits with a clock below this one. false: not all of it. *rest: some of it ends or waits on. */
 static bool sweep_maps(struct vmap_ram_block *block, uint32_t clock, struct sweep *sweep, bool *rest)
 {
 	unsigned slot = block->first;
@@ -489,42 +496,44 @@ static bool sweep_maps(struct vmap_ram_block *block, uint32_t clock, struct swee
 	return true;
 }
 
-/* Under the lock: the same, and see to what follows from it. */
-static void sweep_block(struct vmap_ram_block *block, uint32_t clock, struct sweep *sweep)
+/* Under the lock: complete what of the first dirty block was flushed, and see to what follows from it. */
+static void sweep_block(struct vmap_shard *shard, struct vmap_ram_block *block, struct sweep *sweep)
 {
-	bool rest = false, all;
+	bool rest = false;
 
-	leave_usable(block->shard, block);
+	leave_usable(shard, block);
 	/* First, so that a map whose end is not seen below is marked by who ends it. */
 	__atomic_store_n(&block->is_dirty, 0, __ATOMIC_SEQ_CST);
-	all = sweep_maps(block, clock, sweep, &rest);
-	if (rest || !all) {
+	if (!sweep_maps(block, shard->ram.flushed, sweep, &rest)) {
 		__atomic_store_n(&block->is_dirty, 1, __ATOMIC_SEQ_CST);
 	} else {
-		UNLINK(block, dirty);
-		block->shard->ram.n_dirty--;
+		shard->ram.dirty = block->next_dirty;
+		if (rest)
+			queue_dirty(shard, block);
+		else
+			shard->ram.n_dirty--;
 	}
-	if (all)
-		block->swept = clock;
-	note_room(block->shard, block);
+	note_room(shard, block);
 }
 
-/* Complete some of what waits in a shard. false: that was all. */
+/* A flush has ended of what waits in a shard with a clock below this one: complete some of it. false: that was all. */
 static bool complete_batch(struct vmap_space *space, struct vmap_shard *shard, uint32_t clock)
 {
 	unsigned long saved = vmap_shard_lock(space, shard);
 	struct vmap_ram_block *block = shard->ram.dirty;
 	struct sweep sweep;
+	bool more;
 
 	sweep.n = 0;
-	while (block && (int32_t)(block->swept - clock) >= 0)
-		block = block->dirty.next;
-	if (block)
-		sweep_block(block, clock, &sweep);
+	if ((int32_t)(clock - shard->ram.flushed) > 0)
+		shard->ram.flushed = clock;
+	more = block && (int32_t)(clock - block->swept) > 0;
+	if (more)
+		sweep_block(shard, block, &sweep);
 	vmap_shard_unlock(space, shard, saved);
 	if (sweep.n)
 		space->host->page_put(space->host->ctx, sweep.released, sweep.n);
-	return block;
+	return more;
 }
 
 /* Blocks that stay although nobody uses them: what the budget lets wait is soon wanted again. */
@@ -568,7 +577,7 @@ void vmap_ram_complete(struct vmap_space *space, struct vmap_shard *shard, uint3
 	vmap_shard_unlock(space, shard, saved);
 	if (!any)
 		return;
-	while (complete_batch(space, shard, clock))
+	while (complete_batch(space, shard, clock + 1))
 		;
 	saved = vmap_shard_lock(space, shard);
 	more = surplus(space, shard);

@@ -45,15 +45,16 @@ struct vmap_ram_block {
 	uint64_t bits; /* of an entry that allows reading and writing */
 	bool quick; /* the core writes the entries, and nobody has to be told */
 	uintptr_t base; /* of slot 0 */
-	struct vmap_ram_link all, dirty, usable;
+	struct vmap_ram_link all, usable;
+	struct vmap_ram_block *next_dirty;
 	uint64_t free[VMAP_RAM_SLOTS / 64]; /* slots that can be taken, outside of the window */
 	unsigned n_free; /* how many those are */
 	unsigned first, last; /* slots that the block still has; others are never free */
 	bool current; /* some CPU's maps are made here */
-	uint32_t swept; /* all maps with clock up to this one are complete */
+	uint32_t swept; /* of a dirty one: all maps with a clock below this one are complete */
 
 	/* What changes without a lock. */
-	uint32_t is_dirty; /* in the list of those with maps that end or wait; set, and cleared, under the lock */
+	uint32_t is_dirty; /* in the queue of those with maps that end or wait; set, and cleared, under the lock */
 	uint32_t window; /* next << 16 | how many: slots that are taken one after the other */
 	uintptr_t word[VMAP_RAM_SLOTS];
 	uint32_t clock[VMAP_RAM_SLOTS]; /* of a map that waits: when it began to */
@@ -64,8 +65,10 @@ struct vmap_ram_block {
 /* The short-lived maps of a shard, under its lock. */
 struct vmap_ram_shard {
 	struct vmap_ram_block *current[VMAP_SHARDS]; /* by CPU; read without the lock */
-	struct vmap_ram_block *usable, *dirty; /* with room, and not current; with maps that end or wait */
+	struct vmap_ram_block *usable; /* with room, and not current */
+	struct vmap_ram_block *dirty, *last_dirty; /* a queue of those with maps that end or wait, by rising swept */
 	unsigned n_dirty;
+	uint32_t flushed; /* all maps with a clock below this one were flushed */
 	unsigned idle; /* usable blocks without any map */
 	uint64_t ended; /* maps that were completed, less those that were given up, ever */
 };

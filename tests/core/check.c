@@ -180,7 +180,7 @@ static const char *count_block(const struct vmap_ram_block *block, size_t page, 
 			stats->lazy += n * page;
 		}
 	}
-	if (slots.free != block->n_free || slots.waiting != block->is_dirty || slots.waiting != !!block->dirty.from)
+	if (slots.free != block->n_free || slots.waiting != block->is_dirty)
 		return "a block's totals are wrong";
 	if (!block->current && slots.window)
 		return "a block that is not current has a window";

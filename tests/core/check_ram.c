@@ -16,11 +16,6 @@ static struct vmap_ram_link *all_link(struct vmap_ram_block *block)
 	return &block->all;
 }
 
-static struct vmap_ram_link *dirty_link(struct vmap_ram_block *block)
-{
-	return &block->dirty;
-}
-
 static struct vmap_ram_link *usable_link(struct vmap_ram_block *block)
 {
 	return &block->usable;
@@ -79,27 +74,45 @@ static const char *check_block(const struct vmap_space *space, const struct vmap
 	return NULL;
 }
 
+/* The queue of dirty blocks is in the order of what they have been swept up to, and none of them further than what was flushed. */
+static const char *check_dirty(const struct vmap_space *space, const struct vmap_shard *shard)
+{
+	const struct vmap_ram_block *last = NULL;
+	size_t n = 0;
+
+	for (const struct vmap_ram_block *block = shard->ram.dirty; block; last = block, block = block->next_dirty) {
+		if (block->shard != shard || !block->is_dirty)
+			return "a dirty block is another shard's, or does not say that it is";
+		if ((last && (int32_t)(block->swept - last->swept) < 0) || (int32_t)(shard->ram.flushed - block->swept) < 0)
+			return "the queue of dirty blocks is out of order";
+		if (n++ == space->ram.n)
+			return "the queue of dirty blocks has no end";
+	}
+	if (n != shard->ram.n_dirty || (last && last != shard->ram.last_dirty))
+		return "the dirty blocks are counted wrongly, or another one is the last";
+	return NULL;
+}
+
 /* What is in the lists of a shard belongs there. */
 static const char *check_shard(const struct vmap_space *space, const struct vmap_shard *shard, size_t *usable, size_t *dirty)
 {
 	size_t idle = 0, n_usable = length(&shard->ram.usable, usable_link, space->ram.n);
-	size_t n_dirty = length(&shard->ram.dirty, dirty_link, space->ram.n);
+	const char *wrong = check_dirty(space, shard);
 
-	if (n_usable == SIZE_MAX || n_dirty == SIZE_MAX || n_dirty != shard->ram.n_dirty)
-		return "a shard's list of blocks is broken, or counted wrongly";
+	if (wrong)
+		return wrong;
+	if (n_usable == SIZE_MAX)
+		return "a shard's list of blocks is broken";
 	for (const struct vmap_ram_block *block = shard->ram.usable; block; block = block->usable.next) {
 		if (block->shard != shard)
 			return "a usable block is another shard's";
 		idle += block->n_free == block->last - block->first;
 	}
-	for (const struct vmap_ram_block *block = shard->ram.dirty; block; block = block->dirty.next)
-		if (block->shard != shard || !block->is_dirty)
-			return "a dirty block is another shard's, or does not say that it is";
 	for (unsigned cpu = 0; cpu < VMAP_SHARDS; cpu++)
 		if (shard->ram.current[cpu] && (shard->ram.current[cpu]->shard != shard || !shard->ram.current[cpu]->all.from))
 			return "a current block is gone, or another shard's";
 	*usable += n_usable;
-	*dirty += n_dirty;
+	*dirty += shard->ram.n_dirty;
 	return idle == shard->ram.idle ? NULL : "the number of blocks without a map is wrong";
 }
 
@@ -112,7 +125,7 @@ static bool is_blank(const struct vmap_ram_block *block)
 		any |= block->word[slot];
 	for (unsigned i = 0; i < VMAP_RAM_SLOTS / 64; i++)
 		any |= block->free[i];
-	return !any && !block->current && !block->all.from && !block->dirty.from && !block->usable.from;
+	return !any && !block->current && !block->all.from && !block->usable.from;
 }
 
 static const char *check_lists(const struct vmap_space *space)
@@ -125,7 +138,7 @@ static const char *check_lists(const struct vmap_space *space)
 	for (const struct vmap_ram_block *block = space->ram.all; block && !wrong; block = block->all.next) {
 		wrong = check_block(space, block);
 		usable -= block->usable.from != NULL;
-		dirty -= block->dirty.from != NULL;
+		dirty -= block->is_dirty;
 	}
 	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node; node = vmap_tree_step(node, 1))
 		n -= vmap_tree_entry(node, struct vmap_area, extent.node)->ram != NULL;

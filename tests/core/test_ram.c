@@ -110,6 +110,38 @@ static void a_block_that_is_left_serves_others(void **state)
 	unmap(other);
 }
 
+static uintptr_t ended_late[4];
+
+static void end_late(void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(vmap_ram_unmap(space, (void *)ended_late[i]), 0);
+}
+
+/* What ends while a flush is under way waits for the next one, in each block that the first one has swept. */
+static void what_ends_during_a_flush_waits(void **state)
+{
+	uintptr_t addr[4];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		addr[i] = map_on(i);
+		ended_late[i] = map_on(i);
+	}
+	for (size_t i = 0; i < 4; i++)
+		unmap(addr[i]);
+	softmmu_before_flush(mmu, end_late, NULL);
+	vmap_purge(space);
+	assert_null(check_space(space));
+	assert_int_equal(softmmu_page_refs(mmu, page), 1 + 4);
+	for (unsigned i = 0; i < 4; i++)
+		unmap(map_on(i));
+	vmap_purge(space);
+	assert_null(check_space(space));
+	assert_int_equal(softmmu_page_refs(mmu, page), 1);
+}
+
 /* With a quarantine a short-lived map is flushed when it ends, but its addresses come again. */
 static void no_quarantine(void **state)
 {
@@ -169,6 +201,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(any_number_is_a_cpu, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_cpus_than_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_block_that_is_left_serves_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_ends_during_a_flush_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_quarantine, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_blocks_are_passed_over_one_by_one, setup, teardown),
 	};

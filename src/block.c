@@ -280,6 +280,55 @@ static void add_block(struct vmap_space *space, struct vmap_ram_block *block, st
 	vmap_space_unlock_keep(space, saved);
 }
 
+/* Under no lock: pin the entries of a block's addresses. NULL: they cannot be, or do not lie in a row. */
+static uint64_t *pin(const struct vmap_host *host, uintptr_t base)
+{
+	size_t n = 0;
+	uint64_t *entries = host->pin(host->ctx, base, (size_t)VMAP_RAM_SLOTS << host->page_shift, &n);
+
+	if (entries && n < VMAP_RAM_SLOTS) {
+		host->unpin(host->ctx, base, n << host->page_shift);
+		entries = NULL;
+	}
+	return entries;
+}
+
+static void set_entries(const struct vmap_host *host, struct vmap_ram_block *block, uint64_t *entries)
+{
+	block->bits = entries ? vmap_entry_bits(host, VMAP_READ | VMAP_WRITE) : 0;
+	entries = block->bits ? entries : NULL;
+	__atomic_store_n(&block->entries, entries, __ATOMIC_RELEASE);
+	__atomic_store_n(&block->quick, entries && !host->publish, __ATOMIC_RELAXED);
+}
+
+/*
+ * Pin a block after all, while its slots are taken that were free, so that nobody can give it back or shorten it; maps may live in the others,
+ * and end meanwhile.
+ */
+static void pin_late(struct vmap_space *space, struct vmap_ram_block *block, const uint64_t *taken, unsigned n)
+{
+	const struct vmap_host *host = space->host;
+	uint64_t *entries = pin(host, block->base);
+	unsigned long saved = vmap_space_lock(space), entered = vmap_shard_enter(space, block->shard);
+	struct vmap_shard *shard = block->shard;
+
+	if (entries && (block->first || block->last < VMAP_RAM_SLOTS)) {
+		/* It was shortened where maps have ended. */
+		host->unpin(host->ctx, block->base, (size_t)VMAP_RAM_SLOTS << host->page_shift);
+	} else if (entries) {
+		block->area->entries = entries;
+		block->area->split = VMAP_RAM_SLOTS;
+		set_entries(host, block, entries);
+	}
+	leave_usable(shard, block);
+	for (unsigned i = 0; i < VMAP_RAM_SLOTS / 64; i++)
+		block->free[i] |= taken[i];
+	block->n_free += n;
+	note_room(shard, block);
+	vmap_shard_leave(space, shard, entered);
+	vmap_space_unlock_keep(space, saved);
+}
+
 static int make_block(struct vmap_space *space, bool nowait)
 {
 	size_t page = (size_t)1 << space->host->page_shift, size = VMAP_RAM_SLOTS * page;
@@ -299,11 +348,12 @@ static int make_block(struct vmap_space *space, bool nowait)
 		forget_memory(space, block);
 		return err;
 	}
-	if (!area->entries && host->pin && !(nowait && host->map_nowait))
-		vmap_area_pin(host, area);
-	block->bits = area->entries ? vmap_entry_bits(host, VMAP_READ | VMAP_WRITE) : 0;
-	block->entries = block->bits && area->split == VMAP_RAM_SLOTS ? area->entries : NULL;
-	block->quick = block->entries && !host->publish;
+	block->unpinned = !area->entries && host->pin && nowait && host->map_nowait;
+	if (!area->entries && host->pin && !block->unpinned) {
+		area->entries = pin(host, area->extent.addr);
+		area->split = VMAP_RAM_SLOTS;
+	}
+	set_entries(host, block, area->split == VMAP_RAM_SLOTS ? area->entries : NULL);
 	add_block(space, block, area);
 	return 0;
 }
@@ -314,8 +364,22 @@ int vmap_ram_refill(struct vmap_space *space, unsigned slots, bool nowait)
 	struct vmap_shard *shard = shard_of(space, current);
 	unsigned long saved = vmap_shard_lock(space, shard);
 	bool more = false, found = find_window(shard, current, slots, &more);
+	struct vmap_ram_block *block = *current;
+	uint64_t taken[VMAP_RAM_SLOTS / 64];
+	unsigned n = 0;
 
+	if (found && block->unpinned && !nowait && !block->first && block->last == VMAP_RAM_SLOTS) {
+		block->unpinned = false;
+		close_window(block);
+		n = block->n_free;
+		copy_bytes(taken, block->free, sizeof(taken));
+		block->n_free = 0;
+		for (unsigned i = 0; i < VMAP_RAM_SLOTS / 64; i++)
+			block->free[i] = 0;
+	}
 	vmap_shard_unlock(space, shard, saved);
+	if (n)
+		pin_late(space, block, taken, n);
 	return found || more ? 0 : make_block(space, nowait);
 }
 

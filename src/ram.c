@@ -212,11 +212,12 @@ UNCOMMON int map_elsewhere(struct vmap_space *space, struct vmap_ram_block *bloc
 	const struct making map = {
 		.pages = pages, .n = (unsigned)n, .size = (unsigned)n, .flags = flags, .prot = VMAP_READ | VMAP_WRITE};
 	unsigned slot = (unsigned)(((uintptr_t)*addr - block->base) >> space->host->page_shift), shown = 0;
+	uint64_t *entries = vmap_ram_entries(block);
 
-	while (block->entries && block->entries[slot + shown])
+	while (entries && entries[slot + shown])
 		shown++;
 	if (shown) {
-		vmap_entries_hide(block->entries + slot, shown);
+		vmap_entries_hide(entries + slot, shown);
 		give_up(space, block, slot, &map, false);
 	} else {
 		vmap_ram_untake(space, block, slot, slots_of(n, flags));
@@ -229,8 +230,9 @@ COMMON bool show(const struct vmap_host *host, struct vmap_ram_block *block, uns
 		 size_t n)
 {
 	/* Until slots were taken the block could be given up, and its memory become another one, perhaps without entries. */
-	return block->entries &&
-	       vmap_entries_show(block->entries + slot, block->pages + slot, pages, n, host->entry_shift, block->bits) == n;
+	uint64_t *entries = vmap_ram_entries(block);
+
+	return entries && vmap_entries_show(entries + slot, block->pages + slot, pages, n, host->entry_shift, block->bits) == n;
 }
 
 /* The less common case: the map takes references, or the host publishes it, or the block has no window of so many slots, or no entries. */
@@ -245,8 +247,8 @@ UNCOMMON int map_otherwise(struct vmap_space *space, struct vmap_page *const *pa
 	if (!addr || !pages || n - 1 >= VMAP_RAM_PAGES || prot || flags >= 32 || !(GOOD_FLAGS >> flags & 1))
 		return map_slowly(space, pages, n, flags, prot, addr);
 	slots = slots_of(n, flags);
-	while (!(block = current_block(space)) || !block->entries || !vmap_ram_take(block, slots, &slot))
-		if ((block && !block->entries) || vmap_ram_refill(space, slots, flags & VMAP_NOWAIT))
+	while (!(block = current_block(space)) || !vmap_ram_entries(block) || !vmap_ram_take(block, slots, &slot))
+		if ((block && !vmap_ram_entries(block)) || vmap_ram_refill(space, slots, flags & VMAP_NOWAIT))
 			return map_slowly(space, pages, n, flags, prot, addr);
 	at = block->base + ((uintptr_t)slot << host->page_shift);
 	*addr = (void *)at;
@@ -271,7 +273,7 @@ int vmap_ram(struct vmap_space *space, struct vmap_page *const *pages, size_t n,
 		return map_otherwise(space, pages, n, flags, prot, addr);
 	block = current_block(space);
 	slots = slots_of(n, flags);
-	if (!block || !block->quick || !vmap_ram_take(block, slots, &slot))
+	if (!block || !vmap_ram_is_quick(block) || !vmap_ram_take(block, slots, &slot))
 		return map_otherwise(space, pages, n, flags, prot, addr);
 	at = block->base + ((uintptr_t)slot << space->host->page_shift);
 	*addr = (void *)at;
@@ -293,7 +295,7 @@ COMMON bool claim(struct vmap_ram_block *block, unsigned slot, uintptr_t addr, u
 /* Take the translations of a map that was claimed away. */
 COMMON int end(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
 {
-	vmap_entries_hide(block->entries + slot, vmap_ram_size(word));
+	vmap_entries_hide(vmap_ram_entries(block) + slot, vmap_ram_size(word));
 	wait(space, block, slot, word, nowait);
 	return 0;
 }
@@ -305,7 +307,7 @@ UNCOMMON int end_slowly(struct vmap_space *space, struct vmap_ram_block *block, 
 
 	if (!is_dirty(block))
 		vmap_ram_dirtied(space, block);
-	if (block->entries)
+	if (vmap_ram_entries(block))
 		return end(space, block, slot, word, nowait);
 	host->unmap(host->ctx, word & ~VMAP_RAM_BITS, (size_t)vmap_ram_size(word) << host->page_shift);
 	wait(space, block, slot, word, nowait);
@@ -344,7 +346,7 @@ COMMON int unmap(struct vmap_space *space, const void *ptr, bool nowait)
 	block = __atomic_load_n(&space->ram.index[number / VMAP_RAM_SLOTS % VMAP_RAM_INDEX], __ATOMIC_ACQUIRE);
 	if (!block || !claim(block, slot, addr, &word))
 		return unmap_any(space, ptr, slot, nowait);
-	if (!is_dirty(block) || !block->entries)
+	if (!is_dirty(block) || !vmap_ram_entries(block))
 		return end_slowly(space, block, slot, word, nowait);
 	return end(space, block, slot, word, nowait);
 }

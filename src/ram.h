@@ -41,9 +41,10 @@ struct vmap_ram_link {
 struct vmap_ram_block {
 	struct vmap_area *area; /* may have been cut short at both ends */
 	struct vmap_shard *shard; /* whose lock guards what no lock-free operation changes */
-	uint64_t *entries; /* of slot 0 and on, pinned; NULL: they are not */
+	uint64_t *entries; /* of slot 0 and on, pinned; NULL: they are not; read without the lock */
 	uint64_t bits; /* of an entry that allows reading and writing */
-	bool quick; /* the core writes the entries, and nobody has to be told */
+	bool quick; /* the core writes the entries, and nobody has to be told; read without the lock */
+	bool unpinned; /* they were not, as that could have slept: who may sleep does it */
 	uintptr_t base; /* of slot 0 */
 	struct vmap_ram_link all, usable;
 	struct vmap_ram_block *next_dirty;
@@ -113,6 +114,17 @@ static inline unsigned vmap_ram_made(const struct vmap_ram_block *block, unsigne
 static inline unsigned vmap_ram_held(const struct vmap_ram_block *block, unsigned slot, uintptr_t word)
 {
 	return vmap_ram_is_held(word) ? vmap_ram_made(block, slot, word) & 0xff : 0;
+}
+
+/* A block's entries, by who has taken slots of it or would like to. They can come while it is in use. */
+static inline uint64_t *vmap_ram_entries(const struct vmap_ram_block *block)
+{
+	return __atomic_load_n(&block->entries, __ATOMIC_ACQUIRE);
+}
+
+static inline bool vmap_ram_is_quick(const struct vmap_ram_block *block)
+{
+	return __atomic_load_n(&block->quick, __ATOMIC_RELAXED);
 }
 
 static inline uintptr_t vmap_ram_word(const struct vmap_ram_block *block, unsigned slot)

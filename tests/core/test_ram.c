@@ -110,6 +110,54 @@ static void a_block_that_is_left_serves_others(void **state)
 	unmap(other);
 }
 
+/* A block made by a call that may not sleep is pinned by one that may, while maps live in it. fails: it cannot be. */
+static void pinned_late(bool fails)
+{
+	const struct vmap_space_config config = {.base = BASE, .size = SIZE, .lazy_max = SIZE_MAX};
+	static uintptr_t addr[VMAP_RAM_SLOTS + 1];
+	size_t publishes;
+
+	assert_int_equal(vmap_space_destroy(space), 0);
+	softmmu_pinning(mmu);
+	assert_int_equal(vmap_space_create(softmmu_host(mmu), &config, &space), 0);
+	softmmu_atomic(true);
+	assert_int_equal(vmap_ram(space, &page, 1, VMAP_NO_GUARD | VMAP_NOWAIT, 0, (void **)&addr[0]), 0);
+	softmmu_atomic(false);
+	assert_null(softmmu_entry(mmu, addr[0]));
+	for (size_t i = 1; i < VMAP_RAM_SLOTS; i++)
+		addr[i] = map_on(0);
+	/* The window is used up; other slots are free again. */
+	for (size_t i = 1; i < VMAP_RAM_SLOTS - 1; i++)
+		unmap(addr[i]);
+	vmap_purge(space);
+	assert_int_equal(softmmu_pins(mmu), 0);
+	softmmu_inject(mmu, SOFTMMU_PIN, fails, false);
+	for (size_t i = 1; i < 3; i++) {
+		addr[i] = map_on(0);
+		assert_in_range(addr[i], addr[0], addr[0] + BLOCK - PAGE);
+		assert_int_equal(softmmu_pins(mmu), !fails);
+	}
+	softmmu_inject(mmu, 0, 0, false);
+	publishes = softmmu_publishes(mmu);
+	addr[3] = map_on(0);
+	assert_int_equal(softmmu_publishes(mmu) - publishes, !fails);
+	for (size_t i = 0; i < 4; i++)
+		unmap(addr[i]);
+	unmap(addr[VMAP_RAM_SLOTS - 1]);
+}
+
+static void a_block_made_without_waiting_is_pinned_later(void **state)
+{
+	(void)state;
+	pinned_late(false);
+}
+
+static void a_block_that_cannot_be_pinned_later_goes_on(void **state)
+{
+	(void)state;
+	pinned_late(true);
+}
+
 static uintptr_t ended_late[4];
 
 static void end_late(void *arg)
@@ -201,6 +249,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(any_number_is_a_cpu, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_cpus_than_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_block_that_is_left_serves_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_block_made_without_waiting_is_pinned_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_block_that_cannot_be_pinned_later_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_ends_during_a_flush_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_quarantine, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_blocks_are_passed_over_one_by_one, setup, teardown),

@@ -169,6 +169,47 @@ static void protection_holds(void **state)
 	bed_end(bed);
 }
 
+/* Map with this protection, short-lived or not; see what arrives, and unmap. */
+static void check_prot(struct conformance_bed *bed, struct vmap_page **pages, bool ram, unsigned prot)
+{
+	struct vmap_options options = {.prot = prot, .flags = VMAP_BORROW};
+	struct vmap_area_info info;
+	void *addr;
+	int err;
+
+	err = ram ? vmap_ram(bed->space, pages, 2, VMAP_BORROW, prot, &addr) : vmap_pages(bed->space, pages, 2, &options, &addr);
+	if (prot & VMAP_MEMORY_MASK && err == -VMAP_EINVAL)
+		return;
+	assert_int_equal(err, 0);
+	bed_check_view(bed, (uintptr_t)addr, pages, 2);
+	assert_int_equal(bed->host->write(bed, (uintptr_t)addr, *bed->host->page_bytes(bed, pages[0])), !!(prot & VMAP_WRITE));
+	assert_int_equal(vmap_area_at(bed->space, addr, &info), 0);
+	assert_int_equal(info.prot, VMAP_READ | prot);
+	if (bed->host->memory_type)
+		assert_int_equal(bed->host->memory_type(bed, (uintptr_t)addr), prot & VMAP_MEMORY_MASK);
+	assert_int_equal(ram ? vmap_ram_unmap(bed->space, addr) : vmap_unmap(bed->space, addr), 0);
+}
+
+/* Where the same addresses are mapped again and again, each call gets what it asked for. */
+static void protection_and_type_hold_each_time(void **state)
+{
+	static const unsigned prots[] = {VMAP_READ | VMAP_WRITE, VMAP_READ},
+			      types[] = {0, VMAP_WRITE_COMBINING, VMAP_UNCACHED, VMAP_DEVICE};
+	struct conformance_bed *bed = bed_begin(state, SPACE, 0);
+	struct vmap_page *pages[2];
+
+	bed_pages(bed, 0, 2, pages);
+	for (size_t i = 0; i < 3 * ARRAY_SIZE(prots) * ARRAY_SIZE(types); i++) {
+		unsigned prot = prots[i / 2 % 2] | types[i / 4 % 4];
+
+		check_prot(bed, pages, i % 2, prot);
+		check_prot(bed, pages, i % 2, VMAP_READ | VMAP_WRITE);
+	}
+	vmap_purge(bed->space); /* what failed */
+	bed_put(bed, pages, 2);
+	bed_end(bed);
+}
+
 /* The call fails with this error, gives NULL, and nothing has changed. */
 static void check_refused(struct conformance_bed *bed, struct vmap_page **pages, size_t n, const struct vmap_options *options,
 			  int err)
@@ -293,6 +334,7 @@ const struct CMUnitTest conformance_map_tests[] = {
 	cmocka_unit_test(two_views_show_the_same_pages),
 	cmocka_unit_test(the_array_is_copied),
 	cmocka_unit_test(protection_holds),
+	cmocka_unit_test(protection_and_type_hold_each_time),
 	cmocka_unit_test(bad_arguments_are_refused),
 	cmocka_unit_test(sizes_that_wrap_are_refused),
 	cmocka_unit_test(unmap_refuses_what_is_no_area),

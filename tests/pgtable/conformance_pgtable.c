@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * Theory: the conformance suite over the page-table host. Pages, descriptors and the lock are the software MMU's, which also maps and unmaps
+ * Theory: the conformance suite over the page-table host. Pages, descriptors and locks are the software MMU's, which also maps and unmaps
  * everything in its own tables: it judges what the core does, and is what the page tables are compared with.
  *
- * conformance_pgtable MODE KEEP: the number of a format, and how many empty tables may be kept.
+ * With pins the core writes entries by itself, and each CPU has a shard. The software MMU would not see what is mapped then: only the two CPUs over
+ * the page tables (machine.h) judge, and they are asked whether they remember a page whose last reference is given back.
+ *
+ * conformance_pgtable MODE KEEP [pins]: the number of a format, and how many empty tables may be kept.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "../conformance/bed.h"
 #include "../softmmu/softmmu.h"
 #include "modes.h"
@@ -28,6 +32,7 @@ struct rig {
 
 static const struct mode *mode;
 static size_t keep;
+static bool with_pins;
 
 static uintptr_t soft_addr(uintptr_t addr)
 {
@@ -88,23 +93,44 @@ static void page_put(void *ctx, struct vmap_page *const *pages, size_t n)
 	rig->soft->page_put(rig->mmu, pages, n);
 }
 
+static unsigned cpu(void *ctx)
+{
+	struct rig *rig = ctx;
+
+	return rig->soft->cpu(rig->mmu);
+}
+
+static unsigned long lock_shard(void *ctx, unsigned shard)
+{
+	struct rig *rig = ctx;
+
+	return rig->soft->lock_shard(rig->mmu, shard);
+}
+
+static void unlock_shard(void *ctx, unsigned shard, unsigned long saved)
+{
+	struct rig *rig = ctx;
+
+	rig->soft->unlock_shard(rig->mmu, shard, saved);
+}
+
 /* The page-table host's own hooks, as plug() gives them. */
 static struct vmap_host plugged;
 
 static int map(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
 {
 	struct rig *rig = ctx;
-	int err = rig->soft->map(rig->mmu, soft_addr(addr), pages, n, prot);
+	int err = plugged.map(ctx, addr, pages, n, prot);
 
-	return err ? err : plugged.map(ctx, addr, pages, n, prot);
+	return err ? err : rig->soft->map(rig->mmu, soft_addr(addr), pages, n, prot);
 }
 
 static int map_base(void *ctx, uintptr_t addr, struct vmap_page *const *pages, size_t n, unsigned prot)
 {
 	struct rig *rig = ctx;
-	int err = rig->soft->map(rig->mmu, soft_addr(addr), pages, n, prot);
+	int err = plugged.map_base(ctx, addr, pages, n, prot);
 
-	return err ? err : plugged.map_base(ctx, addr, pages, n, prot);
+	return err ? err : rig->soft->map(rig->mmu, soft_addr(addr), pages, n, prot);
 }
 
 static int map_pfn(void *ctx, uintptr_t addr, const uint64_t *frames, size_t n, unsigned prot)
@@ -158,6 +184,65 @@ static void flush(void *ctx, const struct vmap_range *ranges, size_t n)
 	rig->soft->flush(rig->mmu, soft, n);
 }
 
+/* Where both CPUs find this byte. false: one of them faults, or they differ. */
+static bool locate(struct rig *rig, uintptr_t addr, bool write, unsigned char **byte)
+{
+	uint64_t eager, lazy, page = (uint64_t)1 << mode->decode.granule;
+	bool done = machine_translate(rig->machine, MACHINE_EAGER, addr, write, &eager);
+
+	done = machine_translate(rig->machine, MACHINE_LAZY, addr, write, &lazy) && done;
+	if (!done || eager != lazy || eager >= (FRAMES + SOFTMMU_DEVICE_FRAMES) * page)
+		return false;
+	*byte = softmmu_page_bytes(rig->mmu, &(struct vmap_page){.frame = eager / page}) + eager % page;
+	return true;
+}
+
+/* As the core gives references back, where the software MMU does not know what is mapped. */
+static void page_put_flushed(void *ctx, struct vmap_page *const *pages, size_t n)
+{
+	struct rig *rig = ctx;
+
+	for (size_t i = 0; i < n; i++)
+		if (softmmu_page_refs(rig->mmu, pages[i]) == 1)
+			machine_ends(rig->machine, pages[i]->frame, (size_t)1 << pages[i]->order);
+	page_put(ctx, pages, n);
+}
+
+static int copy_translated(void *ctx, void *to, uintptr_t addr, size_t size)
+{
+	unsigned char *from;
+
+	if (!locate(ctx, addr, false, &from))
+		return -VMAP_EFAULT;
+	memcpy(to, from, size);
+	return 0;
+}
+
+/* Compared with the software MMU. */
+static void mirror(struct vmap_host *host)
+{
+	host->map = map;
+	host->unmap = unmap;
+	host->map_base = map_base;
+	host->pin = NULL;
+	host->unpin = NULL;
+	host->map_pfn = map_pfn;
+	host->protect = protect;
+	host->cut = cut;
+	host->copy = copy;
+	host->flush = flush;
+}
+
+static void share(struct vmap_host *host)
+{
+	host->page_put = page_put_flushed;
+	host->copy = copy_translated;
+	host->cpu = cpu;
+	host->lock_shard = lock_shard;
+	host->unlock_shard = unlock_shard;
+	host->shards = SOFTMMU_CPUS;
+}
+
 static const struct vmap_host hooks = {
 	.version = VMAP_HOST_VERSION,
 	.meta_alloc = meta_alloc,
@@ -190,22 +275,21 @@ static int setup(struct conformance_bed *bed, size_t size, size_t lazy_max)
 	plugged = hooks;
 	vmap_pgtable_plug(&rig->pgtable, &plugged);
 	rig->host = plugged;
-	rig->host.map = map;
-	rig->host.unmap = unmap;
-	rig->host.map_base = map_base;
-	/* What the core writes itself the other machine would not see. */
-	rig->host.pin = NULL;
-	rig->host.unpin = NULL;
-	rig->host.map_pfn = map_pfn;
-	rig->host.protect = protect;
-	rig->host.cut = cut;
-	rig->host.copy = copy;
-	rig->host.flush = flush;
+	softmmu_shards(rig->mmu, SOFTMMU_CPUS);
+	(with_pins ? share : mirror)(&rig->host);
 	bed->base = mode->base;
 	bed->size = size;
 	bed->page_size = bed->host->page_size;
 	bed->data = rig;
 	return vmap_space_create(&rig->host, &config, &bed->space);
+}
+
+/* Tables directly below the root, which stay. */
+static size_t top_tables(const struct rig *rig, const struct conformance_bed *bed)
+{
+	unsigned shift = rig->format.level[rig->format.levels - 1].shift;
+
+	return ((bed->base + bed->size - 1) >> shift) - (bed->base >> shift) + 1;
 }
 
 static int teardown(struct conformance_bed *bed)
@@ -215,6 +299,11 @@ static int teardown(struct conformance_bed *bed)
 
 	if (err)
 		fprintf(stderr, "vmap_space_destroy() gives %d\n", err);
+	vmap_pgtable_trim(&rig->pgtable);
+	if (rig->pgtable.tables > top_tables(rig, bed)) {
+		fprintf(stderr, "%zu tables are left that are empty\n", rig->pgtable.tables);
+		err = -1;
+	}
 	vmap_pgtable_fini(&rig->pgtable);
 	if (rig->pgtable.tables || rig->pgtable.users) {
 		fprintf(stderr, "%zu tables are left, %zu users\n", rig->pgtable.tables, rig->pgtable.users);
@@ -256,25 +345,16 @@ static size_t pages_used(struct conformance_bed *bed)
 	return softmmu_frames_used(rig_of(bed)->mmu) << mode->decode.granule;
 }
 
-/* Where both CPUs find this byte. false: one of them faults, or they differ. */
-static bool locate(struct rig *rig, uintptr_t addr, bool write, unsigned char **byte)
-{
-	uint64_t eager, lazy, page = (uint64_t)1 << mode->decode.granule;
-	bool done = machine_translate(rig->machine, MACHINE_EAGER, addr, write, &eager);
-
-	done = machine_translate(rig->machine, MACHINE_LAZY, addr, write, &lazy) && done;
-	if (!done || eager != lazy || eager >= (FRAMES + SOFTMMU_DEVICE_FRAMES) * page)
-		return false;
-	*byte = softmmu_page_bytes(rig->mmu, &(struct vmap_page){.frame = eager / page}) + eager % page;
-	return true;
-}
-
 static bool read_byte(struct conformance_bed *bed, uintptr_t addr, unsigned char *value)
 {
 	struct rig *rig = rig_of(bed);
 	unsigned char expected, *byte;
 	bool done = locate(rig, addr, false, &byte);
 
+	if (with_pins) {
+		*value = done ? *byte : 0;
+		return done;
+	}
 	if (softmmu_read(rig->mmu, 0, soft_addr(addr), &expected) != done || (done && expected != *byte)) {
 		fprintf(stderr, "0x%zx: the page tables and the software MMU differ\n", (size_t)addr);
 		abort();
@@ -287,8 +367,13 @@ static bool write_byte(struct conformance_bed *bed, uintptr_t addr, unsigned cha
 {
 	unsigned char *byte;
 
-	return locate(rig_of(bed), addr, true, &byte) && softmmu_write(rig_of(bed)->mmu, 0, soft_addr(addr), value) &&
-	       *byte == value;
+	if (!locate(rig_of(bed), addr, true, &byte))
+		return false;
+	if (with_pins)
+		*byte = value;
+	else if (!softmmu_write(rig_of(bed)->mmu, 0, soft_addr(addr), value))
+		return false;
+	return *byte == value;
 }
 
 static void device_frames(struct conformance_bed *bed, uint64_t *frames, size_t n)
@@ -304,13 +389,17 @@ static unsigned char *frame_bytes(struct conformance_bed *bed, uint64_t frame)
 
 static unsigned memory_type(struct conformance_bed *bed, uintptr_t addr)
 {
-	unsigned soft = softmmu_prot(rig_of(bed)->mmu, soft_addr(addr)) & VMAP_MEMORY_MASK, found;
 	struct vmap_pgtable_leaf leaf;
+	struct vmap_area_info area;
+	unsigned asked, found;
 
+	assert_int_equal(vmap_area_at(bed->space, bed_ptr(addr), &area), 0);
 	assert_int_equal(vmap_pgtable_lookup(&rig_of(bed)->pgtable, addr, &leaf), 0);
+	asked = area.prot & VMAP_MEMORY_MASK;
 	found = leaf.prot & VMAP_MEMORY_MASK;
+	assert_true(with_pins || asked == (softmmu_prot(rig_of(bed)->mmu, soft_addr(addr)) & VMAP_MEMORY_MASK));
 	/* x86-64 tells a device from other uncached memory by how the PAT was programmed; riscv64 without Svpbmt does not tell. */
-	return soft == VMAP_DEVICE && (found == VMAP_UNCACHED || !found) ? soft : found;
+	return asked == VMAP_DEVICE && (found == VMAP_UNCACHED || !found) ? asked : found;
 }
 
 int main(int argc, char **argv)
@@ -331,13 +420,15 @@ int main(int argc, char **argv)
 		.memory_type = memory_type,
 	};
 
-	if (argc != 3 || strtoul(argv[1], NULL, 10) >= mode_count) {
-		fprintf(stderr, "usage: conformance_pgtable MODE KEEP\n");
+	with_pins = argc == 4 && !strcmp(argv[3], "pins");
+	if (argc != 3 + with_pins || strtoul(argv[1], NULL, 10) >= mode_count) {
+		fprintf(stderr, "usage: conformance_pgtable MODE KEEP [pins]\n");
 		return 2;
 	}
 	mode = &modes[strtoul(argv[1], NULL, 10)];
 	keep = strtoul(argv[2], NULL, 10);
 	host.name = mode->name;
+	host.run_on = with_pins ? softmmu_run_on : NULL;
 	host.page_size = (size_t)1 << mode->decode.granule;
 	return conformance_run(&host);
 }

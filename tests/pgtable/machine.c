@@ -101,6 +101,17 @@ static void remember(struct machine *m, uintptr_t addr, const struct decode_resu
 		*tlb = (struct tlb_entry){true, r->writable, r->pa >> m->mode.granule, r->size, r->memory};
 }
 
+/* Bytes from addr on that r says are not mapped: up to the end of what one entry covers, and of entries of its table that are as empty. */
+static size_t hole(struct machine *m, uintptr_t addr, const struct decode_result *r)
+{
+	uint64_t slot = r->slot[r->slots - 1], end = (slot | (page_size(m) - 1)) + 1;
+	size_t size = r->size - (addr & (r->size - 1));
+
+	for (slot += 8; slot < end && !load_real(m, slot); slot += 8)
+		size += r->size;
+	return size;
+}
+
 /* Remember all that can be found between the two; gives the end of what was looked at. */
 static void observe(struct machine *m, uintptr_t from, uintptr_t to)
 {
@@ -113,7 +124,7 @@ static void observe(struct machine *m, uintptr_t from, uintptr_t to)
 			violation(m, "0x%zx: %s (0x%llx)", (size_t)addr, r.malformed, (unsigned long long)r.entry[r.slots - 1]);
 		for (unsigned i = 0; i + 1 < r.slots; i++)
 			remember_table(m, r.slot[i], r.slot[i + 1] & ~(uint64_t)(page_size(m) - 1));
-		step = r.valid ? page_size(m) : r.size - (addr & (r.size - 1));
+		step = r.valid ? page_size(m) : hole(m, addr, &r);
 		if (step > to - addr)
 			return;
 		if (r.valid)
@@ -357,6 +368,17 @@ bool machine_translate(struct machine *machine, enum machine_cpu cpu, uintptr_t 
 	leave(m);
 	*pa = (tlb.frame << m->mode.granule) + (addr - page);
 	return tlb.valid && (tlb.writable || !write);
+}
+
+void machine_ends(struct machine *machine, uint64_t frame, size_t n)
+{
+	struct machine *m = enter(machine);
+
+	for (size_t i = 0; i < m->size >> m->mode.granule; i++)
+		if (m->tlb[i].valid && m->tlb[i].frame - frame < n)
+			violation(m, "frame %zu becomes free, which a CPU remembers at 0x%zx", (size_t)m->tlb[i].frame,
+				  (size_t)(m->base + (i << m->mode.granule)));
+	leave(m);
 }
 
 struct decode_result machine_decode(struct machine *m, uintptr_t addr)

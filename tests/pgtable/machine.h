@@ -12,7 +12,7 @@
  * table to table. It forgets only what is flushed. The lazy CPU sees of tables only what was published or flushed.
  *
  * Violations are counted and described on stderr: a malformed entry; a translation or a table reference that became another one
- * while a CPU remembered the first; a table frame given back while a CPU remembers it, or twice.
+ * while a CPU remembered the first; a table frame given back while a CPU remembers it, or twice; any other one that ends so.
  */
 struct machine;
 
@@ -43,6 +43,9 @@ bool machine_injected(const struct machine *machine);
 
 /* Translate as this CPU does; with write, for a write. false: a fault. */
 bool machine_translate(struct machine *machine, enum machine_cpu cpu, uintptr_t addr, bool write, uint64_t *pa);
+
+/* These frames, no tables, are about to become free. */
+void machine_ends(struct machine *machine, uint64_t frame, size_t n);
 
 /* What the tables hold now. */
 struct decode_result machine_decode(struct machine *machine, uintptr_t addr);

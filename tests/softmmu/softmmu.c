@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "mmu.h"
 
 /* Of each thread: whether it may not sleep, which CPU it runs on (counted from 1; 0: nobody has said). */
@@ -112,12 +113,20 @@ unsigned mmu_cpu(void)
 
 /* The machine */
 
+static size_t memory_size(const struct softmmu *mmu)
+{
+	return (mmu->n_frames + SOFTMMU_DEVICE_FRAMES) * mmu->page_size;
+}
+
 static bool allocate(struct softmmu *mmu)
 {
 	size_t all = mmu->n_frames + SOFTMMU_DEVICE_FRAMES;
 
 	mmu->frames = calloc(all, sizeof(struct frame));
-	mmu->memory = malloc(all * mmu->page_size);
+	/* Most frames are never used, and malloc() may have been asked (MALLOC_PERTURB_) to write to all that it gives. */
+	mmu->memory = mmap(NULL, memory_size(mmu), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mmu->memory == MAP_FAILED)
+		mmu->memory = NULL;
 	for (size_t i = mmu->n_frames; mmu->frames && i < all; i++)
 		mmu->frames[i].used = true;
 	for (unsigned cpu = 0; cpu < SOFTMMU_CPUS; cpu++) {
@@ -139,7 +148,8 @@ static void end(struct softmmu *mmu)
 	free(mmu->frames);
 	mmu_pins_end(mmu);
 	free(mmu->ends);
-	free(mmu->memory);
+	if (mmu->memory)
+		munmap(mmu->memory, memory_size(mmu));
 	pthread_mutex_destroy(&mmu->machine);
 	mmu_locks_end(mmu);
 	pthread_cond_destroy(&mmu->woken);

@@ -36,6 +36,7 @@ struct work {
 	struct vmap_process *process;
 	struct vmap_page **pages;
 	size_t n, chunk; /* chunks, and bytes of one */
+	struct vmap_reserved *reserved; /* what follows */
 	uint8_t *reservation; /* for the loops */
 	uint8_t *warm;
 	size_t step; /* bytes from one look to the next */

@@ -93,8 +93,8 @@ bool work_begin(struct work *work, const struct vmap_process_config *config, siz
 		memset(vmap_page_address(work->process, work->pages[i]), (int)i + 1, chunk);
 	if (!work_scatter(work))
 		return false;
-	work->reservation = vmap_reserve(n * chunk, (size_t)2 << 20, PROT_NONE);
-	work->warm = vmap_reserve(n * chunk, (size_t)2 << 20, PROT_READ | PROT_WRITE);
+	work->reservation = vmap_reserve(&work->reserved, n * chunk, (size_t)2 << 20, PROT_NONE);
+	work->warm = vmap_reserve(&work->reserved, n * chunk, (size_t)2 << 20, PROT_READ | PROT_WRITE);
 	memset(work->warm, 1, n * chunk);
 	return work->reservation != NULL;
 }
@@ -103,8 +103,7 @@ void work_end(struct work *work)
 {
 	vmap_page_put(work->process, work->pages, work->n);
 	vmap_process_destroy(work->process);
-	munmap(work->reservation, work->n * work->chunk);
-	munmap(work->warm, work->n * work->chunk);
+	vmap_unreserve(&work->reserved);
 	free(work->pages);
 }
 

@@ -106,6 +106,7 @@ struct vmap_process_stats {
 	uint64_t refused; /* views for which the budget had too little left, ever */
 	size_t page_size; /* of a base page */
 	bool guards_marked; /* asked for, and the kernel has not refused yet */
+	size_t unreturned; /* of all objects that have ended: bytes of addresses that the kernel refused to take back; see vmap_process_destroy() */
 	const char *huge; /* whether the pool has 2 MiB pages, and why: "yes: ..." or "no: ..." */
 };
 
@@ -121,6 +122,9 @@ VMAP_API int vmap_process_create(const struct vmap_process_config *config, struc
 /*
  * End the space, the pool and the reservation. -VMAP_EBUSY: areas are live or pages still referenced; nothing was changed. -VMAP_EPERM: a
  * child of VMAP_FORK_DONT.
+ *
+ * It needs no mapping that the process does not have, and no memory. Should the kernel want some for itself, and refuse to take addresses
+ * back, they stay out of use, their private memory is given back, and it is asked again whenever an object is made or ends.
  */
 VMAP_API int vmap_process_destroy(struct vmap_process *process);
 

@@ -25,11 +25,10 @@ static size_t fork_page(void)
 
 int vmap_fork_init(struct vmap_process *process)
 {
-	process->owner = vmap_reserve(fork_page(), 1, PROT_READ | PROT_WRITE);
-	if (!process->owner)
-		return -VMAP_ENOMEM;
-	*process->owner = 1;
-	if (madvise(process->owner, fork_page(), MADV_WIPEONFORK) ||
+	process->owner = vmap_reserve(&process->reserved, fork_page(), 1, PROT_READ | PROT_WRITE);
+	if (process->owner)
+		*process->owner = 1;
+	if (!process->owner || madvise(process->owner, fork_page(), MADV_WIPEONFORK) ||
 	    (!process->inherited &&
 	     madvise(process->pool.memory, process->pool.frames << process->pool.page_shift, MADV_DONTFORK))) {
 		vmap_fork_exit(process);
@@ -40,7 +39,7 @@ int vmap_fork_init(struct vmap_process *process)
 
 void vmap_fork_exit(struct vmap_process *process)
 {
-	munmap(process->owner, fork_page());
+	vmap_unreserve(&process->reserved);
 }
 
 void vmap_fork_begin(struct vmap_process *process)

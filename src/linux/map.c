@@ -23,15 +23,10 @@ int vmap_views_create(struct vmap_views *views, size_t size, unsigned page_shift
 
 	if (err)
 		return err;
-	views->notes_size = size >> page_shift;
-	views->notes = vmap_reserve_named(views->notes_size, "vmap: costs");
-	if (!views->notes)
-		goto destroy_mech;
-	err = vmap_shadow_create(&views->shadow, views->mech->base, size, (size_t)1 << page_shift);
-	if (!err)
+	views->notes = vmap_reserve_named(&views->reserved, size >> page_shift, "vmap: costs");
+	if (views->notes && !vmap_shadow_create(&views->shadow, views->mech->base, size, (size_t)1 << page_shift))
 		return 0;
-	munmap(views->notes, views->notes_size);
-destroy_mech:
+	vmap_unreserve(&views->reserved);
 	views->mech->ops->destroy(views->mech);
 	return -VMAP_ENOMEM;
 }
@@ -39,7 +34,7 @@ destroy_mech:
 void vmap_views_destroy(struct vmap_views *views)
 {
 	vmap_shadow_destroy(&views->shadow);
-	munmap(views->notes, views->notes_size);
+	vmap_unreserve(&views->reserved);
 	views->mech->ops->destroy(views->mech);
 }
 

@@ -78,6 +78,7 @@
 
 struct mmap_mech {
 	struct vmap_mech mech;
+	struct vmap_reserved *reserved; /* this, and the edges */
 	uint8_t *reservation; /* lead bytes that no view covers, then the space */
 	size_t lead;
 	pthread_mutex_t lock; /* of the ballast in the lead and of what follows */
@@ -514,8 +515,7 @@ static void mmap_destroy(struct vmap_mech *mech)
 	struct mmap_mech *m = mmap_of(mech);
 
 	pthread_mutex_destroy(&m->lock);
-	munmap(m->edges, (mech->size >> mech->page_shift) * sizeof(*m->edges));
-	munmap(m->reservation, m->lead + mech->size);
+	vmap_unreserve(&m->reserved);
 	free(m);
 }
 
@@ -545,14 +545,11 @@ int vmap_mech_mmap(size_t size, unsigned page_shift, bool inherited, bool guards
 		return -VMAP_ENOMEM;
 	m->lead = LEAD * unit;
 	if (size <= SIZE_MAX - m->lead)
-		m->reservation = vmap_reserve(m->lead + size, unit, PROT_NONE);
+		m->reservation = vmap_reserve(&m->reserved, m->lead + size, unit, PROT_NONE);
 	if (m->reservation)
-		m->edges = vmap_reserve_named((size >> page_shift) * sizeof(*m->edges), "vmap: edges");
+		m->edges = vmap_reserve_named(&m->reserved, (size >> page_shift) * sizeof(*m->edges), "vmap: edges");
 	if (!m->edges || !mmap_ballast(m, true)) {
-		if (m->edges)
-			munmap(m->edges, (size >> page_shift) * sizeof(*m->edges));
-		if (m->reservation)
-			munmap(m->reservation, m->lead + size);
+		vmap_unreserve(&m->reserved);
 		free(m);
 		return -VMAP_ENOMEM;
 	}

@@ -59,28 +59,19 @@ static uint64_t pool_frames_allowed(uint64_t frames, unsigned page_shift)
 }
 
 /* The memfd's own mapping, aligned to a step. */
-static uint8_t *pool_map(const struct vmap_pool *pool)
+static uint8_t *pool_map(struct vmap_pool *pool)
 {
 	size_t size = pool->frames << pool->page_shift;
-	void *at = vmap_reserve(size, (size_t)1 << (pool->step + pool->page_shift), PROT_NONE), *memory;
+	void *at = vmap_reserve(&pool->reserved, size, (size_t)1 << (pool->step + pool->page_shift), PROT_NONE);
 
-	if (!at)
-		return NULL;
-	memory = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, pool->fd, 0);
-	if (memory == MAP_FAILED)
-		munmap(at, size);
-	return memory == MAP_FAILED ? NULL : memory;
+	if (at)
+		at = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, pool->fd, 0);
+	return at == MAP_FAILED ? NULL : at;
 }
 
 static uint64_t pool_steps(const struct vmap_pool *pool)
 {
 	return (pool->frames + ((uint64_t)1 << pool->step) - 1) >> pool->step;
-}
-
-static void pool_release(void *mem, size_t size)
-{
-	if (mem)
-		munmap(mem, size);
 }
 
 /* Frames behind the last one, up to the tree's power of two, are taken for good. */
@@ -116,9 +107,9 @@ int vmap_pool_create(struct vmap_pool *pool, unsigned page_shift, uint64_t frame
 		return -VMAP_ENOMEM;
 	}
 	pool->memory = pool_map(pool);
-	pool->pages = vmap_reserve_named(pool->frames * sizeof(*pool->pages), "vmap: pages");
-	pool->buddy.nodes = vmap_reserve_named(vmap_buddy_bytes(pool->buddy.order), "vmap: free frames");
-	pool->backed = vmap_reserve_named(pool_steps(pool), "vmap: growth");
+	pool->pages = vmap_reserve_named(&pool->reserved, pool->frames * sizeof(*pool->pages), "vmap: pages");
+	pool->buddy.nodes = vmap_reserve_named(&pool->reserved, vmap_buddy_bytes(pool->buddy.order), "vmap: free frames");
+	pool->backed = vmap_reserve_named(&pool->reserved, pool_steps(pool), "vmap: growth");
 	pthread_mutex_init(&pool->lock, NULL);
 	if (!pool->memory || !pool->pages || !pool->buddy.nodes || !pool->backed) {
 		vmap_pool_destroy(pool);
@@ -135,10 +126,7 @@ void vmap_pool_destroy(struct vmap_pool *pool)
 	pthread_mutex_destroy(&pool->lock);
 	if (pool->memory)
 		vmap_shadow_show(pool->memory, pool->reach << pool->page_shift);
-	pool_release(pool->backed, pool_steps(pool));
-	pool_release(pool->buddy.nodes, vmap_buddy_bytes(pool->buddy.order));
-	pool_release(pool->pages, pool->frames * sizeof(*pool->pages));
-	pool_release(pool->memory, pool->frames << pool->page_shift);
+	vmap_unreserve(&pool->reserved);
 	close(pool->fd);
 }
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <vmap/linux.h>
 #include "buddy.h"
+#include "reserve.h"
 #include "stat.h"
 
 #define VMAP_HUGE_SHIFT 21
@@ -21,6 +22,7 @@ struct vmap_huge {
 /* Pages over one memfd. Thread-safe; the lock is a leaf, nothing else is taken under it. */
 struct vmap_pool {
 	int fd;
+	struct vmap_reserved *reserved; /* memory, pages, and what the lock is of */
 	unsigned page_shift;
 	uint64_t frames; /* base pages it may grow to */
 	uint8_t *memory; /* the memfd, mapped as a whole; faults with SIGBUS beyond what it has grown to */

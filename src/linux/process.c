@@ -302,6 +302,7 @@ void vmap_process_stats(struct vmap_process *process, struct vmap_process_stats 
 	stats->views = vmap_stat_get(&process->stat, VMAP_STAT_VIEWS);
 	stats->fragments = vmap_stat_get(&process->stat, VMAP_STAT_FRAGMENTS);
 	stats->aliased = vmap_stat_get(&process->stat, VMAP_STAT_ALIASED);
+	stats->unreturned = vmap_unreserved();
 	stats->refused = vmap_stat_get(&process->stat, VMAP_STAT_REFUSED);
 }
 

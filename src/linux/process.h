@@ -22,7 +22,7 @@ struct vmap_cost {
 struct vmap_views {
 	struct vmap_mech *mech;
 	uint8_t *notes; /* by base page of the space: what was paid for there; see map.c */
-	size_t notes_size; /* bytes */
+	struct vmap_reserved *reserved; /* notes */
 	struct vmap_shadow shadow;
 };
 
@@ -40,6 +40,7 @@ struct vmap_process {
 	unsigned order; /* what VMAP_ORDER_DEFAULT stands for */
 	bool inherited; /* a child process has pool and views too */
 	uint8_t *owner; /* 1; 0 in a child */
+	struct vmap_reserved *reserved; /* owner */
 };
 
 /* Tell children of this process from it, and let them have what inherited says. 0 or -VMAP_ENOMEM. */

@@ -70,8 +70,11 @@ int vmap_shadow_create(struct vmap_shadow *shadow, uintptr_t base, size_t size, 
 	pthread_mutex_init(&shadow->lock, NULL);
 	if (!__asan_poison_memory_region)
 		return 0;
-	shadow->hidden = vmap_reserve(shadow_granules(shadow), 1, PROT_READ | PROT_WRITE);
-	return shadow->hidden ? 0 : -VMAP_ENOMEM;
+	shadow->hidden = vmap_reserve(&shadow->reserved, shadow_granules(shadow), 1, PROT_READ | PROT_WRITE);
+	if (shadow->hidden)
+		return 0;
+	vmap_unreserve(&shadow->reserved);
+	return -VMAP_ENOMEM;
 }
 
 /* Whoever maps something here later expects to be allowed to use it. */
@@ -82,8 +85,8 @@ void vmap_shadow_destroy(struct vmap_shadow *shadow)
 			if (shadow->hidden[i])
 				vmap_shadow_show((void *)(shadow->base + (i << GRANULE_SHIFT)), shadow_granule_size(shadow, i));
 		}
-		munmap(shadow->hidden, shadow_granules(shadow));
 	}
+	vmap_unreserve(&shadow->reserved);
 	pthread_mutex_destroy(&shadow->lock);
 }
 

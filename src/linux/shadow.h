@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "reserve.h"
 
 /* Tell AddressSanitizer and Valgrind, where one of them watches, that nobody may touch these bytes, or that everybody may. */
 void vmap_shadow_hide(const void *addr, size_t size);
@@ -17,6 +18,7 @@ void vmap_shadow_reserve(const void *addr, size_t size);
 struct vmap_shadow {
 	uintptr_t base;
 	size_t size, guard; /* guard: the least bytes between two views */
+	struct vmap_reserved *reserved; /* hidden */
 	uint8_t *hidden; /* by granule: whether it has been hidden once; NULL: nobody watches */
 	pthread_mutex_t lock; /* of hidden; a leaf */
 };

@@ -29,9 +29,8 @@ void vmap_stat_show(struct vmap_stat *stat, const uint8_t *owner, const struct v
 	*stat = (struct vmap_stat){.owner = owner, .fd = vmap_pool_memfd(VMAP_STAT_NAME, 0)};
 	if (stat->fd < 0)
 		return;
-	at = ftruncate(stat->fd, sizeof(*page)) ? MAP_FAILED
-						: mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, stat->fd, 0);
-	if (at == MAP_FAILED) {
+	at = ftruncate(stat->fd, sizeof(*page)) ? NULL : vmap_reserve_file(&stat->reserved, sizeof(*page), stat->fd);
+	if (!at) {
 		close(stat->fd);
 		return;
 	}
@@ -44,7 +43,7 @@ void vmap_stat_end(struct vmap_stat *stat)
 {
 	if (!stat->page)
 		return;
-	munmap(stat->page, sizeof(*stat->page));
+	vmap_unreserve(&stat->reserved);
 	close(stat->fd);
 }
 

@@ -4,12 +4,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "reserve.h"
 #include "statpage.h"
 
 /* What is counted, here and, for others to look at, in a page of its own. */
 struct vmap_stat {
 	uint64_t counters[VMAP_STAT_COUNTERS]; /* atomic */
 	const uint8_t *owner; /* 0 in a child, which shares the page but has other numbers */
+	struct vmap_reserved *reserved; /* page */
 	struct vmap_stat_page *page; /* NULL: there is none; nothing is ever read from it */
 	int fd;
 };

@@ -244,6 +244,48 @@ static size_t address_space_used(void)
 	return n * page_size;
 }
 
+/* Memory of the same kind as that in which an object keeps its books, in all places near it: the kernel merges what touches. */
+static void surround(void)
+{
+	for (size_t i = 0; i < 2000; i++)
+		CHECK(mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) !=
+		      MAP_FAILED);
+}
+
+/*
+ * No mapping is left, and others lie around all that an object has: it ends as it would at any other time. One that cannot be made leaves
+ * nothing. Without a descriptor for vmapstat's page, which others would not be merged with.
+ */
+static void teardown_at_the_limit(void)
+{
+	const struct vmap_process_config small = {.pool_max = MIB, .space_size = MIB};
+	struct vmap_process *second;
+	struct rlimit limit = {.rlim_max = RLIM_INFINITY};
+	size_t taken, without, with;
+
+	map_limit();
+	surround();
+	CHECK(!close_range(3, ~0u, 0) && !getrlimit(RLIMIT_NOFILE, &limit));
+	without = address_space_used();
+	limit.rlim_cur = 3 + 7;
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit) && !vmap_process_create(&small, &process));
+	limit.rlim_cur = 1024;
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+	with = address_space_used();
+	surround();
+	taken = take_all_mappings();
+	CHECK(vmap_process_create(&small, &second) == -VMAP_ENOMEM);
+	CHECK(address_space_used() == with + (2000 + taken) * page_size);
+	CHECK(!vmap_process_destroy(process));
+	CHECK(address_space_used() == without + (2000 + taken) * page_size);
+}
+
+static void test_teardown_at_the_limit(void **state)
+{
+	(void)state;
+	in_child(teardown_at_the_limit);
+}
+
 /* RLIMIT_AS: what is reserved goes on working, new reservations do not; and in the end not even a descriptor can be had. */
 static void address_limit(void)
 {
@@ -474,8 +516,13 @@ static void test_descriptors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_budget),      cmocka_unit_test(test_kernel_limit),  cmocka_unit_test(test_address_limit),
-		cmocka_unit_test(test_memfd_full),  cmocka_unit_test(test_address_space), cmocka_unit_test(test_pool_full),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_kernel_limit),
+		cmocka_unit_test(test_teardown_at_the_limit),
+		cmocka_unit_test(test_address_limit),
+		cmocka_unit_test(test_memfd_full),
+		cmocka_unit_test(test_address_space),
+		cmocka_unit_test(test_pool_full),
 		cmocka_unit_test(test_descriptors),
 	};
 

@@ -5,8 +5,8 @@
 /*
  * Our functions between the library and the system (the linker's --wrap, see meson.build): they count, and fail when told to. One thread.
  *
- * What cannot fail in a way that leaves anything to do is not among them: close(), which has closed in any case, and munmap() of whole
- * mappings, for which the kernel needs nothing.
+ * What fails has done nothing, but for close(): that has closed in any case, as Linux does it, and only says otherwise. injected.sh sees to it that
+ * the library calls nothing that is not here, but for what cannot fail.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,17 +17,22 @@ enum inject_name {
 	INJECT_CALLOC,
 	INJECT_REALLOC,
 	INJECT_MMAP,
+	INJECT_MUNMAP,
 	INJECT_MPROTECT,
 	INJECT_MADVISE,
 	INJECT_FALLOCATE,
 	INJECT_MEMFD_CREATE,
+	INJECT_FTRUNCATE,
 	INJECT_OPEN,
 	INJECT_READ,
+	INJECT_WRITE,
+	INJECT_CLOSE,
 	INJECT_FCNTL,
 	INJECT_FSTAT,
 	INJECT_GETRLIMIT,
 	INJECT_SYSCALL,
 	INJECT_PROCESS_VM_READV,
+	INJECT_PRCTL,
 	INJECT_SIGACTION,
 	INJECT_END
 };
@@ -36,6 +41,7 @@ enum inject_name {
 enum inject_mode {
 	INJECT_ONCE,
 	INJECT_SAME, /* and every later call of the same function */
+	INJECT_ENDS, /* and every later munmap() and close(): what is to be taken back after a failure fails as well */
 	INJECT_ALL, /* and every later call */
 };
 

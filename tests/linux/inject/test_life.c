@@ -80,6 +80,18 @@ static void life(void)
 	assert_int_equal(vmap_process_destroy(process), 0);
 }
 
+/* What the kernel has refused to take back, and is still to be asked for. */
+static size_t unreturned(void)
+{
+	struct vmap_process *process;
+	struct vmap_process_stats stats;
+
+	assert_int_equal(vmap_process_create(NULL, &process), 0);
+	vmap_process_stats(process, &stats);
+	assert_int_equal(vmap_process_destroy(process), 0);
+	return stats.unreturned;
+}
+
 static int next_descriptor(void)
 {
 	int fd = dup(0);
@@ -106,6 +118,7 @@ static void fail_each(enum inject_mode mode)
 		assert_int_equal(next_descriptor(), fd);
 	}
 	life();
+	assert_int_equal(unreturned(), 0);
 	/* A sanitizer's own mappings may grow a little. */
 	assert_in_range(count_mappings(), 1, mappings + 8);
 }

@@ -114,15 +114,27 @@ static int ram_nowait(void **addr)
 	return err;
 }
 
-static int ram_handed_over(void **addr)
+static int hand_over_ram(unsigned flags, void **addr)
 {
 	int err;
 
 	softmmu_host(mmu)->page_get(mmu, pages, 4);
-	err = vmap_ram(space, pages, 4, VMAP_PUT_PAGES, 0, addr);
+	softmmu_atomic(flags & VMAP_NOWAIT);
+	err = vmap_ram(space, pages, 4, VMAP_PUT_PAGES | flags, 0, addr);
+	softmmu_atomic(false);
 	if (err)
 		softmmu_host(mmu)->page_put(mmu, pages, 4);
 	return err;
+}
+
+static int ram_handed_over(void **addr)
+{
+	return hand_over_ram(0, addr);
+}
+
+static int ram_handed_over_nowait(void **addr)
+{
+	return hand_over_ram(VMAP_NOWAIT, addr);
 }
 
 static void ram_unmap(void *addr)
@@ -130,11 +142,26 @@ static void ram_unmap(void *addr)
 	assert_int_equal(vmap_ram_unmap(space, addr), 0);
 }
 
-static int map_frames(void **addr)
+static int map_frames_as(const struct vmap_options *options, void **addr)
 {
 	uint64_t frames[] = {softmmu_device_frame(mmu) + 3, softmmu_device_frame(mmu), softmmu_device_frame(mmu) + 1};
 
-	return vmap_pfn(space, frames, 3, NULL, addr);
+	return vmap_pfn(space, frames, 3, options, addr);
+}
+
+static int map_frames(void **addr)
+{
+	return map_frames_as(NULL, addr);
+}
+
+static int map_frames_nowait(void **addr)
+{
+	int err;
+
+	softmmu_atomic(true);
+	err = map_frames_as(&nowait, addr);
+	softmmu_atomic(false);
+	return err;
 }
 
 static int alloc_mixed(void **addr)
@@ -175,13 +202,28 @@ static int reserve_sparse_nowait(void **addr)
 }
 
 /* addrs[0] stands for all. */
-static int reserve_set(void **addr)
+static int reserve_set_as(const struct vmap_options *options, void **addr)
 {
 	static const size_t offsets[] = {0, 4 * PAGE, 12 * PAGE}, sizes[] = {2 * PAGE, 3 * PAGE, PAGE};
 	void *addrs[3];
-	int err = vmap_congruent(space, offsets, sizes, 3, NULL, addrs);
+	int err = vmap_congruent(space, offsets, sizes, 3, options, addrs);
 
 	*addr = addrs[0];
+	return err;
+}
+
+static int reserve_set(void **addr)
+{
+	return reserve_set_as(NULL, addr);
+}
+
+static int reserve_set_nowait(void **addr)
+{
+	int err;
+
+	softmmu_atomic(true);
+	err = reserve_set_as(&nowait, addr);
+	softmmu_atomic(false);
 	return err;
 }
 
@@ -260,6 +302,20 @@ static int map_frames_as_part(void **addr)
 	uint64_t frames[] = {softmmu_device_frame(mmu) + 3, softmmu_device_frame(mmu), softmmu_device_frame(mmu) + 1};
 	int err = vmap_sparse_map_pfn(space, (char *)sparse + 2 * PAGE, frames, 3, 0, 0);
 
+	*addr = err ? NULL : sparse;
+	return err;
+}
+
+static int map_frames_as_part_nowait(void **addr)
+{
+	uint64_t frame = softmmu_device_frame(mmu);
+	int err;
+
+	softmmu_atomic(true);
+	err = vmap_sparse_map_pfn(space, (char *)sparse + 2 * PAGE, &frame, 1, VMAP_NOWAIT, 0);
+	softmmu_atomic(false);
+	if (err)
+		vmap_purge(space);
 	*addr = err ? NULL : sparse;
 	return err;
 }
@@ -465,6 +521,10 @@ static void every_hook_call_may_fail(void **state)
 		{"map in a block", pool, ram, ram_unmap, 1, 320 * PAGE},
 		{"map in a block without waiting", pool, ram_nowait, ram_unmap, 0, 320 * PAGE},
 		{"map frames as a part", prepare_sparse, map_frames_as_part, free_sparse, 2, 0},
+		{"map frames as a part without waiting", prepare_sparse, map_frames_as_part_nowait, free_sparse, 2, 0},
+		{"map frames without waiting", NULL, map_frames_nowait, unmap, 3, 0},
+		{"hand over for a short time without waiting", NULL, ram_handed_over_nowait, ram_unmap, 3, 320 * PAGE},
+		{"reserve a set without waiting", NULL, reserve_set_nowait, free_set, 6, 0},
 	};
 
 	(void)state;
@@ -665,6 +725,44 @@ static void giving_back_needs_no_memory(void **state)
 	assert_int_equal(softmmu_destroy(mmu), 0);
 }
 
+/* So it is with what may be called from any context; and whoever only looks needs none either. */
+static void any_context_needs_no_memory(void **state)
+{
+	static const struct operation none = {.name = "none", .size = 384 * PAGE};
+	struct vmap_explanation why;
+	struct vmap_area_info info;
+	struct vmap_page *page;
+	void *addr[4];
+	uintptr_t cursor = 0;
+	size_t offset;
+
+	(void)state;
+	begin(&none);
+	assert_int_equal(map_pages(&addr[0]), 0);
+	assert_int_equal(map_pages(&addr[1]), 0);
+	assert_int_equal(alloc_mixed(&addr[2]), 0);
+	assert_int_equal(ram(&addr[3]), 0);
+	prepare_sparse();
+	assert_int_equal(vmap_sparse_map(space, sparse, pages, 2, 0, 0), 0);
+	assert_int_equal(vmap_sparse_map(space, (char *)sparse + 6 * PAGE, pages, 2, 0, 0), 0);
+	softmmu_inject(mmu, SOFTMMU_ANY, 1, true);
+	softmmu_atomic(true);
+	assert_int_equal(vmap_area_at(space, addr[0], &info), 0);
+	assert_int_equal(vmap_area_next(space, &cursor, &info), 0);
+	assert_int_equal(vmap_page_at(space, addr[0], &page, &offset), 0);
+	assert_int_equal(vmap_explain(space, addr[0], &why), 0);
+	assert_int_equal(vmap_unmap_nowait(space, addr[0]), 0);
+	assert_int_equal(vmap_free_nowait(space, addr[2]), 0);
+	assert_int_equal(vmap_ram_unmap_nowait(space, addr[3]), 0);
+	assert_int_equal(vmap_sparse_unmap_nowait(space, sparse, 2 * PAGE), 0);
+	assert_int_equal(vmap_sparse_free_nowait(space, sparse), 0);
+	softmmu_atomic(false);
+	assert_int_equal(vmap_unmap_by(space, addr[1], NULL), 0);
+	assert_false(softmmu_injected(mmu));
+	softmmu_inject(mmu, 0, 0, false);
+	end();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -675,6 +773,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(moving_may_fail),
 		cmocka_unit_test(cutting_may_fail),
 		cmocka_unit_test(giving_back_needs_no_memory),
+		cmocka_unit_test(any_context_needs_no_memory),
 	};
 
 	with_pins = argc > 1 && !strcmp(argv[1], "pins");

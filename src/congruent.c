@@ -146,14 +146,6 @@ static int take(struct vmap_space *space, struct set *set, void **addrs)
 	return err;
 }
 
-static bool has_lazy(struct vmap_space *space)
-{
-	struct vmap_stats stats;
-
-	vmap_space_stats(space, &stats);
-	return stats.lazy;
-}
-
 /* The same, with everything given back that can be. */
 static int take_all(struct vmap_space *space, struct set *set, void **addrs)
 {
@@ -172,7 +164,7 @@ static int take_all(struct vmap_space *space, struct set *set, void **addrs)
 	vmap_quarantine_end(space, nowait);
 	vmap_space_drain_pools(space, nowait);
 	err = take(space, set, addrs);
-	return err == -VMAP_ENOSPC && nowait && has_lazy(space) ? -VMAP_EAGAIN : err;
+	return err == -VMAP_ENOSPC && nowait && vmap_space_has_lazy(space) ? -VMAP_EAGAIN : err;
 }
 
 static int make_owners(struct vmap_space *space, struct set *set)

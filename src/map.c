@@ -137,7 +137,6 @@ static int take_starved(struct vmap_space *space, struct vmap_request *request, 
 			size_t held, struct vmap_area **area)
 {
 	bool nowait = options->flags & VMAP_NOWAIT;
-	struct vmap_stats stats;
 	int err;
 
 	vmap_space_starve(space, 1);
@@ -150,10 +149,8 @@ static int take_starved(struct vmap_space *space, struct vmap_request *request, 
 		vmap_quarantine_end(space, nowait);
 		err = take(space, request, options, size, held, area);
 	}
-	if (err == -VMAP_ENOSPC && nowait) {
-		vmap_space_sum(space, &stats);
-		err = stats.lazy ? -VMAP_EAGAIN : err;
-	}
+	if (err == -VMAP_ENOSPC && nowait && vmap_space_has_lazy(space))
+		err = -VMAP_EAGAIN;
 	vmap_space_starve(space, 0u - 1);
 	return err;
 }
@@ -305,9 +302,9 @@ int vmap_pages_survey(const struct vmap_space *space, struct vmap_page *const *p
 	return 0;
 }
 
-/* Map any pages, as any options say. */
-static int map_any(struct vmap_space *space, struct vmap_page *const *pages, size_t n, const struct vmap_options *options,
-		   void **addr)
+/* Map any pages, as any options say. Not a part of the common case, which saves no more registers than it needs. */
+static __attribute__((noinline)) int map_any(struct vmap_space *space, struct vmap_page *const *pages, size_t n,
+					     const struct vmap_options *options, void **addr)
 {
 	struct vmap_options o;
 	struct vmap_area *area;
@@ -360,11 +357,9 @@ static inline size_t show_pages(const struct vmap_host *host, const struct vmap_
 	}
 }
 
-/* There was no memory for the array, or it turned out to hold more than base pages: take back what was shown, and map it as any other. */
-static int map_otherwise(struct vmap_space *space, struct vmap_area *area, struct vmap_page *const *pages, size_t n, size_t shown,
-			 void **addr)
+/* There was no memory for the array, or it turned out to hold more than base pages: take back what was shown. */
+static void take_back(struct vmap_space *space, struct vmap_area *area, size_t shown)
 {
-	const struct vmap_options options = {.flags = area->flags, .prot = area->prot, .tag = area->tag};
 	struct vmap_shard *shard = area->shard;
 	unsigned long saved;
 
@@ -380,25 +375,26 @@ static int map_otherwise(struct vmap_space *space, struct vmap_area *area, struc
 	area->flags &= ~(VMAP_PUT_PAGES | VMAP_SYNC);
 	if (shown && area->flags & VMAP_NOWAIT) {
 		abandon(space, area);
-	} else {
-		if (shown)
-			vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
-		vmap_area_unreserve(space, area);
+		return;
 	}
-	return map_any(space, pages, n, &options, addr);
+	if (shown)
+		vmap_space_flush(space, (struct vmap_range){.addr = area->extent.addr, .size = area->size});
+	vmap_area_unreserve(space, area);
 }
 
-/* Map base pages in a reserved area whose entries the core writes. Looks at each page once. */
-static int map_pinned(struct vmap_space *space, struct vmap_area *area, struct vmap_page *const *pages, size_t n, uint64_t bits,
-		      void **addr)
+/* Map base pages in a reserved area whose entries the core writes. Looks at each page once. false: it was taken back. */
+static bool map_pinned(struct vmap_space *space, struct vmap_area *area, struct vmap_page *const *pages, size_t n, uint64_t bits,
+		       void **addr)
 {
 	const struct vmap_host *host = space->host;
 	struct vmap_page_array *array = area->kept;
 	size_t shown;
 
 	if (!array || array->room < n) {
-		if (add_array(host, area, n, false))
-			return map_otherwise(space, area, pages, n, 0, addr);
+		if (add_array(host, area, n, false)) {
+			take_back(space, area, 0);
+			return false;
+		}
 		array = area->pages;
 	}
 	area->kept = NULL;
@@ -408,15 +404,17 @@ static int map_pinned(struct vmap_space *space, struct vmap_area *area, struct v
 	array->order = 0;
 	array->held = area->held;
 	shown = show_pages(host, area, pages, n, bits);
-	if (shown < n)
-		return map_otherwise(space, area, pages, n, shown, addr);
+	if (shown < n) {
+		take_back(space, area, shown);
+		return false;
+	}
 	if (array->held && !(area->flags & VMAP_PUT_PAGES))
 		host->page_get(host->ctx, pages, n);
 	if (host->publish)
 		host->publish(host->ctx, area->extent.addr, area->size);
 	*addr = (void *)area->extent.addr;
 	vmap_area_set_state(area, VMAP_STATE_MAPPED);
-	return 0;
+	return true;
 }
 
 /*
@@ -466,7 +464,9 @@ int vmap_pages(struct vmap_space *space, struct vmap_page *const *pages, size_t 
 	if (!options)
 		options = &plain;
 	area = is_plain(options) ? take_pinned(space, pages[0], n, options, &bits) : NULL;
-	return area ? map_pinned(space, area, pages, n, bits, addr) : map_any(space, pages, n, options, addr);
+	if (area && map_pinned(space, area, pages, n, bits, addr))
+		return 0;
+	return map_any(space, pages, n, options, addr);
 }
 
 int vmap_pfn(struct vmap_space *space, const uint64_t *frames, size_t n, const struct vmap_options *options, void **addr)
@@ -522,15 +522,6 @@ int vmap_pages_alloc(const struct vmap_host *host, struct vmap_page **pages, siz
 	return err;
 }
 
-/* Whether areas wait for a flush, and hold their pages. */
-static bool has_lazy(struct vmap_space *space)
-{
-	struct vmap_stats stats;
-
-	vmap_space_sum(space, &stats);
-	return stats.lazy;
-}
-
 /* Fill the array of a reserved area with new pages. */
 static int make_pages(struct vmap_space *space, struct vmap_area *area, size_t base_pages, unsigned order)
 {
@@ -539,7 +530,7 @@ static int make_pages(struct vmap_space *space, struct vmap_area *area, size_t b
 
 	/* Unmapped areas hold pages until their flush. */
 	if (err == -VMAP_ENOMEM && nowait) {
-		err = has_lazy(space) ? -VMAP_EAGAIN : err;
+		err = vmap_space_has_lazy(space) ? -VMAP_EAGAIN : err;
 	} else if (err == -VMAP_ENOMEM) {
 		vmap_purge(space);
 		err = vmap_pages_alloc(space->host, area->pages->pages, base_pages, order, false);

@@ -38,9 +38,11 @@
 #include "purge.h"
 #include "tile.h"
 
-/* References that are copied out of one page array at most, and in a batch, which ends when there is no room for one more array. */
-#define MOST_COLLECTED 64
-#define COLLECTED (3 * MOST_COLLECTED)
+/* References that are copied out of page arrays in a batch, which ends where there is no room for those of the next one. */
+#define COLLECTED 64
+
+/* What needs much of the stack is kept out of those who call what needs much of it, too. */
+#define APART static __attribute__((noinline))
 
 /* What compilers call on their own: a freestanding embedder has it. */
 #define copy_bytes __builtin_memcpy
@@ -59,6 +61,20 @@ static void pardon(struct vmap_space *space, size_t max, struct vmap_page_array 
 		vmap_space_give(space, area, released);
 		vmap_shard_leave(space, area->shard, entered);
 	}
+}
+
+/* Under no lock: the same of what is too much. */
+APART void pardon_surplus(struct vmap_space *space)
+{
+	struct vmap_page_array *released = NULL;
+	unsigned long saved;
+
+	if (!space->quarantine_max)
+		return;
+	saved = vmap_space_lock(space);
+	pardon(space, space->quarantine_max, &released);
+	vmap_space_unlock(space, saved);
+	vmap_space_release(space->host, released);
 }
 
 void vmap_quarantine_end(struct vmap_space *space, bool nowait)
@@ -89,9 +105,10 @@ struct remains {
 	struct vmap_page *pages[COLLECTED];
 };
 
-static inline bool has_room(const struct remains *remains)
+/* Whether those of this area can be collected, too, or it has none, or too many for any batch. */
+static inline bool has_room(const struct remains *remains, const struct vmap_area *area)
 {
-	return remains->n <= COLLECTED - MOST_COLLECTED;
+	return !area->pages || !area->pages->held || area->pages->n > COLLECTED || area->pages->n <= COLLECTED - remains->n;
 }
 
 /* Under no lock. */
@@ -114,7 +131,7 @@ static inline void strip(struct vmap_shard *shard, struct vmap_area *area, bool 
 	area->held = 0;
 	if (!array)
 		return;
-	if (sparse || (array->held && array->n > MOST_COLLECTED)) {
+	if (sparse || (array->held && array->n > COLLECTED)) {
 		array->next = remains->arrays;
 		remains->arrays = array;
 		area->kept = NULL;
@@ -169,7 +186,7 @@ static struct vmap_area *first_up_to(const struct vmap_shard *shard, uint64_t se
 }
 
 /* Complete a batch of what goes into the pools, under the shard's lock alone. false: that was all of the kind; *left: there is more. */
-static bool pool_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq, bool *left)
+APART bool pool_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq, bool *left)
 {
 	unsigned long saved = vmap_shard_lock(space, shard);
 	bool allowed = !space->quarantine_max && !vmap_space_is_starved(space);
@@ -177,13 +194,15 @@ static bool pool_batch(struct vmap_space *space, struct vmap_shard *shard, uint6
 	unsigned shift = space->host->page_shift, done = 0;
 	struct remains remains;
 	struct vmap_area *area;
+	bool full = false;
 
 	remains.arrays = NULL;
 	remains.n = 0;
-	for (; allowed && extent && done < VMAP_PURGE_BATCH && has_room(&remains); done++, extent = next) {
+	for (; allowed && extent && done < VMAP_PURGE_BATCH; done++, extent = next) {
 		area = vmap_area_of(extent);
 		next = extent->next;
-		if (area->seq > seq || area->sparse || !vmap_pool_put(&shard->pools, shift, area))
+		full = !has_room(&remains, area);
+		if (full || area->seq > seq || area->sparse || !vmap_pool_put(&shard->pools, shift, area))
 			break;
 		strip(shard, area, false, &remains);
 		vmap_area_set_state(area, VMAP_STATE_FREE);
@@ -192,11 +211,11 @@ static bool pool_batch(struct vmap_space *space, struct vmap_shard *shard, uint6
 	*left = first_up_to(shard, seq);
 	vmap_shard_unlock(space, shard, saved);
 	give_back(space->host, &remains);
-	return done == VMAP_PURGE_BATCH || !has_room(&remains);
+	return full || done == VMAP_PURGE_BATCH;
 }
 
 /* Complete a batch of anything. false: there are no more areas up to seq. */
-static bool complete_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq)
+APART bool complete_batch(struct vmap_space *space, struct vmap_shard *shard, uint64_t seq)
 {
 	unsigned long saved = vmap_space_lock(space), entered = vmap_shard_enter(space, shard);
 	struct vmap_area *area = first_up_to(shard, seq);
@@ -204,13 +223,12 @@ static bool complete_batch(struct vmap_space *space, struct vmap_shard *shard, u
 
 	remains.arrays = NULL;
 	remains.n = 0;
-	for (unsigned i = 0; area && i < VMAP_PURGE_BATCH && has_room(&remains); i++) {
+	for (unsigned i = 0; area && i < VMAP_PURGE_BATCH && has_room(&remains, area); i++) {
 		shard->lazy_first = area->extent.next;
 		complete(space, area, &remains);
 		area = first_up_to(shard, seq);
 	}
 	vmap_shard_leave(space, shard, entered);
-	pardon(space, space->quarantine_max, &remains.arrays);
 	vmap_space_unlock(space, saved);
 	give_back(space->host, &remains);
 	return area;
@@ -222,8 +240,10 @@ static void complete_all(struct vmap_space *space, struct vmap_shard *shard, uin
 
 	while (pool_batch(space, shard, seq, &left))
 		;
-	while (left && complete_batch(space, shard, seq))
-		;
+	while (left) {
+		left = complete_batch(space, shard, seq);
+		pardon_surplus(space);
+	}
 }
 
 /* Guards were never mapped. */
@@ -252,24 +272,36 @@ static void note(struct vmap_space *space, struct vmap_shard *shard, struct vmap
 	vmap_shard_unlock(space, shard, saved);
 }
 
-/* Purge the shards from first on, up to end. */
-static void purge(struct vmap_space *space, unsigned first, unsigned end)
+/* Flush what waits in the shards from first on, up to end. false: nothing does. */
+APART bool flush_shards(struct vmap_space *space, unsigned first, unsigned end, uint64_t *seq, uint32_t *clock)
 {
-	const struct vmap_host *host = space->host;
 	struct vmap_flush flush;
 	bool all;
 
 	flush.n = 0;
+	flush.seq = seq;
+	flush.clock = clock;
 	for (unsigned i = first; i < end; i++)
 		note(space, &space->shard[i], &flush);
 	if (!flush.n)
-		return;
+		return false;
 	vmap_count_flush(space);
 	all = flush.n > VMAP_FLUSH_RANGES;
-	host->flush(host->ctx, all ? NULL : flush.ranges, all ? 0 : flush.n);
+	space->host->flush(space->host->ctx, all ? NULL : flush.ranges, all ? 0 : flush.n);
+	return true;
+}
+
+/* Purge them. */
+static void purge(struct vmap_space *space, unsigned first, unsigned end)
+{
+	uint64_t seq[VMAP_SHARDS];
+	uint32_t clock[VMAP_SHARDS];
+
+	if (!flush_shards(space, first, end, seq, clock))
+		return;
 	for (unsigned i = first; i < end; i++) {
-		complete_all(space, &space->shard[i], flush.seq[i]);
-		vmap_ram_complete(space, &space->shard[i], flush.clock[i]);
+		complete_all(space, &space->shard[i], seq[i]);
+		vmap_ram_complete(space, &space->shard[i], clock[i]);
 	}
 }
 
@@ -278,7 +310,7 @@ void vmap_purge(struct vmap_space *space)
 	purge(space, 0, space->shards);
 }
 
-static void flush_one(struct vmap_space *space, struct vmap_area *area)
+APART void flush_one(struct vmap_space *space, struct vmap_area *area)
 {
 	struct vmap_range range = mapped_range(area);
 	struct vmap_shard *shard = area->shard;
@@ -293,7 +325,6 @@ static void flush_one(struct vmap_space *space, struct vmap_area *area)
 	shard->stats.flushes++;
 	complete(space, area, &remains);
 	vmap_shard_leave(space, shard, entered);
-	pardon(space, space->quarantine_max, &remains.arrays);
 	vmap_space_unlock(space, saved);
 	give_back(space->host, &remains);
 }
@@ -366,10 +397,12 @@ void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, 
 
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 {
-	if (vmap_purge_at_once(space) || area->flags & VMAP_SYNC)
-		flush_one(space, area);
-	else
+	if (!vmap_purge_at_once(space) && !(area->flags & VMAP_SYNC)) {
 		queue(space, area, false);
+		return;
+	}
+	flush_one(space, area);
+	pardon_surplus(space);
 }
 
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area)

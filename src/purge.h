@@ -11,8 +11,8 @@
 struct vmap_flush {
 	struct vmap_range ranges[VMAP_FLUSH_RANGES];
 	size_t n; /* more than VMAP_FLUSH_RANGES: everything, ranges does not matter */
-	uint64_t seq[VMAP_SHARDS]; /* up to where in each shard's queue */
-	uint32_t clock[VMAP_SHARDS]; /* and of its short-lived maps: those with a clock up to this one */
+	uint64_t *seq; /* by shard: up to where in its queue */
+	uint32_t *clock; /* and of its short-lived maps: those with a clock up to this one */
 };
 
 /*

@@ -443,6 +443,14 @@ void vmap_space_sum(struct vmap_space *space, struct vmap_stats *stats)
 	vmap_space_unlock(space, saved);
 }
 
+bool vmap_space_has_lazy(struct vmap_space *space)
+{
+	struct vmap_stats stats;
+
+	vmap_space_sum(space, &stats);
+	return stats.lazy;
+}
+
 void vmap_space_stats(struct vmap_space *space, struct vmap_stats *stats)
 {
 	vmap_space_sum(space, stats);

@@ -199,8 +199,9 @@ static inline uint64_t vmap_space_now(const struct vmap_space *space)
 /* Move what the pools hold into the tree of free ranges. Where starved is set, or nobody else uses the space, they are empty then. */
 void vmap_space_drain_pools(struct vmap_space *space, bool nowait);
 
-/* Under no lock: add up what all locks guard. */
+/* Under no lock: add up what all locks guard; and whether anything waits for a flush. */
 void vmap_space_sum(struct vmap_space *space, struct vmap_stats *stats);
+bool vmap_space_has_lazy(struct vmap_space *space);
 
 /*
  * Under the lock and its shard's: what the listing says of an area; of a tile: of the sparse area. And what is said of it at one address.

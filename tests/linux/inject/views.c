@@ -98,6 +98,11 @@ static bool view_is_direct(void)
 	return view.how == VMAP_VIEW_DIRECT && shows(view.addr, pages, PAGES);
 }
 
+static void make_direct(void)
+{
+	assert_int_equal(do_view_direct(), 0);
+}
+
 static int do_mirror(void)
 {
 	return vmap_mirror(process, some, 5, NULL, &view);
@@ -151,14 +156,21 @@ const struct operation view_operations[] = {
 	 .call = do_view_mappings,
 	 .done = mappings_are_told,
 	 .after = unmap_addr,
-	 .cannot_fail = true},
+	 .cannot_fail = true,
+	 .calls_nothing = true},
 	{.name = "vmap_view", .call = do_view, .done = view_shows, .after = end_view},
 	{.name = "vmap_view, nothing to map",
 	 .call = do_view_direct,
 	 .done = view_is_direct,
 	 .after = end_view,
-	 .cannot_fail = true},
+	 .cannot_fail = true,
+	 .calls_nothing = true},
 	{.name = "vmap_view_end", .before = make_view, .call = do_view_end, .done = addr_is_gone, .cannot_fail = true},
+	{.name = "vmap_view_end, nothing mapped",
+	 .before = make_direct,
+	 .call = do_view_end,
+	 .cannot_fail = true,
+	 .calls_nothing = true},
 	{.name = "vmap_view_end, of chunks", .before = make_iov, .call = do_view_end, .cannot_fail = true},
 	{.name = "vmap_mirror", .call = do_mirror, .done = view_shows_twice, .after = end_view},
 	{.name = "vmap_iov", .call = do_iov, .done = view_shows_chunks, .after = end_view},

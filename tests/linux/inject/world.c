@@ -215,6 +215,8 @@ static void fail_each(const struct operation *operation)
 		assert_true(did(operation));
 		step(operation->after);
 	}
+	if (operation->calls_nothing)
+		assert_int_equal(all, 0);
 	for (size_t at = 1; at <= all; at++) {
 		failed += !fail_at(operation, at, INJECT_ONCE);
 		failed += !fail_at(operation, at, INJECT_SAME);

@@ -24,6 +24,7 @@ struct operation {
 	bool (*done)(void); /* NULL: it cannot be seen */
 	void (*after)(void); /* NULL: nothing */
 	bool cannot_fail;
+	bool calls_nothing; /* neither the system nor for memory */
 	bool evicts; /* also when it fails: then there is less than before */
 	bool partly; /* when it fails a part of it may be done, and the kernel's mappings cut for that */
 };

@@ -170,6 +170,8 @@ static void test_protection(void **state)
 	assert_int_equal(byte, 7);
 	assert_false(try_write(view + page_size, 8));
 	assert_int_equal(mprotect(view, page_size, PROT_READ | PROT_WRITE), -1);
+	assert_int_equal(vmap_protect(space, view, page_size, VMAP_READ | VMAP_WRITE), -VMAP_EACCES);
+	assert_false(try_write(view, 8));
 	assert_int_equal(*((uint8_t *)vmap_page_address(process, pages[1])), 7);
 	unmap(view, 2 * page_size);
 	vmap_page_put(process, pages, 2);

@@ -96,8 +96,24 @@ static void test_default_order(void **state)
 	assert_int_equal(vmap_process_create(&config, &process), -VMAP_EINVAL);
 }
 
+/* The kernel knows this policy for memory that begins here. */
+static bool has_policy(const uint8_t *memory, const char *policy)
+{
+	FILE *maps = fopen("/proc/self/numa_maps", "r");
+	char line[512], begin[64];
+	bool found = false;
+
+	assert_non_null(maps);
+	snprintf(begin, sizeof(begin), "%lx %s:0 ", (unsigned long)(uintptr_t)memory, policy);
+	while (fgets(line, sizeof(line), maps))
+		found = found || strstr(line, begin) == line;
+	fclose(maps);
+	return found;
+}
+
 static void test_nodes(void **state)
 {
+	static const char *const policies[] = {"", "prefer", "bind", "interleave"};
 	struct vmap_process_config config = {.numa_nodes = 1};
 	struct vmap_process *process;
 	struct vmap_page *page;
@@ -108,6 +124,8 @@ static void test_nodes(void **state)
 	for (config.numa = VMAP_NUMA_PREFER; config.numa <= VMAP_NUMA_INTERLEAVE; config.numa++) {
 		assert_int_equal(vmap_process_create(&config, &process), 0);
 		assert_int_equal(vmap_page_alloc(process, 8, 1, &page), 0);
+		assert_true(has_policy((uint8_t *)vmap_page_address(process, page) - vmap_page_offset(process, page),
+				       policies[config.numa]));
 		vmap_page_put(process, &page, 1);
 		assert_int_equal(vmap_process_destroy(process), 0);
 	}
@@ -182,19 +200,18 @@ static bool reserve(long n)
 	return reserved() == n;
 }
 
+static long before = -1; /* pages that were reserved */
+
 static void test_reserved(void **state)
 {
 	struct vmap_process_config config = {.pool_max = 16 * MIB, .space_size = 64 * MIB, .huge = VMAP_HUGE_RESERVED};
-	const long before = reserved();
 	struct vmap_process *process;
 	struct vmap_page *page;
 
 	(void)state;
-	if (before < 0 || !reserve(before + 3)) {
-		if (before >= 0)
-			reserve(before);
+	before = reserved();
+	if (before < 0 || !reserve(before + 3))
 		skip(); /* not root, or no memory in one piece */
-	}
 	assert_int_equal(vmap_process_create(&config, &process), 0);
 	assert_string_equal(stats(process).huge, "yes: reserved");
 	assert_int_equal(stats(process).page_size, 2 * MIB);
@@ -215,11 +232,21 @@ static void test_reserved(void **state)
 	}
 }
 
+/* However the test ended. */
+static int give_back(void **state)
+{
+	(void)state;
+	return before < 0 || reserve(before) ? 0 : -1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_trim),        cmocka_unit_test(test_default_order), cmocka_unit_test(test_nodes),
-		cmocka_unit_test(test_transparent), cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_trim),
+		cmocka_unit_test(test_default_order),
+		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_transparent),
+		cmocka_unit_test_teardown(test_reserved, give_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,23 +24,22 @@ static const size_t chunks[] = {4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 2 * MIB}
 static FILE *json;
 
 static struct scattered scattered;
-static double ratios[64]; /* of its points */
+#define POINTS 64
+static double ratios[POINTS], itselves[POINTS]; /* of its points */
 
-/* How the view compares to the loop, page tables filled in the best of three ways: shown, and written; and noted, where it is used once (n is not 0: chunks). */
+/* How the view compares to the loop, and that to itself: shown, and written; and noted, where it is used once (n is not 0: chunks). */
 static void compare(size_t chunk, size_t n, const struct sample samples[WAYS])
 {
-	double ratio = 0;
+	const double ratio = samples[WAY_VMAP].ratio, itself = samples[WAY_VMAP].itself;
 
 	if (samples[WAY_VMAP].over_budget)
 		return;
-	for (enum way way = WAY_LOOP; way <= WAY_LOOP_TOUCH; way++) {
-		if (ratio < samples[way].ratio)
-			ratio = samples[way].ratio;
-	}
-	printf("  %.3f of the loop", ratio);
-	fprintf(json, ", \"ratio\": %.4f", ratio);
-	if (n >= SCATTERED) {
-		ratios[scattered.points++ % (sizeof(ratios) / sizeof(ratios[0]))] = ratio;
+	printf("  %.3f of the loop (itself: %.3f)", ratio, itself);
+	fprintf(json, ", \"ratio\": %.4f, \"itself\": %.4f", ratio, itself);
+	if (n >= SCATTERED && scattered.points < POINTS) {
+		itselves[scattered.points] = itself;
+		ratios[scattered.points++] = ratio;
+		scattered.itself_worst = itself > scattered.itself_worst ? itself : scattered.itself_worst;
 		if (ratio > scattered.worst) {
 			scattered.worst = ratio;
 			scattered.worst_chunk = chunk;
@@ -63,7 +62,7 @@ static void section(const char *name)
 static void report(unsigned ways, size_t chunk, size_t n, const struct sample *samples)
 {
 	for (enum way way = 0; way < WAYS; way++) {
-		if (!(ways & 1u << way))
+		if (!(ways & 1u << way) || !way_names[way])
 			continue;
 		if (samples[way].over_budget) {
 			printf("  %s over budget", way_names[way]);
@@ -200,6 +199,7 @@ static void crowd(void)
 struct scattered sweep_scattered(void)
 {
 	scattered.median = summarize(ratios, scattered.points).median;
+	scattered.itself_median = summarize(itselves, scattered.points).median;
 	return scattered;
 }
 

@@ -3,7 +3,8 @@
  * Salvage: what --stop-at, --until-bad and --skip-item leave out
  *
  * The log is cut where the damage begins, and pass 1 repeated on what is left, until it finds nothing wrong: each cut is before the one
- * before it, so that ends. Half transactions are none, so what is replayed ends with the last one that was committed before the cut.
+ * before it, so that ends. Then pass 2 is rehearsed in memory, because only there an item meets the blocks that it is for, and what they do not go
+ * with is damage, too. Half transactions are none, so what is replayed ends with the last one that was committed before the cut.
  */
 #include "salvage.h"
 
@@ -18,23 +19,70 @@ static bool is_damage(int error)
 	return error == -EUCLEAN || error == -EBADMSG || error == -EOPNOTSUPP;
 }
 
-int salvage_check(struct run *run)
+/* End the log at block. False: it does not reach so far. */
+static bool cut_at(struct run *run, uint32_t block)
+{
+	uint32_t tail = run->head.tail;
+
+	if (xr_log_distance(&run->log, tail, block) >= xr_log_distance(&run->log, tail, xr_head_end(&run->head)))
+		return false;
+	run->head.cut = true;
+	run->head.end = block;
+	xr_say(run->msg, XR_WARN, "%s: nothing from log block %u on is replayed", run->options->image, block);
+	return true;
+}
+
+static int check(struct run *run)
 {
 	struct xr_replay *r = &run->replay;
 	int ret = xr_replay_check(r, &run->head);
 
-	while (is_damage(ret) && run->options->until_bad) {
-		uint32_t reached = r->stats.log.reached, tail = run->head.tail;
-
-		if (xr_log_distance(&run->log, tail, reached) >= xr_log_distance(&run->log, tail, xr_head_end(&run->head)))
-			break;
-		run->head.cut = true;
-		run->head.end = reached;
-		xr_say(run->msg, XR_WARN, "%s: nothing from log block %u on is replayed", run->options->image, reached);
+	while (is_damage(ret) && run->options->until_bad && cut_at(run, r->stats.log.reached)) {
 		run_begin_replay(run);
 		ret = xr_replay_check(r, &run->head);
 	}
 	return ret;
+}
+
+/* Both passes, in a cache that is dropped. *cut: pass 2 met damage, and the log was cut before that. */
+static int rehearse(struct run *run, bool *cut)
+{
+	struct xr_replay *r = &run->replay;
+	struct xr_cache *kept = run->cache;
+	int ret = xr_cache_create(&run->cache, &run->data, run->process, false, run->msg);
+
+	*cut = false;
+	if (ret) {
+		run->cache = kept;
+		return ret;
+	}
+	run_begin_replay(run);
+	for (unsigned i = 0; i < run->options->nskips; i++)
+		run->skips[i].file = NULL;
+	ret = check(run);
+	if (!ret) {
+		ret = xr_replay_apply(r, &run->head);
+		/* What a group of transactions made of a block shows only when the next one begins. */
+		*cut = is_damage(ret) && (cut_at(run, r->stats.log.reached) || cut_at(run, xr_lsn_block(r->group_lsn)));
+	}
+	xr_replay_destroy(r);
+	xr_cache_destroy(run->cache);
+	run->cache = kept;
+	return ret;
+}
+
+int salvage_check(struct run *run)
+{
+	int ret = check(run);
+	bool cut = true;
+
+	if (ret || !run->options->until_bad)
+		return ret;
+	do
+		ret = rehearse(run, &cut);
+	while (ret && cut);
+	run_begin_replay(run);
+	return ret ? ret : xr_replay_check(&run->replay, &run->head);
 }
 
 /* --- what is lost --- */

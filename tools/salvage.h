@@ -4,7 +4,7 @@
 
 #include "run.h"
 
-/* Pass 1. With --until-bad a log in which it finds something wrong is cut before that. Negative errno, said. */
+/* Pass 1. With --until-bad a log in which it, or a rehearsal of pass 2 in memory, finds something wrong is cut before that. Negative errno, said. */
 int salvage_check(struct run *run);
 
 /* After pass 2, where the log was cut: say what is lost, by inode and path. Negative errno, said. */

@@ -270,7 +270,7 @@ static int superblock_changed(struct xr_replay *replay, const struct xr_trans *t
 	ret = xr_sb_decode(&sb, copy, buf->size, replay->msg);
 	free(copy);
 	if (ret)
-		return ret;
+		return ret == -EUCLEAN ? xr_item_bad(replay, trans, item, "its superblock is none") : ret;
 	fault = superblock_fault(&replay->sb, &sb);
 	if (fault)
 		return xr_item_bad(replay, trans, item, "its superblock %s", fault);

@@ -7,6 +7,7 @@
 #include "support.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <vmap/cache.h>
 #include "inject.h"
 
@@ -135,9 +136,48 @@ static void test_for_good(void **state)
 	fail_each(INJECT_ALL);
 }
 
+/* In a child that was to have nothing of the object something else may lie where its parent could not unmap it. */
+static bool child_keeps(uint8_t *at)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (!child) {
+		bool mapped = mmap(at, page_size, PROT_READ | PROT_WRITE, flags, -1, 0) == at;
+
+		if (mapped)
+			*at = 7;
+		_exit(!mapped || unreturned() || *at != 7);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return !status;
+}
+
+static void test_not_for_children(void **state)
+{
+	const struct vmap_process_config config = {.fork = VMAP_FORK_DONT};
+	struct vmap_process *process;
+	struct vmap_page *page;
+	uint8_t *memory;
+
+	(void)state;
+	assert_int_equal(vmap_process_create(&config, &process), 0);
+	assert_int_equal(vmap_page_alloc(process, 0, 1, &page), 0);
+	memory = vmap_page_address(process, page);
+	vmap_page_put(process, &page, 1);
+	inject_arm(1, INJECT_ENDS);
+	assert_int_equal(vmap_process_destroy(process), 0);
+	inject_disarm();
+	assert_true(child_keeps(memory));
+	assert_int_equal(unreturned(), 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_once), cmocka_unit_test(test_for_good)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_once), cmocka_unit_test(test_for_good),
+					   cmocka_unit_test(test_not_for_children)};
 
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,11 @@ NOTES = """
 1. The loop is the best that one can write by hand: a reservation of exactly the view's size and without guards, one `mmap()` a run, page tables
    filled by `MADV_POPULATE_READ`, by `MAP_POPULATE` or by the look, whichever is fastest, `PROT_NONE` put back at the end. The ratio is the
    median of the rounds' own, of all threads together. In the same rounds the loop is measured twice and compared to itself, in brackets: what that
-   differs from 1 by is the machine's, and no ratio beside it says more than that. What a view costs besides (finding a range, references, the budget, statistics) is about a microsecond, and a tenth of one for each chunk. What pays for
-   it is that page tables are filled by windows, and that the place of the last view is kept. Views of fewer than 16 chunks are too cheap for
-   that to vanish: one chunk of 64 KiB or two of 2 MiB cost about a tenth more than the loop.
+   differs from 1 by is the machine's, and no ratio beside it says more than that: two or three hundredths with one thread; where two want the
+   kernel's one lock of all mappings, and other programs the CPUs, up to a tenth. What a view costs besides (finding a range, references, the
+   budget, statistics) is about two microseconds, and a twentieth of one for each chunk. What pays for it is that page tables are filled by
+   windows, and that the place of the last view is kept. Views of few or small chunks are too cheap for that to vanish: one chunk of 64 KiB, two
+   of 2 MiB or 16 of 4 KiB, where windows are of no use, cost about a tenth more than the loop.
 2. By coalescing, of pages as a pool has them by default: transparent 2 MiB pages, as far as the kernel gives any. Then neighbours share entries of
    the page table, and a run costs what a chunk does. Without them (`VMAP_HUGE_NO`, or a kernel that has none to give) 16 entries a chunk are
    filled and emptied either way; coalescing saves the calls only, and that is worth the second figure.

@@ -25,14 +25,15 @@ static size_t largest(struct vmap_tree_node *node)
 	return node ? extent_of(node)->largest : 0;
 }
 
-static void update_largest(struct vmap_tree_node *node)
+static bool update_largest(struct vmap_tree_node *node)
 {
-	size_t max = extent_of(node)->size;
+	size_t max = extent_of(node)->size, old = extent_of(node)->largest;
 
 	for (unsigned side = 0; side < 2; side++)
 		if (largest(node->child[side]) > max)
 			max = largest(node->child[side]);
 	extent_of(node)->largest = max;
+	return max != old;
 }
 
 void vmap_spares_push(struct vmap_spares *spares, struct vmap_extent *extent)

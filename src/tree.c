@@ -4,8 +4,9 @@
  *
  * Sibling subtrees differ in height by at most one, so n nodes are at most 1.45 * log2(n) deep: 40 levels hold more nodes
  * than fit into memory beside what they describe. Every change is local and is followed by one walk from the lowest changed
- * node up to the root, which restores height, balance and the user's augmentation of each node it passes. The walk never
- * stops early: an augmented value can change where no height did, and a path of some 40 nodes is cheap. No recursion.
+ * node towards the root, which restores height, balance and the user's augmentation of each node it passes. It ends where neither height nor
+ * augmentation has changed: what lies above has seen the same before. Only a node that is new in its place says nothing about
+ * that. No recursion.
  */
 #include "tree.h"
 
@@ -14,13 +15,13 @@ static unsigned height(const struct vmap_tree_node *node)
 	return node ? node->height : 0;
 }
 
-static void update(const struct vmap_tree *tree, struct vmap_tree_node *node)
+/* Whether anything has changed. What a walk does at each node is in it. */
+static inline __attribute__((always_inline)) bool update(const struct vmap_tree *tree, struct vmap_tree_node *node)
 {
-	unsigned left = height(node->child[0]), right = height(node->child[1]);
+	unsigned left = height(node->child[0]), right = height(node->child[1]), old = node->height;
 
 	node->height = (left > right ? left : right) + 1;
-	if (tree->update)
-		tree->update(node);
+	return (tree->update && tree->update(node)) || node->height != old;
 }
 
 static unsigned side_of(const struct vmap_tree_node *parent, const struct vmap_tree_node *node)
@@ -57,25 +58,38 @@ static struct vmap_tree_node *rotate(struct vmap_tree *tree, struct vmap_tree_no
 	return top;
 }
 
+static inline bool is_balanced(const struct vmap_tree_node *node)
+{
+	return height(node->child[0]) - height(node->child[1]) + 1 <= 2;
+}
+
 static struct vmap_tree_node *balance(struct vmap_tree *tree, struct vmap_tree_node *node)
 {
-	unsigned left = height(node->child[0]), right = height(node->child[1]);
-	unsigned deep = right > left;
+	unsigned deep = height(node->child[1]) > height(node->child[0]);
 	struct vmap_tree_node *child = node->child[deep];
 
-	if (left <= right + 1 && right <= left + 1)
-		return node;
 	if (height(child->child[!deep]) > height(child->child[deep]))
 		rotate(tree, child, deep);
 	return rotate(tree, node, !deep);
 }
 
+/* Bring node and its ancestors up to date, as far as anything changes, but at least over fresh, which is one of them, or NULL. */
+static void climb(struct vmap_tree *tree, struct vmap_tree_node *node, const struct vmap_tree_node *fresh)
+{
+	struct vmap_tree_node *top;
+	bool changed = true;
+
+	for (; node && (changed || fresh); node = top->parent) {
+		changed = update(tree, node);
+		top = is_balanced(node) ? node : balance(tree, node);
+		changed |= top != node || node == fresh;
+		fresh = node == fresh ? NULL : fresh;
+	}
+}
+
 void vmap_tree_touch(struct vmap_tree *tree, struct vmap_tree_node *node)
 {
-	for (; node; node = node->parent) {
-		update(tree, node);
-		node = balance(tree, node);
-	}
+	climb(tree, node, node);
 }
 
 void vmap_tree_link(struct vmap_tree *tree, struct vmap_tree_node *node, struct vmap_tree_node *parent, unsigned side)
@@ -86,7 +100,7 @@ void vmap_tree_link(struct vmap_tree *tree, struct vmap_tree_node *node, struct 
 		parent->child[side] = node;
 	else
 		tree->root = node;
-	vmap_tree_touch(tree, node);
+	climb(tree, node, node);
 }
 
 static struct vmap_tree_node *outermost(struct vmap_tree_node *node, unsigned side)
@@ -98,7 +112,7 @@ static struct vmap_tree_node *outermost(struct vmap_tree_node *node, unsigned si
 
 void vmap_tree_unlink(struct vmap_tree *tree, struct vmap_tree_node *node)
 {
-	struct vmap_tree_node *next, *lowest;
+	struct vmap_tree_node *next = NULL, *lowest;
 
 	if (!node->child[0] || !node->child[1]) {
 		lowest = node->parent;
@@ -115,7 +129,7 @@ void vmap_tree_unlink(struct vmap_tree *tree, struct vmap_tree_node *node)
 				next->child[side]->parent = next;
 		}
 	}
-	vmap_tree_touch(tree, lowest);
+	climb(tree, lowest, next);
 }
 
 struct vmap_tree_node *vmap_tree_end(const struct vmap_tree *tree, unsigned side)

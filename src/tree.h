@@ -2,6 +2,7 @@
 #ifndef VMAP_TREE_H
 #define VMAP_TREE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -18,8 +19,8 @@ struct vmap_tree_node {
 
 struct vmap_tree {
 	struct vmap_tree_node *root;
-	/* Computes what a node knows about its subtree from the node itself and its children. NULL: nothing is kept. */
-	void (*update)(struct vmap_tree_node *node);
+	/* Computes what a node knows about its subtree from the node itself and its children. Whether that has changed. NULL: nothing is kept. */
+	bool (*update)(struct vmap_tree_node *node);
 };
 
 #define vmap_tree_entry(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

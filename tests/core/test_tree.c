@@ -22,14 +22,16 @@ static struct item *item_of(struct vmap_tree_node *node)
 	return vmap_tree_entry(node, struct item, node);
 }
 
-static void update_sum(struct vmap_tree_node *node)
+static bool update_sum(struct vmap_tree_node *node)
 {
 	struct item *item = item_of(node);
+	unsigned old = item->sum;
 
 	item->sum = item->value;
 	for (unsigned side = 0; side < 2; side++)
 		if (node->child[side])
 			item->sum += item_of(node->child[side])->sum;
+	return item->sum != old;
 }
 
 static void insert(struct vmap_tree *tree, struct item *item)

@@ -440,7 +440,7 @@ void vmap_space_sum(struct vmap_space *space, struct vmap_stats *stats)
 	vmap_ram_sum(space, stats);
 	for (unsigned i = space->shards; i-- > 0;)
 		vmap_shard_leave(space, &space->shard[i], entered[i]);
-	vmap_space_unlock(space, saved);
+	vmap_space_unlock_keep(space, saved);
 }
 
 bool vmap_space_has_lazy(struct vmap_space *space)
@@ -517,7 +517,7 @@ int vmap_area_at(struct vmap_space *space, const void *addr, struct vmap_area_in
 	struct vmap_explanation why = {.area.state = VMAP_STATE_FREE};
 	bool found = area && vmap_space_look(space, area, (uintptr_t)addr, &why);
 
-	vmap_space_unlock(space, saved);
+	vmap_space_unlock_keep(space, saved);
 	*info = why.area;
 	if (found && why.state == VMAP_STATE_GUARD)
 		info->state = VMAP_STATE_GUARD;
@@ -554,7 +554,7 @@ int vmap_page_at(struct vmap_space *space, const void *addr, struct vmap_page **
 		err = page_at(space, area, (uintptr_t)addr, page, offset);
 		vmap_shard_leave(space, area->shard, entered);
 	}
-	vmap_space_unlock(space, saved);
+	vmap_space_unlock_keep(space, saved);
 	return err;
 }
 

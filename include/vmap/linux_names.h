@@ -14,8 +14,9 @@
  *
  * What differs: vmap() and vm_map_ram() hold a reference on each page until the flush, so that freeing a page right after the unmap
  * is safe; where Linux warns about a bad address and goes on, so does this, silently; pages are zeroed only where the name says so.
- * What describes an area (struct vm_struct) lies in a page of its own from vmalloc(); pcpu_get_vm_areas() leaves no guards, as Linux does. PAGE_SHIFT
- * is 12, unless it was defined before.
+ * What describes an area (struct vm_struct) lies in a page of its own from vmalloc(); pcpu_get_vm_areas() leaves no guards, as Linux does; find_vm_area()
+ * fills in the caller's. A node is not looked at, and the kvmalloc() family is vmalloc()'s: small sizes take pages, too. PAGE_SHIFT is 12, and
+ * GFP_ flags are those below, unless they were defined before.
  * Linux's vmap_pfn() has the name of this library's own: call that one. The _nowait functions are for where Linux allows interrupts.
  */
 #ifndef __cplusplus
@@ -60,9 +61,20 @@ typedef unsigned gfp_t;
 #ifndef GFP_KERNEL
 #define __GFP_ZERO 0x1u
 #define __GFP_NOWAIT 0x2u
+#define __GFP_HIGHMEM 0u
+#define __GFP_NOWARN 0u
+#define __GFP_NORETRY 0u
+#define __GFP_RETRY_MAYFAIL 0u
 #define GFP_KERNEL 0u
+#define GFP_NOFS 0u
+#define GFP_NOIO 0u
+#define GFP_USER 0u
 #define GFP_NOWAIT __GFP_NOWAIT
 #define GFP_ATOMIC __GFP_NOWAIT
+#endif
+
+#ifndef NUMA_NO_NODE
+#define NUMA_NO_NODE (-1)
 #endif
 
 static inline void *vmap(struct page **pages, unsigned count, unsigned long flags, pgprot_t prot)
@@ -102,15 +114,59 @@ static inline void *vzalloc(unsigned long size)
 	return __vmalloc(size, GFP_KERNEL | __GFP_ZERO);
 }
 
+static inline void *vmalloc_node(unsigned long size, int node)
+{
+	(void)node;
+	return vmalloc(size);
+}
+
+static inline void *vzalloc_node(unsigned long size, int node)
+{
+	(void)node;
+	return vzalloc(size);
+}
+
+/* Zero, as what a user may see has to be. */
+static inline void *vmalloc_user(unsigned long size)
+{
+	return vzalloc(size);
+}
+
+static inline void *kvmalloc(size_t size, gfp_t gfp)
+{
+	return __vmalloc(size, gfp);
+}
+
+static inline void *kvzalloc(size_t size, gfp_t gfp)
+{
+	return __vmalloc(size, gfp | __GFP_ZERO);
+}
+
+static inline void *kvmalloc_node(size_t size, gfp_t gfp, int node)
+{
+	(void)node;
+	return __vmalloc(size, gfp);
+}
+
 /* -> NULL, too, where n * size wraps. */
+static inline void *kvmalloc_array(size_t n, size_t size, gfp_t gfp)
+{
+	return size && n > SIZE_MAX / size ? NULL : __vmalloc(n * size, gfp);
+}
+
+static inline void *kvcalloc(size_t n, size_t size, gfp_t gfp)
+{
+	return kvmalloc_array(n, size, gfp | __GFP_ZERO);
+}
+
 static inline void *vmalloc_array(size_t n, size_t size)
 {
-	return size && n > SIZE_MAX / size ? NULL : vmalloc(n * size);
+	return kvmalloc_array(n, size, GFP_KERNEL);
 }
 
 static inline void *vcalloc(size_t n, size_t size)
 {
-	return size && n > SIZE_MAX / size ? NULL : vzalloc(n * size);
+	return kvcalloc(n, size, GFP_KERNEL);
 }
 
 /* Also ends what vmap() made with VM_MAP_PUT_PAGES. */
@@ -118,6 +174,11 @@ static inline void vfree(const void *addr)
 {
 	if (addr && vmap_free(vmap_default_space, addr) == -VMAP_EINVAL)
 		vmap_unmap(vmap_default_space, addr);
+}
+
+static inline void kvfree(const void *addr)
+{
+	vfree(addr);
 }
 
 /* Bytes of the live area that begins at addr; 0: there is none. */
@@ -184,11 +245,33 @@ static inline struct page *vmalloc_to_page(const void *addr)
 	return vmap_page_at(vmap_default_space, addr, &page, &offset) ? NULL : (struct page *)(void *)page;
 }
 
+/* The frame that addr lies in; 0: none. */
+static inline unsigned long vmalloc_to_pfn(const void *addr)
+{
+	struct vmap_page *page;
+	size_t offset;
+
+	return vmap_page_at(vmap_default_space, addr, &page, &offset) ? 0 : (unsigned long)(page->frame + (offset >> PAGE_SHIFT));
+}
+
 static inline bool is_vmalloc_addr(const void *addr)
 {
 	struct vmap_explanation why;
 
 	return vmap_explain(vmap_default_space, addr, &why) != -VMAP_EINVAL;
+}
+
+/* Before and after a device has read or written pages behind a mapping: for caches that tell addresses apart, which no page-table format here has. */
+static inline void flush_kernel_vmap_range(void *addr, int size)
+{
+	(void)addr;
+	(void)size;
+}
+
+static inline void invalidate_kernel_vmap_range(void *addr, int size)
+{
+	(void)addr;
+	(void)size;
 }
 
 /* What Linux's find_vm_area() gives a pointer to, as it is now. */

@@ -28,6 +28,14 @@ static int dev_size(const struct xr_dev *dev, const struct stat *st, uint64_t *s
 	return 0;
 }
 
+/* What the kernel lets be opened for writing all the same, and refuses to write to. */
+static bool write_protected(const struct xr_dev *dev, const struct stat *st)
+{
+	int read_only = 0;
+
+	return S_ISBLK(st->st_mode) && !ioctl(dev->fd, BLKROGET, &read_only) && read_only;
+}
+
 int xr_dev_open(struct xr_dev *dev, const char *name, bool writable, const struct xr_msg *msg)
 {
 	int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC;
@@ -52,6 +60,11 @@ int xr_dev_open(struct xr_dev *dev, const char *name, bool writable, const struc
 	if (error) {
 		xr_dev_close(dev);
 		return xr_fail(msg, error, "%s: cannot tell its size: %s", name, strerror(-error));
+	}
+	if (writable && write_protected(dev, &st)) {
+		xr_dev_close(dev);
+		return xr_fail(msg, -EROFS, "%s: is a read-only device: -n, --tree, --extract and --output do not write to it",
+			       name);
 	}
 	return 0;
 }

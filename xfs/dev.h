@@ -29,7 +29,7 @@ struct xr_dev {
 
 /*
  * Open a regular file or block device; whether somebody else uses it is inuse.h's question, asked before. A block device
- * opened for writing is opened O_EXCL. 0 or a negative errno, said.
+ * opened for writing is opened O_EXCL, and must not be write-protected (-EROFS). 0 or a negative errno, said.
  */
 int xr_dev_open(struct xr_dev *dev, const char *name, bool writable, const struct xr_msg *msg);
 void xr_dev_close(struct xr_dev *dev);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include "dev.h"
 #include "inuse.h"
 
 static char directory[] = "/tmp/test_inuse_loop.XXXXXX";
@@ -90,6 +91,21 @@ static void test_attached(void **state)
 	assert_int_equal(t.used, 0);
 }
 
+/* Nothing is begun on a device that could not be written to in the end. */
+static void test_write_protected(void **state)
+{
+	struct xr_dev dev;
+
+	(void)state;
+	test_msg_init(&t);
+	assert_true(attach("-r"));
+	assert_int_equal(xr_dev_open(&dev, loop, true, &t.msg), -EROFS);
+	assert_said(&t, "read-only");
+	assert_int_equal(xr_dev_open(&dev, loop, false, &t.msg), 0);
+	xr_dev_close(&dev);
+	assert_true(detach());
+}
+
 static void test_mounted(void **state)
 {
 	(void)state;
@@ -108,6 +124,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attached),
+		cmocka_unit_test(test_write_protected),
 		cmocka_unit_test(test_mounted),
 	};
 

@@ -213,10 +213,12 @@ void pages_get(struct vmap_page *const *pages, size_t n)
 
 void pages_put(struct vmap_page *const *pages, size_t n)
 {
+	struct vmap_page *const *end = pages + n;
+
 #pragma GCC unroll 4
-	for (size_t i = 0; i < n; i++)
-		if (__atomic_fetch_sub(&pages[i]->refs, 1, __ATOMIC_ACQ_REL) == 1)
-			page_free(pages[i]);
+	for (; pages < end; pages++)
+		if (__atomic_fetch_sub(&(*pages)->refs, 1, __ATOMIC_ACQ_REL) == 1)
+			page_free(*pages);
 }
 
 size_t pages_in_use(void)

@@ -21,50 +21,64 @@ static inline void vmap_entry_write(uint64_t *entry, uint64_t value)
 }
 
 /*
- * Show pages where nothing is mapped, and note them in own. Gives how many; fewer than n: the next one, or one of three behind it, is NULL or
- * no base page.
+ * Show a page where nothing is mapped, and note it in own. false: it is NULL, or no base page. The bits stay in memory: registers are short
+ * in the loops.
  */
-static inline __attribute__((always_inline)) size_t vmap_entries_show(uint64_t *entry, struct vmap_page **own,
-								      struct vmap_page *const *pages, size_t n, unsigned shift,
-								      uint64_t bits)
+static inline __attribute__((always_inline)) bool vmap_entry_show(uint64_t *entry, struct vmap_page **own, struct vmap_page *page,
+								  unsigned shift, const uint64_t *bits)
 {
-	struct vmap_page *a, *b, *c, *d;
-	size_t left = n;
-
-	for (; left >= 4; left -= 4, entry += 4, own += 4, pages += 4) {
-		a = pages[0], b = pages[1], c = pages[2], d = pages[3];
-		if (!a || !b || !c || !d || a->order | b->order | c->order | d->order)
-			return n - left;
-		own[0] = a, own[1] = b, own[2] = c, own[3] = d;
-		vmap_entry_write(&entry[0], a->frame << shift | bits);
-		vmap_entry_write(&entry[1], b->frame << shift | bits);
-		vmap_entry_write(&entry[2], c->frame << shift | bits);
-		vmap_entry_write(&entry[3], d->frame << shift | bits);
-	}
-	for (; left; left--, entry++, own++, pages++) {
-		a = pages[0];
-		if (!a || a->order)
-			break;
-		own[0] = a;
-		vmap_entry_write(entry, a->frame << shift | bits);
-	}
-	return n - left;
+	if (!page || page->order)
+		return false;
+	*own = page;
+	vmap_entry_write(entry, page->frame << shift | *bits);
+	return true;
 }
 
-static inline void vmap_entries_hide(uint64_t *entry, size_t n)
+/* Show pages where nothing is mapped, and note them in own. Gives how many; fewer than n: the next one is NULL, or no base page. */
+static inline __attribute__((always_inline)) size_t vmap_entries_show(uint64_t *entry, struct vmap_page **own,
+								      struct vmap_page *const *pages, size_t n, unsigned shift,
+								      const uint64_t *bits)
 {
-	for (; n >= 8; n -= 8, entry += 8) {
-		vmap_entry_write(&entry[0], 0);
-		vmap_entry_write(&entry[1], 0);
-		vmap_entry_write(&entry[2], 0);
-		vmap_entry_write(&entry[3], 0);
-		vmap_entry_write(&entry[4], 0);
-		vmap_entry_write(&entry[5], 0);
-		vmap_entry_write(&entry[6], 0);
-		vmap_entry_write(&entry[7], 0);
-	}
-	while (n)
+	const size_t fours = n & ~(size_t)3;
+	size_t i = 0;
+
+	while (i < fours && vmap_entry_show(&entry[i], &own[i], pages[i], shift, bits) &&
+	       vmap_entry_show(&entry[i + 1], &own[i + 1], pages[i + 1], shift, bits) &&
+	       vmap_entry_show(&entry[i + 2], &own[i + 2], pages[i + 2], shift, bits) &&
+	       vmap_entry_show(&entry[i + 3], &own[i + 3], pages[i + 3], shift, bits))
+		i += 4;
+	while (i < n && vmap_entry_show(&entry[i], &own[i], pages[i], shift, bits))
+		i++;
+	return i;
+}
+
+static inline __attribute__((always_inline)) void vmap_entries_hide(uint64_t *entry, size_t n)
+{
+	if (n & 1)
 		vmap_entry_write(&entry[--n], 0);
+	if (n & 2) {
+		n -= 2;
+		vmap_entry_write(&entry[n], 0);
+		vmap_entry_write(&entry[n + 1], 0);
+	}
+	if (n & 4) {
+		n -= 4;
+		vmap_entry_write(&entry[n], 0);
+		vmap_entry_write(&entry[n + 1], 0);
+		vmap_entry_write(&entry[n + 2], 0);
+		vmap_entry_write(&entry[n + 3], 0);
+	}
+	while (n) {
+		n -= 8;
+		vmap_entry_write(&entry[n], 0);
+		vmap_entry_write(&entry[n + 1], 0);
+		vmap_entry_write(&entry[n + 2], 0);
+		vmap_entry_write(&entry[n + 3], 0);
+		vmap_entry_write(&entry[n + 4], 0);
+		vmap_entry_write(&entry[n + 5], 0);
+		vmap_entry_write(&entry[n + 6], 0);
+		vmap_entry_write(&entry[n + 7], 0);
+	}
 }
 
 #endif

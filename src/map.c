@@ -349,7 +349,7 @@ static inline size_t show_pages(const struct vmap_host *host, const struct vmap_
 	uint64_t *entries = area->entries;
 
 	for (;;) {
-		shown += vmap_entries_show(entries, own + shown, pages + shown, end - shown, host->entry_shift, bits);
+		shown += vmap_entries_show(entries, own + shown, pages + shown, end - shown, host->entry_shift, &bits);
 		if (shown < end || end == n)
 			return shown;
 		entries = area->behind;

@@ -232,7 +232,7 @@ COMMON bool show(const struct vmap_host *host, struct vmap_ram_block *block, uns
 	/* Until slots were taken the block could be given up, and its memory become another one, perhaps without entries. */
 	uint64_t *entries = vmap_ram_entries(block);
 
-	return entries && vmap_entries_show(entries + slot, block->pages + slot, pages, n, host->entry_shift, block->bits) == n;
+	return entries && vmap_entries_show(entries + slot, block->pages + slot, pages, n, host->entry_shift, &block->bits) == n;
 }
 
 /* The less common case: the map takes references, or the host publishes it, or the block has no window of so many slots, or no entries. */

@@ -110,14 +110,16 @@ static unsigned run_end(const struct vmap_ram_block *block, unsigned first, bool
 
 static void close_window(struct vmap_ram_block *block)
 {
-	uint32_t window = __atomic_exchange_n(&block->window, 0, __ATOMIC_ACQ_REL);
+	uint64_t window = __atomic_exchange_n(vmap_ram_window(block), 0, __ATOMIC_ACQ_REL);
 
-	set_free(block, window >> 16, window & 0xffff, true);
+	set_free(block, (uint32_t)window, (unsigned)(window >> 32) - (uint32_t)window, true);
 }
 
-static bool has_window(const struct vmap_ram_block *block, unsigned slots)
+static bool has_window(struct vmap_ram_block *block, unsigned slots)
 {
-	return (__atomic_load_n(&block->window, __ATOMIC_RELAXED) & 0xffff) >= slots;
+	uint64_t window = __atomic_load_n(vmap_ram_window(block), __ATOMIC_RELAXED);
+
+	return (unsigned)(window >> 32) - (uint32_t)window >= slots;
 }
 
 /* Make the first run of at least this many slots the window. */
@@ -131,7 +133,7 @@ static bool open_window(struct vmap_ram_block *block, unsigned slots)
 		if (end - first < slots)
 			continue;
 		set_free(block, first, end - first, false);
-		__atomic_store_n(&block->window, first << 16 | (end - first), __ATOMIC_RELEASE);
+		__atomic_store_n(vmap_ram_window(block), (uint64_t)end << 32 | first, __ATOMIC_RELEASE);
 		return true;
 	}
 	return false;
@@ -293,6 +295,12 @@ static uint64_t *pin(const struct vmap_host *host, uintptr_t base)
 	return entries;
 }
 
+/* Under the lock: it has maps that end or wait. */
+static void set_dirty(struct vmap_ram_block *block)
+{
+	__atomic_store_n(&block->is_dirty, block->entries ? VMAP_RAM_DIRTY_PINNED : VMAP_RAM_DIRTY, __ATOMIC_SEQ_CST);
+}
+
 static void set_entries(const struct vmap_host *host, struct vmap_ram_block *block, uint64_t *entries)
 {
 	block->bits = entries ? vmap_entry_bits(host, VMAP_READ | VMAP_WRITE) : 0;
@@ -318,7 +326,11 @@ static void pin_late(struct vmap_space *space, struct vmap_ram_block *block, con
 	} else if (entries) {
 		block->area->entries = entries;
 		block->area->split = VMAP_RAM_SLOTS;
+		/* From now on it has a window of the other kind. */
+		close_window(block);
 		set_entries(host, block, entries);
+		if (__atomic_load_n(&block->is_dirty, __ATOMIC_RELAXED))
+			set_dirty(block);
 	}
 	leave_usable(shard, block);
 	for (unsigned i = 0; i < VMAP_RAM_SLOTS / 64; i++)
@@ -424,7 +436,7 @@ static void queue_dirty(struct vmap_shard *shard, struct vmap_ram_block *block)
 	block->next_dirty = NULL;
 	*(shard->ram.dirty ? &shard->ram.last_dirty->next_dirty : &shard->ram.dirty) = block;
 	shard->ram.last_dirty = block;
-	__atomic_store_n(&block->is_dirty, 1, __ATOMIC_SEQ_CST);
+	set_dirty(block);
 }
 
 void vmap_ram_dirtied(struct vmap_space *space, struct vmap_ram_block *block)
@@ -459,14 +471,14 @@ static struct vmap_range dirty_range(const struct vmap_space *space, const struc
 	uintptr_t word = 0;
 
 	for (; (low = next_map(block, low, &word)) < block->last; low += vmap_ram_slots(word))
-		if ((word & VMAP_RAM_STATE) > VMAP_RAM_LIVE)
+		if (!(word & VMAP_RAM_LIVE))
 			break;
 	if (low == block->last)
 		return (struct vmap_range){0};
 	/* The last one begins at low, or behind it. */
 	do
 		word = vmap_ram_word(block, --high);
-	while ((word & VMAP_RAM_STATE) <= VMAP_RAM_LIVE && high > low);
+	while ((!word || word & VMAP_RAM_LIVE) && high > low);
 	high += vmap_ram_size(word);
 	return (struct vmap_range){.addr = block->base + ((uintptr_t)low << shift), .size = (size_t)(high - low) << shift};
 }
@@ -500,7 +512,7 @@ struct sweep {
 };
 
 /* Under the lock: collect the references of a map that is over. false: there is no room for them. */
-static bool collect(const struct vmap_ram_block *block, unsigned slot, uintptr_t word, struct sweep *sweep)
+static bool collect(const struct vmap_ram_block *block, size_t slot, uintptr_t word, struct sweep *sweep)
 {
 	unsigned n = vmap_ram_held(block, slot, word);
 
@@ -512,10 +524,9 @@ static bool collect(const struct vmap_ram_block *block, unsigned slot, uintptr_t
 }
 
 /* Whether a map waits with a clock below this one. */
-static inline bool is_over(const struct vmap_ram_block *block, unsigned slot, uintptr_t word, uint32_t clock)
+static inline bool is_over(const struct vmap_ram_block *block, size_t slot, uintptr_t word, uint32_t clock)
 {
-	return (word & VMAP_RAM_STATE) == VMAP_RAM_WAITING &&
-	       (int32_t)(clock - __atomic_load_n(&block->clock[slot], __ATOMIC_RELAXED)) > 0;
+	return word & VMAP_RAM_WAITING && (int32_t)(clock - __atomic_load_n(block->clock + slot, __ATOMIC_RELAXED)) > 0;
 }
 
 /*
@@ -524,7 +535,7 @@ static inline bool is_over(const struct vmap_ram_block *block, unsigned slot, ui
  */
 static unsigned sweep_run(struct vmap_ram_block *block, unsigned first, uint32_t clock, struct sweep *sweep, bool *all)
 {
-	unsigned slot = first, last = block->last, ended = 0;
+	size_t slot = first, last = block->last, ended = 0;
 	uintptr_t word;
 
 	for (; slot < last && is_over(block, slot, word = vmap_ram_word(block, slot), clock); slot += vmap_ram_slots(word)) {
@@ -532,12 +543,12 @@ static unsigned sweep_run(struct vmap_ram_block *block, unsigned first, uint32_t
 			*all = false;
 			break;
 		}
-		__atomic_store_n(&block->word[slot], 0, __ATOMIC_RELAXED);
+		__atomic_store_n(block->word + slot, 0, __ATOMIC_RELAXED);
 		ended++;
 	}
 	block->shard->ram.ended += ended;
-	set_free(block, first, slot - first, true);
-	return slot;
+	set_free(block, first, (unsigned)slot - first, true);
+	return (unsigned)slot;
 }
 
 /* Under the lock: complete what of a block waits with a clock below this one. false: not all of it. *rest: some of it ends or waits on. */
@@ -553,7 +564,7 @@ static bool sweep_maps(struct vmap_ram_block *block, uint32_t clock, struct swee
 			if (!all)
 				return false;
 		} else {
-			*rest |= (word & VMAP_RAM_STATE) != VMAP_RAM_LIVE;
+			*rest |= !(word & VMAP_RAM_LIVE);
 			slot += vmap_ram_slots(word);
 		}
 	}
@@ -567,9 +578,9 @@ static void sweep_block(struct vmap_shard *shard, struct vmap_ram_block *block, 
 
 	leave_usable(shard, block);
 	/* First, so that a map whose end is not seen below is marked by who ends it. */
-	__atomic_store_n(&block->is_dirty, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&block->is_dirty, VMAP_RAM_CLEAN, __ATOMIC_SEQ_CST);
 	if (!sweep_maps(block, shard->ram.flushed, sweep, &rest)) {
-		__atomic_store_n(&block->is_dirty, 1, __ATOMIC_SEQ_CST);
+		set_dirty(block);
 	} else {
 		shard->ram.dirty = block->next_dirty;
 		if (rest)

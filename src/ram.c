@@ -42,52 +42,52 @@ struct making {
 	unsigned flags, prot;
 };
 
-static void set_word(struct vmap_ram_block *block, unsigned slot, uintptr_t word)
+static void set_word(struct vmap_ram_block *block, size_t slot, uintptr_t word)
 {
-	__atomic_store_n(&block->word[slot], word, __ATOMIC_RELEASE);
+	__atomic_store_n(block->word + slot, word, __ATOMIC_RELEASE);
 }
 
 /* Base pages and a guard. */
-static inline unsigned slots_of(size_t n, unsigned flags)
+static inline size_t slots_of(size_t n, unsigned flags)
 {
-	return (unsigned)n + 1 - (flags / VMAP_NO_GUARD & 1);
+	return n + 1 - (flags / VMAP_NO_GUARD & 1);
 }
 
 /* A live map's word. */
-COMMON uintptr_t word_of(uintptr_t addr, unsigned size, unsigned slots, unsigned flags)
+COMMON uintptr_t word_of(uintptr_t addr, size_t size, size_t slots, unsigned flags)
 {
 	uintptr_t word = addr + VMAP_RAM_LIVE + (flags & VMAP_BORROW ? VMAP_RAM_BORROWED : 0);
 
-	return word + ((uintptr_t)(size + slots) << VMAP_RAM_GUARD_SHIFT) - ((uintptr_t)2 << VMAP_RAM_GUARD_SHIFT);
+	return word + ((size + slots) << VMAP_RAM_GUARD_SHIFT);
 }
 
 static inline bool is_dirty(const struct vmap_ram_block *block)
 {
-	return __atomic_load_n(&block->is_dirty, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&block->is_dirty, __ATOMIC_SEQ_CST) != VMAP_RAM_CLEAN;
 }
 
 /* What was claimed (word: when it lived), and is not translated any more, begins to wait. */
-COMMON void wait(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
+COMMON void wait(struct vmap_space *space, struct vmap_ram_block *block, size_t slot, uintptr_t word, bool nowait)
 {
 	struct vmap_shard *shard = block->shard;
 	uint64_t clock = __atomic_fetch_add(&shard->clock, vmap_ram_size(word), __ATOMIC_ACQ_REL);
 
 	word += VMAP_RAM_WAITING - VMAP_RAM_LIVE;
 
-	__atomic_store_n(&block->clock[slot], (uint32_t)(clock >> 32), __ATOMIC_RELAXED);
+	__atomic_store_n(block->clock + slot, (uint32_t)(clock >> 32), __ATOMIC_RELAXED);
 	set_word(block, slot, word);
 	/* From here on the block may be gone, the shard stays. */
 	if ((uint32_t)clock >= __atomic_load_n(&shard->limit, __ATOMIC_RELAXED))
 		vmap_purge_over(space, shard, VMAP_RAM_SLOTS, nowait);
 }
 
-static void note_made(struct vmap_ram_block *block, unsigned slot, const struct making *map)
+static void note_made(struct vmap_ram_block *block, size_t slot, const struct making *map)
 {
-	__atomic_store_n(&block->made[slot], (uint16_t)(map->prot << 8 | map->n), __ATOMIC_RELAXED);
+	__atomic_store_n(block->made + slot, (uint16_t)(map->prot << 8 | map->n), __ATOMIC_RELAXED);
 }
 
 /* What may have been seen for a moment is flushed with the rest that waits. held: with a reference on each page. */
-static void give_up(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, const struct making *map, bool held)
+static void give_up(struct vmap_space *space, struct vmap_ram_block *block, size_t slot, const struct making *map, bool held)
 {
 	uintptr_t addr = block->base + ((uintptr_t)slot << space->host->page_shift);
 	uintptr_t word = word_of(addr, map->size, slots_of(map->size, map->flags), held ? 0 : VMAP_BORROW) + VMAP_RAM_MADE;
@@ -97,7 +97,7 @@ static void give_up(struct vmap_space *space, struct vmap_ram_block *block, unsi
 	shard->ram.ended--;
 	vmap_shard_unlock(space, shard, saved);
 	note_made(block, slot, map);
-	__atomic_store_n(&block->word[slot], word + (VMAP_RAM_ENDING - VMAP_RAM_LIVE), __ATOMIC_SEQ_CST);
+	__atomic_store_n(block->word + slot, word - VMAP_RAM_LIVE, __ATOMIC_SEQ_CST);
 	if (!is_dirty(block))
 		vmap_ram_dirtied(space, block);
 	wait(space, block, slot, word, map->flags & VMAP_NOWAIT);
@@ -115,7 +115,7 @@ static int call_map(const struct vmap_host *host, uintptr_t addr, const struct m
 }
 
 /* Map any pages in slots that were taken. */
-static int make(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, const struct making *map, void **addr)
+static int make(struct vmap_space *space, struct vmap_ram_block *block, size_t slot, const struct making *map, void **addr)
 {
 	const struct vmap_host *host = space->host;
 	uintptr_t at = block->base + ((uintptr_t)slot << host->page_shift);
@@ -144,16 +144,18 @@ static inline struct vmap_ram_block *current_block(struct vmap_space *space)
 	return __atomic_load_n(vmap_ram_current(space), __ATOMIC_ACQUIRE);
 }
 
-/* Take slots out of this CPU's current block, after a refill if need be. */
-static int take(struct vmap_space *space, unsigned slots, bool nowait, struct vmap_ram_block **block, unsigned *slot)
+/* Take slots out of this CPU's current block, after a refill if need be. pinned: out of one without entries none (-VMAP_EINVAL). */
+UNCOMMON int take(struct vmap_space *space, size_t slots, bool nowait, bool pinned, struct vmap_ram_block **block, size_t *slot)
 {
 	int err = 0;
 
 	while (!err) {
 		*block = current_block(space);
-		if (*block && vmap_ram_take(*block, slots, slot))
+		if (*block && pinned && !vmap_ram_entries(*block))
+			return -VMAP_EINVAL;
+		if (*block && vmap_ram_take(vmap_ram_window(*block), slots, slot))
 			return 0;
-		err = vmap_ram_refill(space, slots, nowait);
+		err = vmap_ram_refill(space, (unsigned)slots, nowait);
 	}
 	return err;
 }
@@ -164,7 +166,7 @@ static int map_any(struct vmap_space *space, struct making *map, void **addr)
 	const struct vmap_options options = {.flags = map->flags, .prot = map->prot};
 	struct vmap_ram_block *block;
 	size_t base_pages;
-	unsigned slot;
+	size_t slot;
 	bool mixed;
 	int err;
 
@@ -174,7 +176,8 @@ static int map_any(struct vmap_space *space, struct making *map, void **addr)
 			return err;
 		if (base_pages <= VMAP_RAM_PAGES) {
 			map->size = (unsigned)base_pages;
-			err = take(space, map->size + !(map->flags & VMAP_NO_GUARD), map->flags & VMAP_NOWAIT, &block, &slot);
+			err = take(space, map->size + !(map->flags & VMAP_NO_GUARD), map->flags & VMAP_NOWAIT, false, &block,
+				   &slot);
 			if (!err)
 				return make(space, block, slot, map, addr);
 			/* There is no room for a block; there may be for the map. */
@@ -204,29 +207,30 @@ UNCOMMON int map_slowly(struct vmap_space *space, struct vmap_page *const *pages
 
 /*
  * Slots were taken for base pages, but not all of the pages are, or the block has no entries any more. What was shown waits for a flush, and all are
- * mapped elsewhere.
+ * mapped elsewhere. word: of the map as it would have been; flags: at least those that it does not tell.
  */
-UNCOMMON int map_elsewhere(struct vmap_space *space, struct vmap_ram_block *block, struct vmap_page *const *pages, size_t n,
+UNCOMMON int map_elsewhere(struct vmap_space *space, struct vmap_ram_block *block, struct vmap_page *const *pages, uintptr_t word,
 			   unsigned flags, void **addr)
 {
+	size_t slot = ((word & ~VMAP_RAM_BITS) - block->base) >> space->host->page_shift;
+	unsigned n = vmap_ram_size(word), shown = 0;
 	const struct making map = {
-		.pages = pages, .n = (unsigned)n, .size = (unsigned)n, .flags = flags, .prot = VMAP_READ | VMAP_WRITE};
-	unsigned slot = (unsigned)(((uintptr_t)*addr - block->base) >> space->host->page_shift), shown = 0;
+		.pages = pages, .n = n, .size = n, .flags = flags | vmap_ram_flags(word), .prot = VMAP_READ | VMAP_WRITE};
 	uint64_t *entries = vmap_ram_entries(block);
 
-	while (entries && entries[slot + shown])
+	while (entries && shown < n && entries[slot + shown])
 		shown++;
 	if (shown) {
 		vmap_entries_hide(entries + slot, shown);
 		give_up(space, block, slot, &map, false);
 	} else {
-		vmap_ram_untake(space, block, slot, slots_of(n, flags));
+		vmap_ram_untake(space, block, (unsigned)slot, vmap_ram_slots(word));
 	}
-	return map_slowly(space, pages, n, flags, 0, addr);
+	return map_slowly(space, pages, n, map.flags, 0, addr);
 }
 
 /* Show base pages in slots that were taken: one pass over the pages checks them, notes them and shows them. false: not all of them are. */
-COMMON bool show(const struct vmap_host *host, struct vmap_ram_block *block, unsigned slot, struct vmap_page *const *pages,
+COMMON bool show(const struct vmap_host *host, struct vmap_ram_block *block, size_t slot, struct vmap_page *const *pages,
 		 size_t n)
 {
 	/* Until slots were taken the block could be given up, and its memory become another one, perhaps without entries. */
@@ -241,59 +245,64 @@ UNCOMMON int map_otherwise(struct vmap_space *space, struct vmap_page *const *pa
 {
 	const struct vmap_host *host = space->host;
 	struct vmap_ram_block *block;
-	unsigned slot, slots;
-	uintptr_t at;
+	size_t slot, slots;
+	uintptr_t at, word;
 
 	if (!addr || !pages || n - 1 >= VMAP_RAM_PAGES || prot || flags >= 32 || !(GOOD_FLAGS >> flags & 1))
 		return map_slowly(space, pages, n, flags, prot, addr);
 	slots = slots_of(n, flags);
-	while (!(block = current_block(space)) || !vmap_ram_entries(block) || !vmap_ram_take(block, slots, &slot))
-		if ((block && !vmap_ram_entries(block)) || vmap_ram_refill(space, slots, flags & VMAP_NOWAIT))
-			return map_slowly(space, pages, n, flags, prot, addr);
-	at = block->base + ((uintptr_t)slot << host->page_shift);
+	block = current_block(space);
+	if ((!block || !vmap_ram_entries(block) || !vmap_ram_take(vmap_ram_window(block), slots, &slot)) &&
+	    take(space, slots, flags & VMAP_NOWAIT, true, &block, &slot))
+		return map_slowly(space, pages, n, flags, prot, addr);
+	at = block->base + (slot << host->page_shift);
+	word = word_of(at, n, slots, flags);
 	*addr = (void *)at;
-	if (!show(space->host, block, slot, pages, n))
-		return map_elsewhere(space, block, pages, n, flags, addr);
+	if (!show(host, block, slot, pages, n))
+		return map_elsewhere(space, block, pages, word, flags, addr);
 	if (!(flags & (VMAP_BORROW | VMAP_PUT_PAGES)))
 		host->page_get(host->ctx, pages, n);
 	if (host->publish)
 		host->publish(host->ctx, at, n << host->page_shift);
-	set_word(block, slot, word_of(at, (unsigned)n, slots, flags));
+	set_word(block, slot, word);
 	return 0;
 }
 
 /* The common case: borrowed base pages, read and write, in a block whose entries the core writes, and nobody has to be told. */
 int vmap_ram(struct vmap_space *space, struct vmap_page *const *pages, size_t n, unsigned flags, unsigned prot, void **addr)
 {
+	const struct vmap_host *host;
 	struct vmap_ram_block *block;
-	unsigned slot, slots;
-	uintptr_t at;
+	size_t slot, slots;
+	uintptr_t at, word;
 
-	if (!addr || !pages || n - 1 >= VMAP_RAM_PAGES || prot | ((flags | VMAP_NO_GUARD) ^ (VMAP_BORROW | VMAP_NO_GUARD)))
+	if (n - 1 >= VMAP_RAM_PAGES || prot | ((flags - VMAP_BORROW) & ~VMAP_NO_GUARD) || !addr || !pages)
 		return map_otherwise(space, pages, n, flags, prot, addr);
 	block = current_block(space);
 	slots = slots_of(n, flags);
-	if (!block || !vmap_ram_is_quick(block) || !vmap_ram_take(block, slots, &slot))
+	if (!block || !vmap_ram_take(&block->window[1], slots, &slot))
 		return map_otherwise(space, pages, n, flags, prot, addr);
-	at = block->base + ((uintptr_t)slot << space->host->page_shift);
+	host = space->host;
+	at = block->base + (slot << host->page_shift);
 	*addr = (void *)at;
-	if (!show(space->host, block, slot, pages, n))
-		return map_elsewhere(space, block, pages, n, flags, addr);
-	set_word(block, slot, word_of(at, (unsigned)n, slots, flags));
+	word = word_of(at, n, slots, VMAP_BORROW);
+	if (vmap_entries_show(vmap_ram_entries(block) + slot, block->pages + slot, pages, n, host->entry_shift, &block->bits) < n)
+		return map_elsewhere(space, block, pages, word, 0, addr);
+	set_word(block, slot, word);
 	return 0;
 }
 
-/* Move the map at addr, which is live, to ENDING. */
-COMMON bool claim(struct vmap_ram_block *block, unsigned slot, uintptr_t addr, uintptr_t *word)
+/* Move the map at addr, which is live, to ending. */
+COMMON bool claim(struct vmap_ram_block *block, size_t slot, uintptr_t addr, uintptr_t *word)
 {
-	*word = __atomic_load_n(&block->word[slot], __ATOMIC_RELAXED);
-	return (*word & (~VMAP_RAM_BITS | VMAP_RAM_STATE)) == addr + VMAP_RAM_LIVE &&
-	       __atomic_compare_exchange_n(&block->word[slot], word, *word + (VMAP_RAM_ENDING - VMAP_RAM_LIVE), false,
-					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	*word = __atomic_load_n(block->word + slot, __ATOMIC_RELAXED);
+	return (*word & (~VMAP_RAM_BITS | VMAP_RAM_LIVE)) == addr + VMAP_RAM_LIVE &&
+	       __atomic_compare_exchange_n(block->word + slot, word, *word - VMAP_RAM_LIVE, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
 }
 
 /* Take the translations of a map that was claimed away. */
-COMMON int end(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
+COMMON int end(struct vmap_space *space, struct vmap_ram_block *block, size_t slot, uintptr_t word, bool nowait)
 {
 	vmap_entries_hide(vmap_ram_entries(block) + slot, vmap_ram_size(word));
 	wait(space, block, slot, word, nowait);
@@ -301,7 +310,7 @@ COMMON int end(struct vmap_space *space, struct vmap_ram_block *block, unsigned 
 }
 
 /* The same where the block gets dirty by it, or has no entries. */
-UNCOMMON int end_slowly(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, uintptr_t word, bool nowait)
+UNCOMMON int end_slowly(struct vmap_space *space, struct vmap_ram_block *block, size_t slot, uintptr_t word, bool nowait)
 {
 	const struct vmap_host *host = space->host;
 
@@ -315,7 +324,7 @@ UNCOMMON int end_slowly(struct vmap_space *space, struct vmap_ram_block *block, 
 }
 
 /* Not a live map in a block that the index knows: an area, a map in another block, or nothing that could be unmapped. */
-UNCOMMON int unmap_any(struct vmap_space *space, const void *ptr, unsigned slot, bool nowait)
+UNCOMMON int unmap_any(struct vmap_space *space, const void *ptr, size_t slot, bool nowait)
 {
 	int err = nowait ? vmap_unmap_nowait(space, ptr) : vmap_unmap(space, ptr);
 	struct vmap_ram_block *block = NULL;
@@ -340,13 +349,13 @@ UNCOMMON int unmap_any(struct vmap_space *space, const void *ptr, unsigned slot,
 COMMON int unmap(struct vmap_space *space, const void *ptr, bool nowait)
 {
 	uintptr_t addr = (uintptr_t)ptr, number = (addr - space->base) >> space->host->page_shift, word;
-	unsigned slot = number % VMAP_RAM_SLOTS;
+	size_t slot = number % VMAP_RAM_SLOTS;
 	struct vmap_ram_block *block;
 
 	block = __atomic_load_n(&space->ram.index[number / VMAP_RAM_SLOTS % VMAP_RAM_INDEX], __ATOMIC_ACQUIRE);
 	if (!block || !claim(block, slot, addr, &word))
 		return unmap_any(space, ptr, slot, nowait);
-	if (!is_dirty(block) || !vmap_ram_entries(block))
+	if (__atomic_load_n(&block->is_dirty, __ATOMIC_SEQ_CST) != VMAP_RAM_DIRTY_PINNED)
 		return end_slowly(space, block, slot, word, nowait);
 	return end(space, block, slot, word, nowait);
 }

@@ -18,20 +18,22 @@
 
 /*
  * A map is one word, kept at its first slot: its address, and in the bits that are 0 there its state and sizes. 0: none begins here, or it
- * is not yet mapped. One atomic operation moves it from state to state.
+ * is not yet mapped. One atomic operation moves it from state to state: from live to ending (unmapped, not yet waiting: neither bit), to waiting.
  */
-enum vmap_ram_state {
-	VMAP_RAM_NONE,
-	VMAP_RAM_LIVE,
-	VMAP_RAM_ENDING, /* unmapped, not yet waiting */
-	VMAP_RAM_WAITING, /* waits for a flush */
-};
-#define VMAP_RAM_STATE ((uintptr_t)0x3)
+#define VMAP_RAM_LIVE ((uintptr_t)0x1)
+#define VMAP_RAM_WAITING ((uintptr_t)0x2) /* for a flush */
 #define VMAP_RAM_BORROWED ((uintptr_t)0x4) /* it holds no references */
 #define VMAP_RAM_MADE ((uintptr_t)0x8) /* made[] says of what; otherwise it is base pages, read and write */
-#define VMAP_RAM_GUARD_SHIFT 5 /* one bit: there is a guard */
-#define VMAP_RAM_SIZE_SHIFT 6 /* six bits: base pages mapped, less one */
+#define VMAP_RAM_GUARD_SHIFT 4 /* one bit: there is a guard */
+#define VMAP_RAM_SIZE_SHIFT 5 /* seven bits: base pages mapped */
 #define VMAP_RAM_BITS ((uintptr_t)0xfff)
+
+/* Whether a block has maps that end or wait, and then whether their entries are the core's to write: that is all that unmapping asks. */
+enum vmap_ram_dirty {
+	VMAP_RAM_CLEAN,
+	VMAP_RAM_DIRTY,
+	VMAP_RAM_DIRTY_PINNED,
+};
 
 /* A link of a list whose members can leave it at any place. */
 struct vmap_ram_link {
@@ -55,8 +57,13 @@ struct vmap_ram_block {
 	uint32_t swept; /* of a dirty one: all maps with a clock below this one are complete */
 
 	/* What changes without a lock. */
-	uint32_t is_dirty; /* in the queue of those with maps that end or wait; set, and cleared, under the lock */
-	uint32_t window; /* next << 16 | how many: slots that are taken one after the other */
+	/* enum vmap_ram_dirty: in the queue of those with maps that end or wait; set, and cleared, under the lock */
+	uint32_t is_dirty;
+	/*
+	 * Slots that are taken one after the other: end << 32 | next. A block has one window: the second if it is quick. So who takes slots
+	 * knows by that what the block is: until then it could be given up, and its memory become another one.
+	 */
+	uint64_t window[2];
 	uintptr_t word[VMAP_RAM_SLOTS];
 	uint32_t clock[VMAP_RAM_SLOTS]; /* of a map that waits: when it began to */
 	uint16_t made[VMAP_RAM_SLOTS]; /* of a map whose word says so: protection << 8 | number of pages */
@@ -88,13 +95,13 @@ struct vmap_flush;
 
 static inline unsigned vmap_ram_size(uintptr_t word)
 {
-	return (unsigned)(word >> VMAP_RAM_SIZE_SHIFT & 63) + 1;
+	return (unsigned)(word >> VMAP_RAM_SIZE_SHIFT & 127);
 }
 
 static inline unsigned vmap_ram_slots(uintptr_t word)
 {
-	/* The bit of the guard lies below those of the size: 2 * (size - 1) + guard. */
-	return ((unsigned)(word >> VMAP_RAM_GUARD_SHIFT & 127) + 3) / 2;
+	/* The bit of the guard lies below those of the size: 2 * size + guard. */
+	return ((unsigned)(word >> VMAP_RAM_GUARD_SHIFT & 255) + 1) / 2;
 }
 
 static inline bool vmap_ram_is_held(uintptr_t word)
@@ -102,16 +109,22 @@ static inline bool vmap_ram_is_held(uintptr_t word)
 	return !(word & VMAP_RAM_BORROWED);
 }
 
+/* What its word knows of the flags that it was made with. */
+static inline unsigned vmap_ram_flags(uintptr_t word)
+{
+	return (vmap_ram_is_held(word) ? 0 : VMAP_BORROW) | (word >> VMAP_RAM_GUARD_SHIFT & 1 ? 0 : VMAP_NO_GUARD);
+}
+
 /* Of a map at this slot: protection << 8 | number of pages. */
-static inline unsigned vmap_ram_made(const struct vmap_ram_block *block, unsigned slot, uintptr_t word)
+static inline unsigned vmap_ram_made(const struct vmap_ram_block *block, size_t slot, uintptr_t word)
 {
 	if (word & VMAP_RAM_MADE)
-		return __atomic_load_n(&block->made[slot], __ATOMIC_RELAXED);
+		return __atomic_load_n(block->made + slot, __ATOMIC_RELAXED);
 	return (VMAP_READ | VMAP_WRITE) << 8 | vmap_ram_size(word);
 }
 
 /* References that it holds. */
-static inline unsigned vmap_ram_held(const struct vmap_ram_block *block, unsigned slot, uintptr_t word)
+static inline unsigned vmap_ram_held(const struct vmap_ram_block *block, size_t slot, uintptr_t word)
 {
 	return vmap_ram_is_held(word) ? vmap_ram_made(block, slot, word) & 0xff : 0;
 }
@@ -122,29 +135,31 @@ static inline uint64_t *vmap_ram_entries(const struct vmap_ram_block *block)
 	return __atomic_load_n(&block->entries, __ATOMIC_ACQUIRE);
 }
 
-static inline bool vmap_ram_is_quick(const struct vmap_ram_block *block)
+/* An address is added up for compilers that do better with it than with that of an element. */
+static inline uintptr_t vmap_ram_word(const struct vmap_ram_block *block, size_t slot)
 {
-	return __atomic_load_n(&block->quick, __ATOMIC_RELAXED);
-}
-
-static inline uintptr_t vmap_ram_word(const struct vmap_ram_block *block, unsigned slot)
-{
-	return __atomic_load_n(&block->word[slot], __ATOMIC_SEQ_CST);
+	return __atomic_load_n(block->word + slot, __ATOMIC_SEQ_CST);
 }
 
 /* block.c */
 
-/* Take slots out of the block's window, without a lock. false: it has not as many. */
-static inline bool vmap_ram_take(struct vmap_ram_block *block, unsigned slots, unsigned *slot)
+/* The window that a block has. */
+static inline uint64_t *vmap_ram_window(struct vmap_ram_block *block)
 {
-	uint32_t window = __atomic_load_n(&block->window, __ATOMIC_RELAXED);
+	return &block->window[__atomic_load_n(&block->quick, __ATOMIC_RELAXED)];
+}
+
+/* Take slots out of a window, without a lock. false: it has not as many. */
+static inline bool vmap_ram_take(uint64_t *window, size_t slots, size_t *slot)
+{
+	uint64_t old = __atomic_load_n(window, __ATOMIC_RELAXED), left;
 
 	do {
-		if ((window & 0xffff) < slots)
+		left = old + slots;
+		if ((uint32_t)left > (uint32_t)(old >> 32))
 			return false;
-	} while (!__atomic_compare_exchange_n(&block->window, &window, window + slots * 0xffff, false, __ATOMIC_ACQUIRE,
-					      __ATOMIC_RELAXED));
-	*slot = window >> 16;
+	} while (!__atomic_compare_exchange_n(window, &old, left, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	*slot = (uint32_t)old;
 	return true;
 }
 

@@ -28,7 +28,7 @@ static void add_block(const struct vmap_space *space, const struct vmap_ram_bloc
 		stats->ram -= bytes;
 		stats->pages_held += vmap_ram_held(block, slot, word);
 		stats->maps++;
-		if ((word & VMAP_RAM_STATE) == VMAP_RAM_LIVE) {
+		if (word & VMAP_RAM_LIVE) {
 			stats->areas++;
 			stats->mapped += vmap_ram_size(word) * page;
 			stats->guards += bytes - vmap_ram_size(word) * page;
@@ -72,9 +72,9 @@ static struct vmap_area_info info_of(const struct vmap_space *space, const struc
 		.size = (size_t)vmap_ram_size(word) << shift,
 		.guard = (size_t)(vmap_ram_slots(word) - vmap_ram_size(word)) << shift,
 		.pages = made & 0xff,
-		.flags = (vmap_ram_is_held(word) ? 0 : VMAP_BORROW) | (word >> VMAP_RAM_GUARD_SHIFT & 1 ? 0 : VMAP_NO_GUARD),
+		.flags = vmap_ram_flags(word),
 		.prot = made >> 8,
-		.state = (word & VMAP_RAM_STATE) == VMAP_RAM_LIVE ? VMAP_STATE_MAPPED : VMAP_STATE_LAZY,
+		.state = word & VMAP_RAM_LIVE ? VMAP_STATE_MAPPED : VMAP_STATE_LAZY,
 		.tag = "vmap_ram",
 	};
 }
@@ -113,7 +113,7 @@ int vmap_ram_page_at(const struct vmap_space *space, const struct vmap_area *are
 	size_t into;
 
 	slot = map_at(block, (addr - block->base) >> shift, &word);
-	if (slot == VMAP_RAM_SLOTS || (word & VMAP_RAM_STATE) != VMAP_RAM_LIVE)
+	if (slot == VMAP_RAM_SLOTS || !(word & VMAP_RAM_LIVE))
 		return -VMAP_ENOENT;
 	into = addr - (word & ~VMAP_RAM_BITS);
 	if (into >= (size_t)vmap_ram_size(word) << shift)

@@ -147,7 +147,7 @@ struct slots {
 /* What a block of short-lived maps holds. */
 static const char *count_block(const struct vmap_ram_block *block, size_t page, struct vmap_stats *stats)
 {
-	uint32_t window = block->window;
+	uint64_t window = block->window[block->quick];
 	struct slots slots = {0};
 
 	stats->ram += block->area->extent.size;
@@ -155,7 +155,7 @@ static const char *count_block(const struct vmap_ram_block *block, size_t page, 
 		uintptr_t word = block->word[slot];
 
 		n = word ? vmap_ram_slots(word) : 1;
-		slots.window += !word && slot >= window >> 16 && slot - (window >> 16) < (window & 0xffff);
+		slots.window += !word && slot >= (uint32_t)window && slot < window >> 32;
 		for (unsigned i = 0; i < n; i++) {
 			bool free = block->free[(slot + i) / 64] >> (slot + i) % 64 & 1;
 
@@ -168,10 +168,10 @@ static const char *count_block(const struct vmap_ram_block *block, size_t page, 
 		if ((word & ~VMAP_RAM_BITS) != block->base + slot * page)
 			return "a map says that it is elsewhere";
 		slots.used += n;
-		slots.waiting |= (word & VMAP_RAM_STATE) != VMAP_RAM_LIVE;
+		slots.waiting |= !(word & VMAP_RAM_LIVE);
 		stats->pages_held += vmap_ram_held(block, slot, word);
 		stats->ram -= n * page;
-		if ((word & VMAP_RAM_STATE) == VMAP_RAM_LIVE) {
+		if (word & VMAP_RAM_LIVE) {
 			stats->areas++;
 			stats->mapped += vmap_ram_size(word) * page;
 			stats->guards += (n - vmap_ram_size(word)) * page;
@@ -180,10 +180,12 @@ static const char *count_block(const struct vmap_ram_block *block, size_t page, 
 			stats->lazy += n * page;
 		}
 	}
-	if (slots.free != block->n_free || slots.waiting != block->is_dirty)
+	if (slots.free != block->n_free || slots.waiting != !!block->is_dirty)
 		return "a block's totals are wrong";
 	if (!block->current && slots.window)
 		return "a block that is not current has a window";
+	if (block->window[!block->quick])
+		return "a block has the other kind's window";
 	return slots.free + slots.used + slots.window == block->last - block->first ? NULL : "slots of a block are lost";
 }
 
@@ -309,7 +311,7 @@ static const char *check_queue(struct vmap_space *space)
 	vmap_space_stats(space, &stats);
 	for (const struct vmap_ram_block *block = space->ram.all; block; block = block->all.next)
 		for (unsigned slot = 0; slot < VMAP_RAM_SLOTS; slot++)
-			if ((block->word[slot] & VMAP_RAM_STATE) == VMAP_RAM_WAITING) {
+			if (block->word[slot] & VMAP_RAM_WAITING) {
 				ram -= vmap_ram_size(block->word[slot]);
 				n++;
 			}

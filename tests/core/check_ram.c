@@ -63,6 +63,8 @@ static const char *check_block(const struct vmap_space *space, const struct vmap
 		return "a block is not where its area is";
 	if (block->entries && block->entries + block->first != block->area->entries)
 		return "a block's entries are not its area's";
+	if (block->is_dirty && block->is_dirty != (block->entries ? VMAP_RAM_DIRTY_PINNED : VMAP_RAM_DIRTY))
+		return "a dirty block does not say whose entries it has";
 	if (currents(block) != block->current)
 		return "a block is current for none, or for several CPUs, and does not say so";
 	if (block->current && block->usable.from)
@@ -119,7 +121,7 @@ static const char *check_shard(const struct vmap_space *space, const struct vmap
 /* Memory that waits for its next use must look as if no map had ever been in it. */
 static bool is_blank(const struct vmap_ram_block *block)
 {
-	uint64_t any = block->n_free | block->is_dirty | (block->window & 0xffff);
+	uint64_t any = block->n_free | block->is_dirty | block->window[0] | block->window[1];
 
 	for (unsigned slot = 0; slot < VMAP_RAM_SLOTS; slot++)
 		any |= block->word[slot];
@@ -138,7 +140,7 @@ static const char *check_lists(const struct vmap_space *space)
 	for (const struct vmap_ram_block *block = space->ram.all; block && !wrong; block = block->all.next) {
 		wrong = check_block(space, block);
 		usable -= block->usable.from != NULL;
-		dirty -= block->is_dirty;
+		dirty -= block->is_dirty != VMAP_RAM_CLEAN;
 	}
 	for (struct vmap_tree_node *node = vmap_tree_end(&space->areas, 0); node; node = vmap_tree_step(node, 1))
 		n -= vmap_tree_entry(node, struct vmap_area, extent.node)->ram != NULL;
@@ -181,7 +183,7 @@ static void expect_block(const struct vmap_ram_block *block, uint64_t *expected)
 
 	for (unsigned slot = block->first; slot < block->last; slot++) {
 		word = block->word[slot];
-		if ((word & VMAP_RAM_STATE) != VMAP_RAM_LIVE)
+		if (!(word & VMAP_RAM_LIVE))
 			continue;
 		at = slot;
 		for (unsigned i = 0; i < (vmap_ram_made(block, slot, word) & 0xff);

@@ -8,10 +8,13 @@ shift 3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# Memory, strings, locks, clocks; poll() only waits, raise() ends the process, and what is weak is a sanitizer's.
+# Memory, strings, locks, clocks, whatever compilers make of them; poll() only waits, raise() ends the process, and what is weak is a
+# sanitizer's.
 cat >"$dir/harmless" <<'END'
 __errno_location
 _GLOBAL_OFFSET_TABLE_
+__snprintf_chk
+bcmp
 clock_gettime
 free
 getpid

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # size.sh INCLUDE [ARCH COMPILER FLAGS]... -- CORE_SOURCES -- PGTABLE_SOURCES: what libvmap costs a kernel, in bytes, by
-# architecture: code, data, and a bound of the stack that a call of the library uses, the embedder's hooks not counted.
+# architecture: code, data, and a bound of the stack that a call of the library uses, the embedder's hooks not counted. The core twice,
+# the second time without what is for several CPUs (VMAP_SHARDS=1).
 #
 # The bound is the costliest path in the call graph that GCC writes (-fcallgraph-info=su). A function that calls itself follows
 # the tables downwards and counts once a level, VMAP_PGTABLE_LEVELS times; another circle, and a frame without a bound, is an
@@ -111,6 +112,8 @@ while [ $i -lt $arches ]; do
 	} <"$work/arch-$i"
 	# shellcheck disable=SC2086 # a list of paths
 	measure "$arch" "$compiler" "$flags" core $core
+	# shellcheck disable=SC2086 # the same
+	measure "$arch" "$compiler" "$flags -DVMAP_SHARDS=1" one-cpu $core
 	measure "$arch" "$compiler" "$flags" pgtable "$@"
 	i=$((i + 1))
 done

@@ -339,40 +339,52 @@ static uint32_t waiting(const struct vmap_space *space)
 	return sum;
 }
 
-void vmap_purge_over(struct vmap_space *space, struct vmap_shard *shard, uint32_t slack, bool nowait)
+/* What is to be purged by a thread that has found a shard over its limit. */
+enum purge { PURGE_NOTHING, PURGE_SHARD, PURGE_ALL };
+
+/* Wakes who else purges, or takes what others leave of the budget. */
+static enum purge look_over(struct vmap_space *space, struct vmap_shard *shard, uint32_t slack, bool nowait)
 {
 	uint32_t limit = __atomic_load_n(&shard->limit, __ATOMIC_RELAXED), sum = waiting(space), left;
 
-	if (!limit) {
-		if (!nowait)
-			vmap_purge(space);
-		return;
-	}
+	if (!limit)
+		return nowait ? PURGE_NOTHING : PURGE_ALL;
 	if (sum <= space->budget + slack) {
 		/* Others leave some of the budget: take a slice of that. Unless the limit has become 0 meanwhile. */
 		left = (space->budget + slack - sum) / space->shards;
 		__atomic_compare_exchange_n(&shard->limit, &limit,
 					    (uint32_t)__atomic_load_n(&shard->clock, __ATOMIC_RELAXED) + left, false,
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-		return;
+		return PURGE_NOTHING;
 	}
-	if (space->host->purge_wake && (nowait || sum - space->budget <= space->budget))
+	if (space->host->purge_wake && (nowait || sum - space->budget <= space->budget)) {
 		space->host->purge_wake(space->host->ctx);
-	else if (!nowait && (uint32_t)__atomic_load_n(&shard->clock, __ATOMIC_RELAXED) >= vmap_space_share(space))
+		return PURGE_NOTHING;
+	}
+	if (nowait)
+		return PURGE_NOTHING;
+	return (uint32_t)__atomic_load_n(&shard->clock, __ATOMIC_RELAXED) >= vmap_space_share(space) ? PURGE_SHARD : PURGE_ALL;
+}
+
+void vmap_purge_over(struct vmap_space *space, struct vmap_shard *shard, uint32_t slack, bool nowait)
+{
+	enum purge what = look_over(space, shard, slack, nowait);
+
+	if (what == PURGE_SHARD)
 		purge(space, (unsigned)(shard - space->shard), (unsigned)(shard - space->shard) + 1);
-	else if (!nowait)
+	else if (what == PURGE_ALL)
 		vmap_purge(space);
 }
 
-static void queue(struct vmap_space *space, struct vmap_area *area, bool nowait)
+/* true: more waits in the shard than its limit. */
+static bool queue(struct vmap_space *space, struct vmap_area *area)
 {
 	struct vmap_shard *shard = area->shard;
 	unsigned long saved = vmap_shard_lock(space, shard);
 	bool over = vmap_purge_wait(space, area);
 
 	vmap_shard_unlock(space, shard, saved);
-	if (over)
-		vmap_purge_over(space, shard, 0, nowait);
+	return over;
 }
 
 void vmap_purge_queue(struct vmap_space *space, struct vmap_area *area)
@@ -397,8 +409,11 @@ void vmap_purge_unlock(struct vmap_space *space, unsigned long saved, bool now, 
 
 void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 {
+	struct vmap_shard *shard = area->shard;
+
 	if (!vmap_purge_at_once(space) && !(area->flags & VMAP_SYNC)) {
-		queue(space, area, false);
+		if (queue(space, area))
+			vmap_purge_over(space, shard, 0, false);
 		return;
 	}
 	flush_one(space, area);
@@ -407,5 +422,8 @@ void vmap_purge_area(struct vmap_space *space, struct vmap_area *area)
 
 void vmap_purge_later(struct vmap_space *space, struct vmap_area *area)
 {
-	queue(space, area, true);
+	struct vmap_shard *shard = area->shard;
+
+	if (queue(space, area))
+		look_over(space, shard, 0, true);
 }

@@ -218,8 +218,9 @@ VMAP_API void vmap_pgtable_plug(struct vmap_pgtable *pgtable, struct vmap_host *
  * (of the run of frames) is mapped with the largest leaf, or group of leaves, that its address and frame are aligned to. A table that is
  * in the way of such a leaf is empty, and is given back after a flush. Calls publish. May sleep.
  *
- * -VMAP_EINVAL: not all in the range, a memory type that the format has not. -VMAP_EEXIST: something is mapped there. -VMAP_ENOMEM: no
- * frame for a table. On failure nothing of the range is mapped, and tables that were made go with the next flush.
+ * -VMAP_EINVAL: not all in the range, a memory type that the format has not; of frames also numbers that an entry cannot hold. -VMAP_EEXIST:
+ * something is mapped there. -VMAP_ENOMEM: no frame for a table. On failure nothing of the range is mapped, and tables that were made go
+ * with the next flush.
  */
 VMAP_API int vmap_pgtable_map(struct vmap_pgtable *pgtable, uintptr_t addr, struct vmap_page *const *pages, size_t n,
 			      unsigned prot);

@@ -342,9 +342,13 @@ int vmap_pgtable_map(struct vmap_pgtable *pgt, uintptr_t addr, struct vmap_page 
 int vmap_pgtable_map_frames(struct vmap_pgtable *pgt, uintptr_t addr, uint64_t frame, size_t count, unsigned prot)
 {
 	struct source source = {.frame = frame, .left = count};
+	uint64_t last = pgt->format->frame_mask >> pgt->format->frame_shift;
 
 	if (count > pgt->size >> pgt->format->page_shift || !vmap_in_range(pgt, addr, count << pgt->format->page_shift) ||
 	    !prot_is_valid(pgt, prot))
+		return -VMAP_EINVAL;
+	/* What does not fit would say something else in the entry. */
+	if (frame > last || count - 1 > last - frame)
 		return -VMAP_EINVAL;
 	return map_source(pgt, addr, &source, prot | VMAP_READ);
 }

@@ -287,6 +287,30 @@ static void bad_arguments_are_refused(void **state)
 	end(&rig);
 }
 
+/* What is beyond the address field would be something else in the entry. */
+static void frames_have_to_fit(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	for (unsigned i = 0; i < mode_count; i++) {
+		unsigned granule = modes[i].decode.granule, bits = modes[i].decode.arch == ARCH_RISCV64 ? 56 : 48;
+		size_t page = (size_t)1 << granule;
+		uint64_t last;
+
+		bits = modes[i].decode.arch == ARCH_X86_64 ? 52 : bits;
+		last = ((uint64_t)1 << (bits - granule)) - 1;
+		begin(&rig, &modes[i], 16 * page);
+		assert_int_equal(vmap_pgtable_map_frames(&rig.pgtable, rig.base, UINT64_MAX, 1, RW), -VMAP_EINVAL);
+		assert_int_equal(vmap_pgtable_map_frames(&rig.pgtable, rig.base, last + 1, 1, RW), -VMAP_EINVAL);
+		assert_int_equal(vmap_pgtable_map_frames(&rig.pgtable, rig.base, last, 2, RW), -VMAP_EINVAL);
+		assert_int_equal(vmap_pgtable_map_frames(&rig.pgtable, rig.base, last - 1, 2, RW), 0);
+		assert_int_equal(machine_decode(rig.machine, rig.base + page).pa >> granule, last);
+		assert_int_equal(vmap_pgtable_unmap(&rig.pgtable, rig.base, 2 * page), 0);
+		end(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +321,7 @@ int main(void)
 		cmocka_unit_test(prefilled_roots_do_not_change),
 		cmocka_unit_test(bad_formats_are_refused),
 		cmocka_unit_test(bad_arguments_are_refused),
+		cmocka_unit_test(frames_have_to_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

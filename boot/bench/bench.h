@@ -17,9 +17,9 @@ void bench_begin(struct conformance_bed *bed, unsigned n);
 void bench_end(struct conformance_bed *bed);
 
 /*
- * Every row of the table: a map of scattered base pages and the unmap that follows, again and again, from a flush to a flush, at least so many
- * rounds and as often without counting. Prints a line each.
+ * Every row of the table: a map of scattered base pages and the unmap that follows, again and again, from a flush to a flush, and as
+ * often before without counting. Prints a line each.
  */
-void bench_table(struct conformance_bed *bed, unsigned rounds);
+void bench_table(struct conformance_bed *bed);
 
 #endif

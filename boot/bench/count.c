@@ -3,7 +3,6 @@
 #include "../scenarios.h"
 #include "bench.h"
 
-#define ROUNDS 4000
 #define OPERATIONS 4000
 
 static void scenario(const struct scenario *scenario, unsigned live)
@@ -25,7 +24,7 @@ void kernel_main(void)
 	struct conformance_bed bed;
 
 	bench_begin(&bed, 1);
-	bench_table(&bed, ROUNDS);
+	bench_table(&bed);
 	bench_end(&bed);
 	for (unsigned i = 0; i < scenario_count; i++) {
 		if (scenarios[i].live)

@@ -148,7 +148,7 @@ static void count_ipis(void)
 	if (pthread_create(&thread, NULL, idle, NULL))
 		panic("bench: there is no second CPU");
 	bench_begin(&bed, 2);
-	bench_table(&bed, 1);
+	bench_table(&bed);
 	bench_end(&bed);
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);

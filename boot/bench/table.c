@@ -9,8 +9,11 @@
 #define SPACE ((size_t)1 << 30)
 #define KEEP 64
 
+/* At least so many rounds are counted, and so many without counting before. */
+#define ROUNDS 4000
+
 /*
- * Rounds between two looks whether there was a flush. The module that measured Linux does nothing in a round but the two calls and drawing
+ * Rounds between two looks whether there was a flush: few beside all of them. The module that measured Linux does nothing in a round but the two calls and drawing
  * a number, which takes 23 instructions there; here as many, with a look at what the calls return.
  */
 #define AT_ONCE 8
@@ -87,8 +90,8 @@ static inline __attribute__((always_inline)) void repeat(struct vmap_space *spac
 	}
 }
 
-/* At least so many rounds, and then until a flush. */
-static unsigned long run(struct vmap_space *space, const struct row *row, unsigned least)
+/* All rounds, and then until a flush. */
+static unsigned long run(struct vmap_space *space, const struct row *row)
 {
 	unsigned long rounds = 0, flushes;
 	uint32_t turn = 0;
@@ -102,27 +105,27 @@ static unsigned long run(struct vmap_space *space, const struct row *row, unsign
 				repeat(space, row, false, &turn);
 			rounds += AT_ONCE;
 		}
-	} while (rounds < least);
+	} while (rounds < ROUNDS);
 	return rounds;
 }
 
-static void measure(struct vmap_space *space, const struct row *row, unsigned least)
+static void measure(struct vmap_space *space, const struct row *row)
 {
 	unsigned long flushes, ipis, rounds;
 	uint64_t ticks;
 
-	run(space, row, least);
+	run(space, row);
 	flushes = shootdown_flushes();
 	ipis = shootdown_count();
 	ticks = bench_ticks();
-	rounds = run(space, row, least);
+	rounds = run(space, row);
 	ticks = bench_ticks() - ticks;
 	print("table pages %u call %s how %s ticks %llu rounds %lu flushes %lu ipis %lu\n", row->pages, row->ram ? "ram" : "map",
 	      row->borrowed ? "borrowed" : "references", (unsigned long long)ticks, rounds, shootdown_flushes() - flushes,
 	      shootdown_count() - ipis);
 }
 
-void bench_table(struct conformance_bed *bed, unsigned rounds)
+void bench_table(struct conformance_bed *bed)
 {
 	struct vmap_page *page;
 	uint32_t turn = 0;
@@ -139,7 +142,7 @@ void bench_table(struct conformance_bed *bed, unsigned rounds)
 	for (unsigned how = 0; how < 2; how++)
 		for (unsigned n = 1; n <= 256; n *= 4)
 			for (unsigned ram = 0; ram < 2; ram++)
-				measure(bed->space, &(struct row){.ram = ram, .borrowed = !how, .pages = n}, rounds);
+				measure(bed->space, &(struct row){.ram = ram, .borrowed = !how, .pages = n});
 	vmap_purge(bed->space);
 	boot_host.page_put(bed, pages, PAGES);
 }

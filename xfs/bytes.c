@@ -36,5 +36,7 @@ bool xr_crc_ok(const void *p, size_t size, size_t crc_offset)
 
 void xr_crc_update(void *p, size_t size, size_t crc_offset)
 {
-	xr_put_le32((uint8_t *)p + crc_offset, xr_crc(p, size, crc_offset));
+	/* The field may be zeroed here: one piece, where xr_crc() has three, of which short ones cost the most a byte. */
+	memset((uint8_t *)p + crc_offset, 0, 4);
+	xr_put_le32((uint8_t *)p + crc_offset, ~xr_crc_feed(~0u, p, size));
 }

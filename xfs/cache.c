@@ -256,6 +256,13 @@ static bool next_piece(const struct xr_cache *cache, const struct xr_view *view,
 {
 	size_t end = p->at + p->len;
 
+	if (!end && view->nextents == 1) { /* begin with the page that offset lies in */
+		size_t in = (view->extents[0].daddr << XR_BB_SHIFT) % cache->page_size;
+
+		p->next_page = (in + offset) / cache->page_size;
+		p->done = end = p->next_page ? p->next_page * cache->page_size - in : 0;
+	}
+
 	while (p->extent < view->nextents && end < offset + size) {
 		const struct xr_extent *e = &view->extents[p->extent];
 		uint64_t from = (e->daddr << XR_BB_SHIFT) + p->done, left = ((uint64_t)e->bbs << XR_BB_SHIFT) - p->done;

@@ -47,7 +47,7 @@ static bool is_header(const uint8_t *bb)
 static int cycle_at(const struct xr_log *log, uint32_t block, uint32_t *cycle)
 {
 	uint8_t *bb;
-	int error = xr_ring_peek(log->ring, block, 1, &bb);
+	int error = xr_ring_peek(log, block, 1, &bb);
 
 	if (!error)
 		*cycle = xr_block_cycle(bb);
@@ -61,7 +61,7 @@ static int scan(const struct xr_log *log, uint32_t start, uint32_t count, uint32
 	while (count) {
 		uint32_t n = min32(count, CHUNK_BBS);
 		uint8_t *bb;
-		int error = xr_ring_peek(log->ring, start, n, &bb);
+		int error = xr_ring_peek(log, start, n, &bb);
 
 		if (error)
 			return error;
@@ -106,7 +106,7 @@ static int seek_back(const struct xr_log *log, uint32_t from, uint32_t limit, ui
 		uint32_t n = min32(limit, min32(CHUNK_BBS, log->bbs));
 		uint32_t start = xr_log_add(log, from, log->bbs - n);
 		uint8_t *bb;
-		int error = xr_ring_peek(log->ring, start, n, &bb);
+		int error = xr_ring_peek(log, start, n, &bb);
 
 		if (error)
 			return error;
@@ -126,7 +126,7 @@ static int seek_forward(const struct xr_log *log, uint32_t block, uint32_t limit
 	*found = NONE;
 	for (; limit; limit--, block = xr_log_add(log, block, 1)) {
 		uint8_t *bb;
-		int error = xr_ring_peek(log->ring, block, 1, &bb);
+		int error = xr_ring_peek(log, block, 1, &bb);
 
 		if (error)
 			return error;
@@ -322,7 +322,7 @@ static int clean_test(const struct xr_log *log, struct xr_head *head, const stru
 	head->clean = false;
 	if (rec->num_ops != 1 || xr_log_add(log, data, rec->data_bbs) != head->head)
 		return 0;
-	error = xr_ring_peek(log->ring, data, 1, &bb);
+	error = xr_ring_peek(log, data, 1, &bb);
 	if (error || !(bb[offsetof(struct xlog_op_header, oh_flags)] & XLOG_UNMOUNT_TRANS))
 		return error;
 	head->clean = true;

@@ -23,6 +23,7 @@ struct xr_log {
 	uint32_t sector_bbs; /* log sector size in BBs */
 	struct xr_order order;
 	struct xr_ring *ring;
+	bool no_ahead; /* a walk (walk.h) does without a thread that reads ahead: the processors are busy with others */
 	/* Salvage, only where the user asked for it: replay ends before a damaged record, or before the one of this LSN (0: none). */
 	bool until_bad;
 	uint64_t stop_at;

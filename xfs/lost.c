@@ -14,6 +14,7 @@
 
 #include "format.h"
 #include "verify.h"
+#include "walk.h"
 
 #define OP_BYTES 12u
 #define INO_AT 16u /* in the 56-byte format; 12 in the 52-byte one */

@@ -84,7 +84,7 @@ static const char *header_fault(const struct xr_log *log, const uint8_t *bb, con
 static int look(const struct xr_log *log, uint32_t block, struct xr_record *rec, const char **fault)
 {
 	uint8_t *bb;
-	int error = xr_ring_peek(log->ring, block, 1, &bb);
+	int error = xr_ring_peek(log, block, 1, &bb);
 
 	if (error)
 		return error;
@@ -125,7 +125,7 @@ static uint32_t record_crc(const struct xr_log *log, const struct xr_record *rec
 int xr_record_read(const struct xr_log *log, const struct xr_record *rec, uint8_t **headers)
 {
 	/* Taken, not peeked: who reads a record may unpack it, and the next reader must find it as it is on the disk. */
-	int error = xr_ring_take(log->ring, rec->block, rec->header_bbs + rec->data_bbs, headers);
+	int error = xr_ring_take(log, rec->block, rec->header_bbs + rec->data_bbs, headers);
 
 	if (error || !rec->crc)
 		return error;
@@ -170,10 +170,10 @@ static int record_said(const struct xr_log *log, const struct xr_record *rec, in
 		       xr_lsn_block(rec->lsn), fault);
 }
 
-/* Read, verify and unpack the record at block, of which at most left blocks may remain to the head. */
-static int next_record(const struct xr_log *log, uint32_t block, uint32_t left, struct xr_record *rec, uint8_t **headers)
+int xr_record_next(const struct xr_log *log, uint32_t block, uint32_t left, struct xr_record *rec, const uint8_t **data)
 {
 	const char *fault;
+	uint8_t *headers;
 	int error = look(log, block, rec, &fault);
 
 	if (error == -EUCLEAN)
@@ -185,7 +185,7 @@ static int next_record(const struct xr_log *log, uint32_t block, uint32_t left, 
 	fault = replay_fault(log, rec, &error);
 	if (fault)
 		return record_said(log, rec, error, fault);
-	error = xr_record_read(log, rec, headers);
+	error = xr_record_read(log, rec, &headers);
 	if (error == -EBADMSG && !log->sb->v5) {
 		xr_say(log->msg, XR_WARN, "log record at block %u: bad checksum: ignored on V4, whose old kernels wrote others",
 		       block);
@@ -193,27 +193,9 @@ static int next_record(const struct xr_log *log, uint32_t block, uint32_t left, 
 	}
 	if (error == -EBADMSG)
 		return record_said(log, rec, error, "bad checksum");
-	if (!error)
-		xr_record_unpack(rec, *headers);
-	return error;
-}
-
-int xr_record_walk(const struct xr_log *log, uint32_t tail, uint32_t head, xr_record_fn *fn, void *arg)
-{
-	uint32_t block = tail;
-	uint32_t left = xr_log_distance(log, tail, head);
-
-	while (left) {
-		struct xr_record rec;
-		uint8_t *headers;
-		int error = next_record(log, block, left, &rec, &headers);
-
-		if (!error)
-			error = fn(arg, &rec, headers + (size_t)rec.header_bbs * XR_BB);
-		if (error)
-			return error;
-		left -= rec.header_bbs + rec.data_bbs;
-		block = xr_log_add(log, block, rec.header_bbs + rec.data_bbs);
-	}
+	if (error)
+		return error;
+	xr_record_unpack(rec, headers);
+	*data = headers + (size_t)rec->header_bbs * XR_BB;
 	return 0;
 }

@@ -41,11 +41,9 @@ int xr_record_read(const struct xr_log *log, const struct xr_record *rec, uint8_
 void xr_record_unpack(const struct xr_record *rec, uint8_t *headers);
 
 /*
- * Walk the records from tail (inclusive) to head (exclusive), as section 6 says; every one is read, verified (CRC policy of
- * the replay: on V5 a zero CRC is an error too), unpacked and handed to fn with its data (rec->len bytes). fn's non-zero return ends
- * the walk and is returned. Errors are said with the record's LSN and block.
+ * The record at block, as replay takes it, of which at most left blocks may remain to the head (section 6): read, verified (CRC policy of the replay:
+ * on V5 a zero CRC is an error too) and unpacked, its rec->len bytes at *data. Errors are said with the record's LSN and block.
  */
-typedef int xr_record_fn(void *arg, const struct xr_record *rec, const uint8_t *data);
-int xr_record_walk(const struct xr_log *log, uint32_t tail, uint32_t head, xr_record_fn *fn, void *arg);
+int xr_record_next(const struct xr_log *log, uint32_t block, uint32_t left, struct xr_record *rec, const uint8_t **data);
 
 #endif

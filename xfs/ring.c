@@ -19,10 +19,10 @@
 #include <vmap/linux.h>
 
 #define AHEAD_BBS (1u << 11) /* 1 MiB */
+_Static_assert(XR_RING_KEEP_BBS + XR_RING_TAKE_BBS + AHEAD_BBS <= XR_RING_BBS, "what is read ahead leaves alone what is kept");
 #define PAGE_ORDER 4
 
 struct xr_ring {
-	const struct xr_log *log;
 	struct vmap_process *process;
 	uint8_t *view; /* 2 * XR_RING_BYTES: the pages, and the same pages again */
 	uint32_t room; /* blocks the run may have: the window's length or the log's */
@@ -54,7 +54,6 @@ int xr_ring_create(struct xr_ring **out, const struct xr_log *log, struct vmap_p
 	int error = -ENOMEM;
 
 	if (pages && ring) {
-		ring->log = log;
 		ring->process = process;
 		ring->room = log->bbs < XR_RING_BBS ? log->bbs : XR_RING_BBS;
 		error = map_twice(ring, n, pages) ? -ENOMEM : 0;
@@ -77,14 +76,14 @@ void xr_ring_destroy(struct xr_ring *ring)
 }
 
 /* The blocks from block on until the log's end, at most count. */
-static uint32_t until_end(const struct xr_ring *ring, uint32_t block, uint32_t count)
+static uint32_t until_end(const struct xr_log *log, uint32_t block, uint32_t count)
 {
-	return count < ring->log->bbs - block ? count : ring->log->bbs - block;
+	return count < log->bbs - block ? count : log->bbs - block;
 }
 
-static uint64_t byte_of(const struct xr_ring *ring, uint32_t block)
+static uint64_t byte_of(const struct xr_log *log, uint32_t block)
 {
-	return (ring->log->daddr + block) << XR_BB_SHIFT;
+	return (log->daddr + block) << XR_BB_SHIFT;
 }
 
 static void say_nothing(void *arg, enum xr_level level, const char *text)
@@ -95,68 +94,72 @@ static void say_nothing(void *arg, enum xr_level level, const char *text)
 }
 
 /* Read count blocks from log block block on to p. Says nothing: it may be tried again with less. */
-static int read_run(struct xr_ring *ring, uint32_t block, uint32_t count, uint8_t *p)
+static int read_run(const struct xr_log *log, uint32_t block, uint32_t count, uint8_t *p)
 {
 	const struct xr_msg quiet = {.emit = say_nothing};
-	struct xr_dev dev = *ring->log->dev;
+	struct xr_dev dev = *log->dev;
 	int error = 0;
 
 	dev.msg = &quiet;
 	while (!error && count) {
-		uint32_t n = until_end(ring, block, count);
-		error = xr_dev_read(&dev, p, (size_t)n << XR_BB_SHIFT, byte_of(ring, block));
+		uint32_t n = until_end(log, block, count);
+		error = xr_dev_read(&dev, p, (size_t)n << XR_BB_SHIFT, byte_of(log, block));
 		p += (size_t)n << XR_BB_SHIFT;
-		block = xr_log_add(ring->log, block, n);
+		block = xr_log_add(log, block, n);
 		count -= n;
 	}
 	return error;
 }
 
 /* A large read failed: read what is really needed, block by block, and name the first one that cannot be read. */
-static int read_carefully(struct xr_ring *ring, uint32_t block, uint32_t count, uint8_t *p)
+static int read_carefully(const struct xr_log *log, uint32_t block, uint32_t count, uint8_t *p)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t b = xr_log_add(ring->log, block, i);
-		int error = read_run(ring, b, 1, p + ((size_t)i << XR_BB_SHIFT));
+		uint32_t b = xr_log_add(log, block, i);
+		int error = read_run(log, b, 1, p + ((size_t)i << XR_BB_SHIFT));
 		if (error)
-			return xr_fail(ring->log->msg, -EIO, "log block %u: cannot read (%s, byte %llu): %s", b,
-				       ring->log->dev->name, (unsigned long long)byte_of(ring, b), strerror(-error));
+			return xr_fail(log->msg, -EIO, "log block %u: cannot read (%s, byte %llu): %s", b, log->dev->name,
+				       (unsigned long long)byte_of(log, b), strerror(-error));
 	}
 	return 0;
 }
 
 /* Make the run reach need blocks (want, where that can be read) from its first; neither is more than room. */
-static int extend(struct xr_ring *ring, uint32_t need, uint32_t want)
+static int extend(const struct xr_log *log, uint32_t need, uint32_t want)
 {
-	uint32_t block = xr_log_add(ring->log, ring->first, ring->held);
+	struct xr_ring *ring = log->ring;
+	uint32_t block = xr_log_add(log, ring->first, ring->held);
 	uint8_t *p = ring->view + (((size_t)ring->base + ring->held) % XR_RING_BBS << XR_BB_SHIFT);
 	int error;
 
-	if (!read_run(ring, block, want - ring->held, p)) {
+	if (!read_run(log, block, want - ring->held, p)) {
 		ring->held = want;
 		return 0;
 	}
-	error = read_carefully(ring, block, need - ring->held, p);
+	error = read_carefully(log, block, need - ring->held, p);
 	if (!error)
 		ring->held = need;
 	return error;
 }
 
-static void drop_front(struct xr_ring *ring, uint32_t count)
+static void drop_front(const struct xr_log *log, uint32_t count)
 {
-	ring->first = xr_log_add(ring->log, ring->first, count);
+	struct xr_ring *ring = log->ring;
+
+	ring->first = xr_log_add(log, ring->first, count);
 	ring->base = (ring->base + count) % XR_RING_BBS;
 	ring->held -= count;
 }
 
-int xr_ring_peek(struct xr_ring *ring, uint32_t block, uint32_t count, uint8_t **p)
+int xr_ring_peek(const struct xr_log *log, uint32_t block, uint32_t count, uint8_t **p)
 {
+	struct xr_ring *ring = log->ring;
 	uint32_t at, want;
 	int error = 0;
 
-	if (!count || count > ring->room || block >= ring->log->bbs)
+	if (!count || count > ring->room || block >= log->bbs)
 		return -EINVAL;
-	at = xr_log_distance(ring->log, ring->first, block);
+	at = xr_log_distance(log, ring->first, block);
 	if (at > ring->held) {
 		ring->first = block;
 		ring->base = ring->held = at = 0;
@@ -171,22 +174,22 @@ int xr_ring_peek(struct xr_ring *ring, uint32_t block, uint32_t count, uint8_t *
 		if (want > ring->room) {
 			/* Only blocks before the wanted ones go, for want <= at + room. */
 			uint32_t drop = want - ring->room;
-			drop_front(ring, drop);
+			drop_front(log, drop);
 			at -= drop;
 			want -= drop;
 		}
-		error = extend(ring, at + count, want);
+		error = extend(log, at + count, want);
 	}
 	*p = ring->view + (((size_t)ring->base + at) % XR_RING_BBS << XR_BB_SHIFT);
 	return error;
 }
 
-int xr_ring_take(struct xr_ring *ring, uint32_t block, uint32_t count, uint8_t **p)
+int xr_ring_take(const struct xr_log *log, uint32_t block, uint32_t count, uint8_t **p)
 {
-	int error = xr_ring_peek(ring, block, count, p);
+	int error = xr_ring_peek(log, block, count, p);
 
 	if (!error)
-		drop_front(ring, xr_log_distance(ring->log, ring->first, block) + count);
+		drop_front(log, xr_log_distance(log, log->ring->first, block) + count);
 	return error;
 }
 

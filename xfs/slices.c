@@ -139,6 +139,7 @@ static void *work(void *arg)
 	int ret;
 
 	log.ring = NULL; /* the copied one is the caller's */
+	log.no_ahead = true;
 	ret = xr_ring_create(&log.ring, &log, xr_cache_process(s->whole->cache));
 	if (ret)
 		xr_fail(log.msg, ret, "no memory for a second window on the log");

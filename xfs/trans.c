@@ -19,6 +19,7 @@
 #include <string.h>
 #include "format.h"
 #include "table.h"
+#include "walk.h"
 
 #define BUCKETS 256u
 #define MAX_OPEN 4096u /* transactions at a time; kernels have one or two, old ones one for each running thread */

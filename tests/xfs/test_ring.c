@@ -44,10 +44,10 @@ static void wander(struct lb *lb, uint32_t steps)
 			block = (uint32_t)random() % lb->log.bbs;
 		else if (r % 16 == 1)
 			block = (block + lb->log.bbs - count % 700 % lb->log.bbs) % lb->log.bbs;
-		assert_int_equal(xr_ring_peek(lb->log.ring, block, count, &p), 0);
+		assert_int_equal(xr_ring_peek(&lb->log, block, count, &p), 0);
 		check(lb, p, block, count);
 		if (r % 16 < 8) {
-			assert_int_equal(xr_ring_take(lb->log.ring, block, count, &p), 0);
+			assert_int_equal(xr_ring_take(&lb->log, block, count, &p), 0);
 			check(lb, p, block, count);
 			memset(p, 0xff, (size_t)count * XR_BB);
 		}
@@ -86,17 +86,17 @@ static void test_bad_block(void **state)
 	lb_init(&lb, &b, lb_process);
 	fill(&lb);
 	assert_int_equal(ftruncate(lb.dev.fd, 1000 * XR_BB), 0);
-	assert_int_equal(xr_ring_peek(lb.log.ring, 0, 1, &p), 0);
-	assert_int_equal(xr_ring_peek(lb.log.ring, 1, 999, &p), 0);
+	assert_int_equal(xr_ring_peek(&lb.log, 0, 1, &p), 0);
+	assert_int_equal(xr_ring_peek(&lb.log, 1, 999, &p), 0);
 	check(&lb, p, 1, 999);
 	assert_int_equal(lb.said.used, 0);
-	assert_int_equal(xr_ring_peek(lb.log.ring, 900, 200, &p), -EIO);
+	assert_int_equal(xr_ring_peek(&lb.log, 900, 200, &p), -EIO);
 	assert_said(&lb.said, "log block 1000:");
-	assert_int_equal(xr_ring_peek(lb.log.ring, 900, 100, &p), 0);
+	assert_int_equal(xr_ring_peek(&lb.log, 900, 100, &p), 0);
 	check(&lb, p, 900, 100);
 	assert_int_equal(ftruncate(lb.dev.fd, lb.log.bbs * XR_BB), 0);
 	fill(&lb);
-	assert_int_equal(xr_ring_peek(lb.log.ring, 900, 200, &p), 0);
+	assert_int_equal(xr_ring_peek(&lb.log, 900, 200, &p), 0);
 	check(&lb, p, 900, 200);
 	lb_end(&lb);
 }
@@ -109,10 +109,44 @@ static void test_calls(void **state)
 
 	(void)state;
 	lb_init(&lb, &b, lb_process);
-	assert_int_equal(xr_ring_peek(lb.log.ring, 0, 0, &p), -EINVAL);
-	assert_int_equal(xr_ring_peek(lb.log.ring, 0, lb.log.bbs + 1, &p), -EINVAL);
-	assert_int_equal(xr_ring_peek(lb.log.ring, lb.log.bbs, 1, &p), -EINVAL);
+	assert_int_equal(xr_ring_peek(&lb.log, 0, 0, &p), -EINVAL);
+	assert_int_equal(xr_ring_peek(&lb.log, 0, lb.log.bbs + 1, &p), -EINVAL);
+	assert_int_equal(xr_ring_peek(&lb.log, lb.log.bbs, 1, &p), -EINVAL);
 	lb_end(&lb);
+}
+
+/* What was taken in the order of the ring is good for a while, whatever else was taken since. */
+static void test_kept(void **state)
+{
+	static const uint32_t sizes[] = {3000, 8192, 9001, 40000};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct sb_build b = SB_BUILD_DEFAULT;
+		uint32_t block = 17, since = 0, spare;
+		uint8_t *first, *p;
+		struct lb lb;
+
+		b.logstart = 0;
+		b.logblocks = sizes[i] / 2 + sizes[i] % 2;
+		lb_init(&lb, &b, lb_process);
+		fill(&lb);
+		for (uint32_t start = block, n = 0; n < 40; n++, start = block, since = 0) {
+			assert_int_equal(xr_ring_take(&lb.log, block, 1, &first), 0);
+			block = xr_log_add(&lb.log, block, 1);
+			while ((spare = XR_RING_KEEP_BBS - since)) {
+				uint32_t count = (uint32_t)random() % XR_RING_TAKE_BBS + 1;
+
+				count = count < spare ? count : spare;
+				assert_int_equal(xr_ring_peek(&lb.log, block, 1, &p), 0);
+				assert_int_equal(xr_ring_take(&lb.log, block, count, &p), 0);
+				block = xr_log_add(&lb.log, block, count);
+				since += count;
+			}
+			check(&lb, first, start, 1);
+		}
+		lb_end(&lb);
+	}
 }
 
 /* Where the log is: inside or outside, and it must fit. */
@@ -145,10 +179,8 @@ static void test_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wander),
-		cmocka_unit_test(test_bad_block),
-		cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_wander), cmocka_unit_test(test_bad_block), cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_kept),   cmocka_unit_test(test_open),
 	};
 
 	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);

@@ -8,8 +8,7 @@
  */
 #include "tile.h"
 
-/* memcpy() and memset() are what compilers call on their own: a freestanding embedder has them. */
-#define copy_bytes __builtin_memcpy
+/* Compilers call memset() on their own, too. */
 #define zero_bytes __builtin_memset
 
 /* What is next to addr on this side; size 0: nothing. A batch of areas that cannot be seen is passed over in each hold of the lock. */
@@ -100,7 +99,7 @@ static size_t copy_piece(const struct vmap_space *space, char *to, uintptr_t add
 		n = page - (addr & (page - 1));
 		n = n < size ? n : size;
 		if (!space->host->copy)
-			copy_bytes(to, (const void *)addr, n);
+			vmap_copy(to, (const void *)addr, n);
 		else if (space->host->copy(space->host->ctx, to, addr, n)) {
 			zero_bytes(to, 0, n);
 			continue;

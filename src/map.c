@@ -27,9 +27,6 @@
 #define KNOWN_PROT (VMAP_READ | VMAP_WRITE | VMAP_EXEC | VMAP_LARGE | VMAP_MEMORY_MASK)
 #define ACCESS (VMAP_READ | VMAP_WRITE | VMAP_EXEC)
 
-/* What compilers call on their own: a freestanding embedder has it. */
-#define copy_bytes __builtin_memcpy
-
 static size_t base_page(const struct vmap_space *space)
 {
 	return (size_t)1 << space->host->page_shift;
@@ -326,7 +323,7 @@ static __attribute__((noinline)) int map_any(struct vmap_space *space, struct vm
 		vmap_area_unreserve(space, area);
 		return err;
 	}
-	copy_bytes(area->pages->pages, pages, n * sizeof(*pages));
+	vmap_copy(area->pages->pages, pages, n * sizeof(*pages));
 	vmap_page_array_index(area->pages);
 	return show(space, area, NULL, !(o.flags & (VMAP_BORROW | VMAP_PUT_PAGES)), addr);
 }

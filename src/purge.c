@@ -44,9 +44,6 @@
 /* What needs much of the stack is kept out of those who call what needs much of it, too. */
 #define APART static __attribute__((noinline))
 
-/* What compilers call on their own: a freestanding embedder has it. */
-#define copy_bytes __builtin_memcpy
-
 /* Under the lock: make the addresses free that are longest in quarantine, until at most max bytes are in it, or a batch is done. */
 static void pardon(struct vmap_space *space, size_t max, struct vmap_page_array **released)
 {
@@ -138,7 +135,7 @@ static inline void strip(struct vmap_shard *shard, struct vmap_area *area, bool 
 		return;
 	}
 	if (array->held) {
-		copy_bytes(&remains->pages[remains->n], array->pages, array->n * sizeof(array->pages[0]));
+		vmap_copy(&remains->pages[remains->n], array->pages, array->n * sizeof(array->pages[0]));
 		remains->n += array->n;
 		array->held = false;
 	}

@@ -169,6 +169,14 @@ int vmap_ram_refill(struct vmap_space *space, unsigned slots, bool nowait);
 /* Under no lock: give back slots that were taken and in which nothing was mapped. */
 void vmap_ram_untake(struct vmap_space *space, struct vmap_ram_block *block, unsigned slot, unsigned slots);
 
+/* Give back all addresses that no map uses, but those between maps of one block. For want of memory it may give back less. */
+void vmap_ram_trim(struct vmap_space *space, bool nowait);
+
+/* The space ends: give the memory of all blocks back. */
+void vmap_ram_end(struct vmap_space *space);
+
+/* sweep.c */
+
 /* Under no lock: the block has a map that ends. */
 void vmap_ram_dirtied(struct vmap_space *space, struct vmap_ram_block *block);
 
@@ -177,12 +185,6 @@ void vmap_ram_note(struct vmap_space *space, struct vmap_shard *shard, struct vm
 
 /* Under no lock: complete what began to wait up to then, and was flushed. */
 void vmap_ram_complete(struct vmap_space *space, struct vmap_shard *shard, uint32_t clock);
-
-/* Give back all addresses that no map uses, but those between maps of one block. For want of memory it may give back less. */
-void vmap_ram_trim(struct vmap_space *space, bool nowait);
-
-/* The space ends: give the memory of all blocks back. */
-void vmap_ram_end(struct vmap_space *space);
 
 /* ramlook.c: under the space's lock and that of the block's shard. */
 

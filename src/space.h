@@ -8,6 +8,9 @@
 #include "pool.h"
 #include "ram.h"
 
+/* As memcpy(), which compilers call on their own: a freestanding embedder has it. */
+#define vmap_copy __builtin_memcpy
+
 /* Descriptors that a space keeps for the next areas; what coalescing leaves over beyond them is given back to the host. */
 #define VMAP_SPARES_KEPT 16
 

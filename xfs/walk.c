@@ -21,7 +21,8 @@
 #include <string.h>
 
 #define QUEUE 256u
-#define GIVEN 16u /* how many records the walker finishes with before a maker who waits for room hears of it */
+/* A maker who waits for room hears of it when the walker has finished with so many records, or with all. */
+#define GIVEN 16u
 
 struct said {
 	struct said *next;
@@ -142,7 +143,7 @@ static struct made *next_record(struct walk *w, bool ahead)
 static void finish_record(struct walk *w)
 {
 	pthread_mutex_lock(&w->lock);
-	if (!(++w->done % GIVEN))
+	if (!(++w->done % GIVEN) || w->done == w->made)
 		pthread_cond_signal(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 }

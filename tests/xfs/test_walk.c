@@ -8,21 +8,37 @@
 #include "walk.h"
 
 #define RECORDS 500u /* of 30,000 bytes: several windows */
+#define LARGE_RECORDS 60u /* of a quarter of a MiB, the most that there is: few of them are as much as may be made ahead */
+#define LARGE_BYTES 260000u
 
 static struct lb lb;
-static uint32_t blocks[RECORDS];
+static uint32_t blocks[RECORDS], bytes;
 
-static int open_log(void **state)
+static void fill_log(uint32_t records, uint32_t size)
 {
 	struct sb_build b = SB_BUILD_DEFAULT;
 
-	(void)state;
 	b.logstart = 0;
 	b.logblocks = 20000; /* the walk wraps */
 	lb_init(&lb, &b, lb_process);
+	lb.size = size > lb.size ? 256u << 10 : lb.size;
 	lb_begin(&lb, 2, 30000);
-	for (uint32_t n = 0; n < RECORDS; n++)
-		blocks[n] = lb_record(&lb, n, 30000);
+	bytes = size;
+	for (uint32_t n = 0; n < records; n++)
+		blocks[n] = lb_record(&lb, n, size);
+}
+
+static int open_log(void **state)
+{
+	(void)state;
+	fill_log(RECORDS, 30000);
+	return 0;
+}
+
+static int open_large_log(void **state)
+{
+	(void)state;
+	fill_log(LARGE_RECORDS, LARGE_BYTES);
 	return 0;
 }
 
@@ -42,19 +58,19 @@ struct seen {
 static int see(void *arg, const struct xr_record *rec, const uint8_t *data)
 {
 	struct seen *seen = arg;
-	static uint8_t pattern[30000];
+	static uint8_t pattern[LARGE_BYTES];
 	const uint8_t *p = data;
 	uint32_t len;
 
 	assert_true(seen->n < RECORDS);
 	assert_int_equal(rec->block, blocks[seen->n]);
-	if (seen->slow && seen->n % 50 == 0)
+	if (seen->slow && seen->n % 30 == 0)
 		usleep(2000); /* whoever makes records gets as far ahead as he may */
 	/* The last operation but one is the item's region. */
 	for (uint32_t i = 0; i < rec->num_ops; i++, p += 12 + len) {
 		len = xr_be32(p + 4);
 		assert_int_equal(xr_be32(p), seen->n);
-		if (len != 30000)
+		if (len != bytes)
 			continue;
 		lb_pattern(pattern, len, seen->n);
 		assert_memory_equal(p + 12 + 4, pattern + 4, len - 4); /* type and count come first */
@@ -78,6 +94,17 @@ static void test_whole(void **state)
 		lb.log.no_ahead = i & 2;
 		assert_int_equal(walk(&seen, lb.block), 0);
 		assert_int_equal(seen.n, RECORDS);
+	}
+}
+
+static void test_large(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		struct seen seen = {.stop = LARGE_RECORDS, .slow = i & 1};
+
+		assert_int_equal(walk(&seen, lb.block), 0);
+		assert_int_equal(seen.n, LARGE_RECORDS);
 	}
 }
 
@@ -141,7 +168,8 @@ static void test_damaged(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {ON_LOG(test_whole), ON_LOG(test_short), ON_LOG(test_stopped), ON_LOG(test_damaged)};
+	const struct CMUnitTest tests[] = {ON_LOG(test_whole), ON_LOG(test_short), ON_LOG(test_stopped), ON_LOG(test_damaged),
+					   cmocka_unit_test_setup_teardown(test_large, open_large_log, close_log)};
 
 	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);
 }

@@ -24,7 +24,7 @@ log_size=
 completed=
 twice=
 full=
-attempts=6
+attempts=12
 
 # The row of this geometry: sets $expect, $load, $mkfs and the settings.
 read_geometry() {

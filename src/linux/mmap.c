@@ -58,10 +58,11 @@
  * fill in any case (runs that are short on average). Of long runs in a large view nobody knows yet what will be touched.
  *
  * A fault fills the window around its page, as far as its run goes. So asking for one page of each window is enough, and saves the kernel a
- * look at each of the others; but not for runs of a page or three, nor where it has one entry for 2 MiB, which is the whole of several windows.
+ * look at each of the others; but not for short runs, as each page asked for is a hold of the lock that another thread's mmap() waits for, nor
+ * where the kernel has one entry for 2 MiB, which is the whole of several windows.
  */
 #define POPULATE_VIEW ((size_t)16 << 20)
-#define POPULATE_RUN ((size_t)16 << 10)
+#define POPULATE_RUN ((size_t)32 << 10)
 #define POPULATE_HUGE ((size_t)2 << 20)
 
 /* Linux 6.14: several places with one call; before, one by one. */

@@ -9,13 +9,9 @@
 #
 # Environment: LOGGEN the generator, XFS_REPLAY the tool.
 
-set -euo pipefail
-export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+export PATH=$PATH:/usr/sbin:/sbin
 
 loggen=${LOGGEN:?}
 replay=${XFS_REPLAY:?}
@@ -27,10 +23,7 @@ v4) options=(-m "crc=0") ;;
 v1log) options=(-m "crc=0" -l "version=1") ;;
 *) fail "unknown version $version" ;;
 esac
-command -v mkfs.xfs >/dev/null || {
-  echo "skipped: mkfs.xfs is not installed"
-  exit 77
-}
+need mkfs.xfs
 work=$(mktemp -d "${TMPDIR:-/dev/shm}/xfs-logcases.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 img=$work/img

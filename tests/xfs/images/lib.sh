@@ -7,22 +7,12 @@
 # directories. Everything lives below $work, a directory of this run alone; whatever was mounted or attached is put away on exit,
 # last first, also after a failure. $tools holds the helpers (workload, snapshot, imgdiff).
 
-set -euo pipefail
-export LC_ALL=C
+# shellcheck source-path=SCRIPTDIR source=../common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 work=
 undo=()
 mount_options= # what every mount of this run needs
-
-skip() {
-  echo "skipped: $*"
-  exit 77
-}
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
 
 # Run the newest undo command; each is "umount DIR" or "losetup -d DEVICE".
 undo_one() {
@@ -54,10 +44,7 @@ need_kernel() {
   [ "$(id -u)" = 0 ] || skip "needs root to mount images"
   grep -qw xfs /proc/filesystems || skip "this kernel has no XFS"
   [ -e /dev/loop-control ] || skip "no loop devices"
-  local program
-  for program in mkfs.xfs xfs_db xfs_repair xfs_logprint losetup dmesg; do
-    command -v "$program" >/dev/null || skip "$program is not installed"
-  done
+  need mkfs.xfs xfs_db xfs_repair xfs_logprint losetup dmesg
   trap put_away EXIT
   trap 'exit 1' HUP INT TERM
   work=$(mktemp -d "$(roomy_directory)/xfs-images.XXXXXX")

@@ -7,24 +7,15 @@
 # kernel that wrote it made of it (NAME.answer.zst, a patch for the former), sector by sector: the log and what closes it apart, they must be
 # equal to the last bit, inodes that were open when they were unlinked included. No mount, no root.
 
-set -euo pipefail
-export LC_ALL=C
+# shellcheck source-path=SCRIPTDIR source=../common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 tools=${IMAGE_TOOLS:?}
 replay=${XFS_REPLAY:?}
 shipped=$(dirname "$0")/shipped
 name=${1:?}
 
-skip() {
-  echo "skipped: $*"
-  exit 77
-}
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-command -v zstd >/dev/null || skip "zstd is not installed"
+need zstd
 work=$(mktemp -d "${TMPDIR:-/tmp}/xfs-foreign.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

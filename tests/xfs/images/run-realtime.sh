@@ -5,19 +5,13 @@
 # wrote it made of it: the realtime bitmap and its summary, the counters, every file's blocks. (Sector by sector only the inodes' change counts would
 # differ: a kernel frees in more transactions.) No mount, no root. What is on the realtime device itself does not matter.
 
-set -euo pipefail
-export LC_ALL=C
+# shellcheck source-path=SCRIPTDIR source=../common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 replay=${XFS_REPLAY:?}
 shipped=$(dirname "$0")/shipped
 
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-for program in zstd xfs_db xfs_repair; do
-  command -v $program >/dev/null || { echo "skipped: $program is not installed" && exit 77; }
-done
+need zstd xfs_db xfs_repair
 work=$(mktemp -d "${TMPDIR:-/tmp}/xfs-realtime.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 zstd -q -d --sparse --long=29 "$shipped/realtime.img.zst" -o "$work/img"

@@ -4,18 +4,12 @@
 # Salvage of shipped/v4.img.zst, one byte in the middle of whose log is damaged: refused as it is, replayed up to there on request, what is lost
 # is named, and xfs_repair makes a filesystem of the rest. No mount, no root.
 
-set -euo pipefail
-export LC_ALL=C
+# shellcheck source-path=SCRIPTDIR source=../common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 replay=${XFS_REPLAY:?}
 shipped=$(dirname "$0")/shipped
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-for program in zstd xfs_repair xfs_db xfs_logprint; do
-  command -v "$program" >/dev/null || { echo "skipped: $program is not installed" && exit 77; }
-done
+need zstd xfs_repair xfs_db xfs_logprint
 work=$(mktemp -d "${TMPDIR:-/tmp}/xfs-salvage.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 zstd -q -d --sparse --long=29 "$shipped/v4.img.zst" -o "$work/img"

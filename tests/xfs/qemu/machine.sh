@@ -4,24 +4,13 @@
 # A test machine: a kernel in QEMU whose only program (init.c) does what a script says. The kernel is Debian's, from $QEMU_KERNEL_ROOT/boot/vmlinuz-* with
 # its modules below lib/modules: the installed one, or the package linux-image-amd64 unpacked anywhere. Everything lives below $work.
 
-set -euo pipefail
-export LC_ALL=C
-
-skip() {
-  echo "skipped: $*"
-  exit 77
-}
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
+# shellcheck source-path=SCRIPTDIR source=../common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 # need_machine PROGRAM...: skips without; sets $work
 need_machine() {
-  local program root=${QEMU_KERNEL_ROOT:-}
-  for program in qemu-system-x86_64 cpio xz xfs_repair "$@"; do
-    command -v "$program" >/dev/null || skip "$program is not installed"
-  done
+  local root=${QEMU_KERNEL_ROOT:-}
+  need qemu-system-x86_64 cpio xz xfs_repair "$@"
   [ -x "${QEMU_INIT:-}" ] || skip "no static C library: the test machine's init is not built"
   kernel=$(find "$root/boot" -maxdepth 1 -name 'vmlinuz-*-amd64' 2>/dev/null | sort -V | tail -1)
   [ -r "$kernel" ] || skip "no kernel $root/boot/vmlinuz-*-amd64 (Debian's linux-image-amd64)"

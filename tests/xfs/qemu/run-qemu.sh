@@ -12,7 +12,7 @@
 replay=${XFS_REPLAY:?}
 shipped=$(dirname "$0")/../images/shipped
 name=${1:?}
-need_machine zstd xz
+need_machine zstd
 
 if [ -e "$shipped/$name.img.xz" ]; then
   xz -dc "$shipped/$name.img.xz" >"$work/img"

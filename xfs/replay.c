@@ -201,11 +201,12 @@ static int note_trans(void *arg, const struct xr_trans *trans)
  * Most of a log are inode items, and of a sound one pass 1 has nothing to remember but its target, which does no harm in a transaction that
  * never commits: they need no memory.
  */
-static bool settle(void *arg, const struct xr_item *item)
+static int settle(void *arg, const struct xr_trans *trans, const struct xr_item *item)
 {
 	struct xr_replay *replay = arg;
 	struct xr_extent target;
 
+	(void)trans;
 	if (item->type != XFS_LI_INODE || replay->nskips || !xr_inode_item_is_plain(replay, item))
 		return false;
 	xr_item_target(replay, item, &target);

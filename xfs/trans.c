@@ -3,10 +3,13 @@
  * Transactions
  *
  * The records hold a stream of operations, each a piece of one transaction, and several transactions interleave. Open
- * transactions stand in a hash table by tid, which holds each from its START to its COMMIT. What an operation carries has to
- * outlive the window on the log, so it is copied once, into its transaction's arena: a list of chunks that grow. The region under
- * construction is always the last thing in its arena, so a continued region grows in place, and moves (into a chunk twice
- * its size) only when the chunk is full. An item that the walker does without ends there, and its room is the next one's.
+ * transactions stand in a hash table by tid, which holds each from its START to its COMMIT.
+ *
+ * A region stays where it is, in the record, as long as the record does, and most are no longer needed then: the item was of no interest,
+ * or is settled, or its transaction has committed. When a record goes, what open transactions still have in it is copied, once, into an arena
+ * for each of them: a list of chunks that grow. So is a region that goes on in another operation. That one is always the last thing in its
+ * arena: it grows in place, and moves (into a chunk twice its size) only when the chunk is full. An item that the walker does without ends
+ * there, and its room is the next one's.
  *
  * A transaction's regions are one array and so are its items; both grow, so addresses are put in only at commit. Memory is
  * bounded by what was read: every byte of the log goes into one arena at most, every region has at least a byte, every item a
@@ -34,7 +37,7 @@
 struct chunk {
 	struct chunk *next;
 	size_t size, used;
-	_Alignas(8) uint8_t data[];
+	uint8_t data[];
 };
 
 struct open {
@@ -43,10 +46,13 @@ struct open {
 	struct chunk *chunks; /* the newest first */
 	struct xr_region *regions; /* of all items, in order */
 	size_t nregions, max_regions, max_items;
+	size_t nowned; /* regions that lie in the arena; those behind them are borrowed from the record */
+	struct open *next_borrower, **borrower; /* among those that borrow; borrower NULL: this one does not */
 	uint32_t nseen; /* items, those that were forgotten too */
 	struct chunk *item_chunk; /* where the last item begins in the arena */
 	size_t item_used;
 	enum { UNDECIDED, WANTED, UNWANTED } last; /* the last item; an unwanted one has no regions but the count of them */
+	bool continued; /* the last region goes on in the next operation */
 	uint64_t memory;
 	uint8_t header_have; /* bytes of the transaction header so far */
 	uint8_t header[HEADER_BYTES];
@@ -61,6 +67,7 @@ struct assembly {
 	uint32_t nopen;
 	struct open *buckets[BUCKETS];
 	struct open **recent; /* the bucket of the last operation's transaction */
+	struct open *borrowers;
 	struct chunk *spare; /* of CHUNK_MAX bytes, for the next transaction: their pages are there already */
 	uint32_t nspare;
 };
@@ -163,10 +170,33 @@ static struct open **lookup(struct assembly *as, uint32_t tid)
 	return link;
 }
 
+/* Have the regions behind the owned ones copied when the record goes. */
+static void borrow(struct assembly *as, struct open *open)
+{
+	if (open->borrower)
+		return;
+	open->next_borrower = as->borrowers;
+	open->borrower = &as->borrowers;
+	if (as->borrowers)
+		as->borrowers->borrower = &open->next_borrower;
+	as->borrowers = open;
+}
+
+static void give_back(struct open *open)
+{
+	if (!open->borrower)
+		return;
+	*open->borrower = open->next_borrower;
+	if (open->next_borrower)
+		open->next_borrower->borrower = open->borrower;
+	open->borrower = NULL;
+}
+
 static void end(struct assembly *as, struct open **link)
 {
 	struct open *open = *link;
 
+	give_back(open);
 	*link = open->next;
 	as->nopen--;
 	as->memory -= open->memory;
@@ -221,46 +251,56 @@ static struct xr_item *last_item(struct open *open)
 	return open->trans.nitems ? &open->trans.items[open->trans.nitems - 1] : NULL;
 }
 
-/*
- * Forget what the last item has of the arena, where it is the last thing, so that the room is free again, unless it reached into another chunk.
- */
+/* Forget the last item's n regions, and with them what it has of the arena, unless that reached into another chunk. */
 static void drop_regions(struct open *open, size_t n)
 {
 	open->nregions -= n;
-	if (open->chunks == open->item_chunk)
-		open->chunks->used = open->item_used;
+	if (open->nowned > open->nregions) {
+		open->nowned = open->nregions;
+		if (open->chunks == open->item_chunk)
+			open->chunks->used = open->item_used;
+	}
 }
 
-/* The last item's first region is whole: does anybody want it? What else there is of an unwanted one is not even copied. */
+/* The last item's first region is whole: does anybody want it? What else there is of an unwanted one is passed over. */
 static void decide(struct assembly *as, struct open *open)
 {
 	struct xr_item *item = last_item(open);
 
-	if (open->last != UNDECIDED)
-		return;
 	item->regions = open->regions + (open->nregions - 1);
 	open->last = !as->walker->wants || as->walker->wants(as->walker->arg, item) ? WANTED : UNWANTED;
 	if (open->last == UNWANTED)
 		drop_regions(open, 1);
 }
 
-/* The last item, if there is one, is whole: it is left out if nobody wants it, or if it could be settled at once. */
-static void finish_item(struct assembly *as, struct open *open)
+/* The last item is whole: it is left out if nobody wants it, or if it could be settled at once. */
+static int finish_item(struct assembly *as, struct open *open)
 {
 	struct xr_item *item = last_item(open);
+	int settled = 0;
 
-	if (!item)
-		return;
-	decide(as, open);
 	if (open->last == UNWANTED) {
 		open->trans.nitems--;
 	} else if (as->walker->settle) {
 		item->regions = open->regions + (open->nregions - item->have);
-		if (as->walker->settle(as->walker->arg, item)) {
-			drop_regions(open, item->have);
-			open->trans.nitems--;
-		}
+		settled = as->walker->settle(as->walker->arg, &open->trans, item);
 	}
+	if (settled > 0) {
+		drop_regions(open, item->have);
+		open->trans.nitems--;
+	}
+	return settled < 0 ? settled : 0;
+}
+
+/* The last region is whole. */
+static int finish_region(struct assembly *as, struct open *open)
+{
+	struct xr_item *item = last_item(open);
+
+	open->continued = false;
+	if (open->last == UNDECIDED)
+		decide(as, open);
+	return item->have == item->count ? finish_item(as, open) : 0;
 }
 
 /* A region that begins an item names its type and how many regions it has. */
@@ -278,8 +318,6 @@ static int add_item(struct assembly *as, struct open *open, const struct op *op)
 	if (!items)
 		return no_memory(as);
 	open->trans.items = items;
-	open->item_chunk = open->chunks;
-	open->item_used = open->chunks ? open->chunks->used : 0;
 	open->last = UNDECIDED;
 	items[open->trans.nitems++] = (struct xr_item){
 		.type = xr_get16(as->log->order, op->data), .count = count, .lsn = op->rec->lsn, .number = open->nseen++};
@@ -288,8 +326,8 @@ static int add_item(struct assembly *as, struct open *open, const struct op *op)
 
 static int add_region(struct assembly *as, struct open *open, const struct op *op)
 {
-	struct xr_item *item = last_item(open);
 	struct xr_region *regions;
+	struct xr_item *item;
 	int error;
 
 	if (!op->len)
@@ -298,32 +336,47 @@ static int add_region(struct assembly *as, struct open *open, const struct op *o
 		return add_header(as, open, op);
 	if (open->header_have < HEADER_BYTES)
 		return bad_op(as, op, "a region where the rest of the transaction header should follow");
-	if (!item || item->have == item->count) {
-		finish_item(as, open);
+	error = open->continued ? finish_region(as, open) : 0; /* it is as long as it is: the rest never came */
+	item = last_item(open);
+	if (!error && (!item || item->have == item->count)) {
 		error = add_item(as, open, op);
-		if (error)
-			return error;
-	} else {
-		decide(as, open);
-		if (open->last == UNWANTED) {
-			item->have++;
-			return 0;
-		}
+		item = last_item(open);
 	}
-	regions = grow(as, open, open->regions, open->nregions, &open->max_regions, sizeof(*regions));
-	if (!regions)
-		return no_memory(as);
-	open->regions = regions;
-	/* Regions begin aligned, whatever the sizes of those before. */
-	if (open->chunks)
-		open->chunks->used = (open->chunks->used + 7) & ~(size_t)7;
-	regions[open->nregions].data = arena_room(as, open, 0, op->len + 7u);
-	if (!regions[open->nregions].data)
-		return no_memory(as);
-	memcpy(regions[open->nregions].data, op->data, op->len);
-	open->chunks->used += op->len;
-	regions[open->nregions++].size = op->len;
-	last_item(open)->have++;
+	if (error)
+		return error;
+	item->have++;
+	if (open->last != UNWANTED) {
+		regions = grow(as, open, open->regions, open->nregions, &open->max_regions, sizeof(*regions));
+		if (!regions)
+			return no_memory(as);
+		open->regions = regions;
+		regions[open->nregions++] = (struct xr_region){op->data, op->len};
+		borrow(as, open);
+	}
+	open->continued = op->flags & XLOG_CONTINUE_TRANS;
+	return open->continued ? 0 : finish_region(as, open);
+}
+
+/* Copy what is borrowed into the arena. */
+static int own(struct assembly *as, struct open *open)
+{
+	const struct xr_item *item = last_item(open);
+
+	for (size_t i = open->nowned; i < open->nregions; i++) {
+		struct xr_region *region = &open->regions[i];
+		uint8_t *room = arena_room(as, open, 0, region->size);
+
+		if (!room)
+			return no_memory(as);
+		if (i + item->have == open->nregions) {
+			open->item_chunk = open->chunks;
+			open->item_used = open->chunks->used;
+		}
+		region->data = memcpy(room, region->data, region->size);
+		open->chunks->used += region->size;
+		open->nowned++;
+	}
+	give_back(open);
 	return 0;
 }
 
@@ -332,36 +385,46 @@ static int continue_region(struct assembly *as, struct open *open, const struct 
 {
 	struct xr_region *region;
 	uint8_t *room;
+	int error;
 
 	if (open->header_have < HEADER_BYTES)
 		return add_header(as, open, op);
-	if (open->last == UNWANTED)
-		return 0;
-	if (!open->nregions)
+	if (!open->nseen)
 		return bad_op(as, op, "continues a region, but none was begun");
-	region = &open->regions[open->nregions - 1];
-	room = arena_room(as, open, region->size, op->len + 7u);
-	if (!room)
-		return no_memory(as);
-	memcpy(room, op->data, op->len);
-	open->chunks->used += op->len;
-	region->data = room - region->size;
-	region->size += op->len;
-	return 0;
+	if (!open->continued)
+		return op->len ? bad_op(as, op, "continues a region that was whole") : 0;
+	if (open->last != UNWANTED) {
+		error = own(as, open);
+		if (error)
+			return error;
+		region = &open->regions[open->nregions - 1];
+		room = arena_room(as, open, region->size, op->len);
+		if (!room)
+			return no_memory(as);
+		memcpy(room, op->data, op->len);
+		open->chunks->used += op->len;
+		region->data = room - region->size;
+		region->size += op->len;
+	}
+	return op->flags & XLOG_CONTINUE_TRANS ? 0 : finish_region(as, open);
 }
 
 static int commit(struct assembly *as, struct open **link, const struct op *op)
 {
 	struct open *open = *link;
-	struct xr_item *item = last_item(open);
 	struct xr_region *regions = open->regions;
-	int error;
+	const struct xr_item *item;
+	int error = 0;
 
 	if (open->header_have && open->header_have < HEADER_BYTES)
 		return bad_op(as, op, "committed without a whole transaction header");
+	if (open->continued)
+		error = finish_region(as, open);
+	if (error)
+		return error;
+	item = last_item(open);
 	if (item && item->have != item->count)
 		return bad_op(as, op, "committed with regions of its last item missing");
-	finish_item(as, open);
 	for (size_t i = 0; i < open->trans.nitems; i++) {
 		open->trans.items[i].regions = regions;
 		regions += open->trans.items[i].have;
@@ -428,6 +491,8 @@ static int do_record(void *arg, const struct xr_record *rec, const uint8_t *data
 		data += OP_BYTES + op.len;
 		left -= (uint32_t)OP_BYTES + op.len;
 	}
+	while (!error && as->borrowers)
+		error = own(as, as->borrowers);
 	if (!error)
 		as->stats.reached = xr_log_add(as->log, rec->block, rec->header_bbs + rec->data_bbs);
 	as->stats.records++;

@@ -7,11 +7,11 @@
 /*
  * Transactions, assembled from the operations in the records (specification section 7)
  *
- * A region is one piece of an item, whole, however many operations it was split over; 4-byte aligned. Regions and items belong to
- * the transaction and live until the commit handler returns.
+ * A region is one piece of an item, whole, however many operations it was split over; not aligned to anything. Regions and items are good
+ * until the handler that is given them returns.
  */
 struct xr_region {
-	uint8_t *data;
+	const uint8_t *data;
 	uint32_t size; /* bytes */
 };
 
@@ -59,10 +59,10 @@ struct xr_walker {
 	/* Whether an item, of which only the first region is there, is of interest: one that is not is passed over. */
 	bool (*wants)(const void *arg, const struct xr_item *item);
 	/*
-	 * An item is whole, though its transaction may never commit: true if commit need not see it, that is if nothing is wrong with it and
-	 * what it says may be known too early, or in vain.
+	 * An item is whole, though its transaction (of which tid and lsn are known) may never commit. 1: commit need not see it; 0: it shall; a
+	 * negative return ends the walk and is returned.
 	 */
-	bool (*settle)(void *arg, const struct xr_item *item);
+	int (*settle)(void *arg, const struct xr_trans *trans, const struct xr_item *item);
 	void *arg;
 	void (*progress)(void *arg, uint32_t done, uint32_t all);
 	void *progress_arg;

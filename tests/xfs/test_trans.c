@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include "format.h"
+#include "mutate.h"
 
 #define CONT XLOG_CONTINUE_TRANS
 #define WAS XLOG_WAS_CONT_TRANS
@@ -256,6 +257,162 @@ static void test_version_1(void **state)
 	assert_int_equal(seen.stats.bytes, 1000 + 32000 + 2 * (4 * 12 + 16));
 }
 
+/* --- items that need not wait --- */
+
+/* Of four items in a row one waits for the COMMIT, one is of no interest, one is settled as soon as it is whole, and one waits. */
+enum { WAITS, UNWANTED, SETTLED, FATES = 4 };
+#define MIXED_MAX 400u
+
+static uint16_t mixed_count(uint32_t number)
+{
+	return (uint16_t)(1 + number / FATES % 3);
+}
+
+/* A region of an item: gives its length, which is any. */
+static uint32_t mixed_region(uint32_t tid, uint32_t number, uint16_t region, uint8_t data[MIXED_MAX])
+{
+	uint32_t len = 4 + (tid * 53 + number * 29 + region * 17) % (MIXED_MAX - 4);
+
+	lb_pattern(data, len, tid * 100 + number * 4 + region);
+	if (!region) {
+		lb_put(&lb, data, LB_BLF, 2);
+		lb_put(&lb, data + 2, mixed_count(number), 2);
+	}
+	return len;
+}
+
+static bool mixed_ok(const struct xr_trans *trans, const struct xr_item *item)
+{
+	uint8_t data[MIXED_MAX];
+
+	if (item->have != mixed_count(item->number) || item->count != item->have)
+		return false;
+	for (uint16_t r = 0; r < item->have; r++)
+		if (item->regions[r].size != mixed_region(trans->tid, item->number, r, data) ||
+		    memcmp(item->regions[r].data, data, item->regions[r].size) != 0)
+			return false;
+	return true;
+}
+
+struct mixed {
+	uint32_t settled, committed, refuse; /* refuse: the settled item, counted from 1, that is an error */
+};
+
+static bool mixed_wants(const void *arg, const struct xr_item *item)
+{
+	(void)arg;
+	return item->number % FATES != UNWANTED;
+}
+
+static int mixed_settle(void *arg, const struct xr_trans *trans, const struct xr_item *item)
+{
+	struct mixed *m = arg;
+
+	assert_int_not_equal(item->number % FATES, UNWANTED);
+	assert_true(mixed_ok(trans, item));
+	if (item->number % FATES != SETTLED)
+		return 0;
+	return ++m->settled == m->refuse ? -ECANCELED : 1;
+}
+
+static int mixed_commit(void *arg, const struct xr_trans *trans)
+{
+	struct mixed *m = arg;
+	uint32_t number = 0;
+
+	assert_int_equal(trans->nlogged, 40);
+	assert_int_equal(trans->nitems, 20);
+	for (size_t i = 0; i < trans->nitems; i++, number += number % FATES == WAITS ? 3 : 1) {
+		assert_int_equal(trans->items[i].number, number);
+		assert_true(mixed_ok(trans, &trans->items[i]));
+	}
+	m->committed++;
+	return 0;
+}
+
+/* The record is gone: what is read next comes where it was. */
+static void mixed_progress(void *arg, uint32_t done, uint32_t all)
+{
+	(void)arg;
+	(void)done;
+	(void)all;
+	xr_ring_forget(lb.log.ring);
+}
+
+/* The regions of all items of four transactions, in turn and in pieces, over many records. */
+static void log_mixed(struct mutate *random)
+{
+	uint32_t number[4] = {0}, region[4] = {0}, at[4] = {0}, open = 4;
+	uint8_t data[MIXED_MAX];
+
+	for (uint32_t tid = 0; tid < 4; tid++)
+		lb_start(&lb, tid);
+	while (open) {
+		uint32_t tid = mutate_random(random, 4), len, n;
+
+		if (!mutate_random(random, 12) && lb.len)
+			lb_flush(&lb);
+		if (number[tid] == 40)
+			continue;
+		len = mixed_region(tid, number[tid], (uint16_t)region[tid], data);
+		n = !at[tid] && len > 8 && mutate_random(random, 2) ? len / 2 : 1 + mutate_random(random, len - at[tid]);
+		n = at[tid] + n > len || (!at[tid] && n < 4) ? len - at[tid] : n;
+		lb_op(&lb, tid,
+		      (uint8_t)((at[tid] ? WAS : 0) | (at[tid] + n < len ? CONT
+						       : at[tid]         ? END
+									 : 0)),
+		      data + at[tid], n);
+		at[tid] = (at[tid] + n) % len;
+		if (at[tid] || ++region[tid] < mixed_count(number[tid]))
+			continue;
+		region[tid] = 0;
+		if (++number[tid] < 40)
+			continue;
+		lb_commit(&lb, tid);
+		open--;
+	}
+	lb_flush(&lb);
+}
+
+static void test_mixed(void **state)
+{
+	struct mutate random = {1};
+
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		struct mixed m = {0};
+		const struct xr_walker walker = {mixed_commit, mixed_wants, mixed_settle, &m, mixed_progress, NULL};
+
+		reset();
+		log_mixed(&random);
+		assert_int_equal(lb_find(&lb), 0);
+		lb.log.no_ahead = true; /* the test takes the window's records away */
+		assert_int_equal(xr_trans_walk_some(&lb.log, &lb.head, &walker, NULL), 0);
+		assert_int_equal(m.committed, 4);
+		assert_int_equal(m.settled, 40);
+		m = (struct mixed){.refuse = 17};
+		assert_int_equal(xr_trans_walk_some(&lb.log, &lb.head, &walker, NULL), -ECANCELED);
+		assert_int_equal(m.settled, 17);
+	}
+}
+
+/* A region of which more was announced is as long as what came of it. */
+static void test_never_continued(void **state)
+{
+	(void)state;
+	lb_start(&lb, 9);
+	lb_item(&lb, 9, CONT, 1, 64);
+	lb_flush(&lb);
+	lb_item(&lb, 9, 0, 1, 32);
+	lb_item(&lb, 9, CONT, 1, 16);
+	lb_commit(&lb, 9);
+	lb_flush(&lb);
+	assert_int_equal(find_and_walk(), 0);
+	assert_int_equal(seen.t[0].items, 3);
+	assert_int_equal(seen.t[0].bytes, 64 + 32 + 16);
+	assert_true(seen.t[0].pattern);
+}
+
 /* The format broken: each case appends to a record that holds an open transaction 8 with one whole item. */
 static void bad_start(void)
 {
@@ -376,6 +533,12 @@ static void bad_continue(void)
 	lb_op(&lb, 9, WAS, "abcd", 4);
 }
 
+static void bad_continue_whole(void)
+{
+	lb_op(&lb, 8, WAS, NULL, 0); /* of nothing: harmless */
+	lb_op(&lb, 8, WAS | END, "abcd", 4);
+}
+
 static void test_broken(void **state)
 {
 	static const struct {
@@ -401,6 +564,7 @@ static void test_broken(void **state)
 		{bad_header_parts, "rest of the transaction header"},
 		{bad_header_commit, "without a whole transaction header"},
 		{bad_continue, "none was begun"},
+		{bad_continue_whole, "continues a region that was whole"},
 	};
 
 	(void)state;
@@ -476,9 +640,10 @@ static void test_handler(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_LOG(test_plain),       ON_LOG(test_split_region), ON_LOG(test_large_region),   ON_LOG(test_split_header),
-		ON_LOG(test_interleaved), ON_LOG(test_cut_off),      ON_LOG(test_unmount_inside), ON_LOG(test_most_regions),
-		ON_LOG(test_version_1),   ON_LOG(test_broken),       ON_LOG(test_too_many_open),  ON_LOG(test_handler),
+		ON_LOG(test_plain),       ON_LOG(test_split_region),    ON_LOG(test_large_region),   ON_LOG(test_split_header),
+		ON_LOG(test_interleaved), ON_LOG(test_cut_off),         ON_LOG(test_unmount_inside), ON_LOG(test_most_regions),
+		ON_LOG(test_version_1),   ON_LOG(test_broken),          ON_LOG(test_too_many_open),  ON_LOG(test_handler),
+		ON_LOG(test_mixed),       ON_LOG(test_never_continued),
 	};
 
 	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);

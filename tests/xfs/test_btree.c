@@ -448,9 +448,51 @@ static void split_at(unsigned n, unsigned left, unsigned right)
 	ag_test_end(&t);
 }
 
+/* How many leaves there are. */
+static unsigned leaves(void)
+{
+	unsigned n = 0;
+	bool found;
+
+	assert_int_equal(xr_cur_lookup(cur, XR_GE, &(struct xr_rec){.start = 0}, &found), 0);
+	for (; found; n++) {
+		cur->level[0].at = (int)in_leaf() - 1;
+		assert_int_equal(xr_cur_next(cur, &found), 0);
+	}
+	return n;
+}
+
+/*
+ * Two leaves, the left one full, the right one half: an insertion in front of the left one's n-th record gives its last one to the right, unless that
+ * is the record in front of which it goes.
+ */
+static void give_at(unsigned n, unsigned expected)
+{
+	uint64_t leaf;
+
+	make(XR_BMBT, "-b size=1k");
+	make_fork(0, &leaf);
+	open_tree();
+	for (unsigned i = 0; i <= LEAF; i++)
+		assert_int_equal(xr_cur_insert(cur, &(struct xr_rec){.start = 10 * (i + 1), .len = 1, .block = 100}), 0);
+	for (unsigned i = 0; i < LEAF / 2; i++)
+		assert_int_equal(xr_cur_insert(cur, &(struct xr_rec){.start = 10 * (i + 1) + 5, .len = 1, .block = 100}), 0);
+	assert_int_equal(leaves(), 2);
+	assert_int_equal(xr_cur_lookup(cur, XR_GE, &(struct xr_rec){.start = 0}, &(bool){false}), 0);
+	assert_int_equal(in_leaf(), LEAF);
+	assert_int_equal(xr_cur_insert(cur, &(struct xr_rec){.start = 10 * (n / 2 + 1) + n % 2 * 5 - 1, .len = 1, .block = 100}),
+			 0);
+	assert_int_equal(leaves(), expected);
+	xr_cur_end(cur);
+	ag_test_end(&t);
+}
+
 static void test_shapes(void **state)
 {
 	(void)state;
+	give_at(0, 2);
+	give_at(LEAF - 2, 2);
+	give_at(LEAF - 1, 3);
 	split_at(0, 30, 30);
 	split_at(29, 30, 30);
 	split_at(30, 31, 29);

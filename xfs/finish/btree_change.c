@@ -2,11 +2,11 @@
 /*
  * Insertion into and deletion from B+trees
  *
- * Both begin at a leaf and climb while a level changes the number of its blocks. A full block first gives an entry to its right
- * sibling, then to its left one, and is split only if both are full. A block that fell below half takes an entry from the right, then from
- * the left, then joins with the left, then with the right. Roots grow and shrink by a level; a root in an inode moves its entries into a
- * block of their own when the fork is full, and takes them back when they fit. The order of these choices is the kernel's: it
- * decides how many blocks a tree has, which the counters show.
+ * Both begin at a leaf and climb while a level changes the number of its blocks. A full block first gives its last entry to its right
+ * sibling, then its first one to its left sibling, but never the one that the new entry goes in front of; if neither can be it is split. A
+ * block that fell below half takes an entry from the right, then from the left, then joins with the left, then with the right. Roots grow
+ * and shrink by a level; a root in an inode moves its entries into a block of their own when the fork is full, and takes them back when they
+ * fit. The order of these choices is the kernel's: it decides how many blocks a tree has, which the counters show.
  *
  * Afterwards the cursor is looked up anew: a look-up costs less than keeping a path right through splits is worth.
  */
@@ -114,7 +114,7 @@ static int make_room(struct xr_cur *cur, unsigned level, struct xr_cur *right, b
 	if (xr_bt_root_in_inode(cur, level))
 		return push_root_down(cur);
 	xr_bt_node(cur, level, &node);
-	if (cur->level[level].at < (int)node.numrecs)
+	if (cur->level[level].at + 1 < (int)node.numrecs)
 		ret = xr_bt_give(cur, level, XR_RIGHT, &done);
 	if (!ret && !done && cur->level[level].at > 0) {
 		ret = xr_bt_give(cur, level, XR_LEFT, &done);

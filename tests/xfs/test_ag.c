@@ -513,6 +513,27 @@ static void test_refcount(void **state)
 	test_refcount_in("-m reflink=1,rmapbt=0");
 }
 
+#define REFCOUNT_LEAF 80u /* records in a leaf, blocks of 1 KiB */
+
+/* A leaf is full. What is about to become a part of a record beside the range gives its place to what is new in the range: nothing is split. */
+static void test_refcount_order(void **state)
+{
+	struct xr_tx_buf *agf;
+
+	(void)state;
+	make("-b size=1k -m reflink=1");
+	for (uint32_t i = 0; i < REFCOUNT_LEAF - 2; i++)
+		assert_int_equal(xr_refcount_increase(t.tx, BASE + 2 * i, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, BASE + 1000, 2), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, BASE + 1000, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, BASE + 1001, 2), 0);
+	assert_int_equal(xr_ag_header(t.tx, 0, XR_AGF, &agf), 0);
+	assert_int_equal(xr_be32(agf->data + offsetof(struct xfs_agf, agf_refcount_blocks)), 1);
+	assert_int_equal(xr_refcount_increase(t.tx, BASE + 500, 1), 0);
+	assert_int_equal(xr_be32(agf->data + offsetof(struct xfs_agf, agf_refcount_blocks)), 3);
+	ag_test_end(&t);
+}
+
 static void test_refcount_limits(void **state)
 {
 	const struct xr_rec full = {.start = BASE, .len = 4, .refcount = UINT32_MAX - 1};
@@ -598,10 +619,10 @@ static void test_inodes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_space),     cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_free_errors),
-		cmocka_unit_test(test_damage),    cmocka_unit_test(test_rmap),       cmocka_unit_test(test_rmap_errors),
-		cmocka_unit_test(test_rmap_keys), cmocka_unit_test(test_refcount),   cmocka_unit_test(test_refcount_limits),
-		cmocka_unit_test(test_inodes),
+		cmocka_unit_test(test_space),           cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_free_errors),
+		cmocka_unit_test(test_damage),          cmocka_unit_test(test_rmap),       cmocka_unit_test(test_rmap_errors),
+		cmocka_unit_test(test_rmap_keys),       cmocka_unit_test(test_refcount),   cmocka_unit_test(test_refcount_order),
+		cmocka_unit_test(test_refcount_limits), cmocka_unit_test(test_inodes),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

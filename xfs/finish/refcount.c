@@ -5,8 +5,9 @@
  * The refcount btree has a record where blocks are shared, two users or more; what it does not mention has one user, or none. A second kind
  * of record, sorted behind all others by the top bit of its start, stands for blocks staged for copy-on-write. The two never meet.
  *
- * A change of a range first splits the records that cross its ends, then goes through the stretches in it, records and gaps, each
- * with one count, and in the end merges at both ends. Inside the range nothing new can be merged: all counts moved by the same.
+ * A change of a range first splits the records that cross its ends. Then the records beside it take in the stretches at its ends that are about to
+ * have their counts; last it goes through what is left of the range, stretch by stretch, records and gaps, each with one count. Inside the
+ * range nothing new can be merged: all counts move by the same. The order is the kernel's: it decides how many blocks the tree has.
  */
 #include "ag_impl.h"
 
@@ -24,7 +25,7 @@ struct change {
 	struct xr_cur *cur;
 	uint32_t agno;
 	uint64_t start, end;
-	int by; /* 1, -1 */
+	int by; /* 1, -1; 0 where blocks get staged, whose count is that of a gap */
 	int (*freed)(void *arg, uint64_t fsb, uint32_t len);
 	void *arg;
 };
@@ -66,66 +67,127 @@ static int split(struct change *c, uint64_t at)
 	return ret ? ret : xr_cur_insert_right(c->cur, &head);
 }
 
-/* Let no two records meet at that border that could be one. Blocks never reach the bit of the staging records, so those stay apart. */
-static int merge(struct change *c, uint64_t at)
-{
-	struct xr_rec left, right;
-	bool found;
-	int ret = find(c, at, &right, &found);
-
-	if (ret || !found || right.start != at)
-		return ret;
-	ret = xr_cur_prev(c->cur, &found);
-	if (!ret && found)
-		ret = xr_cur_get(c->cur, &left, &found);
-	if (ret || !found || left.start + left.len != at || left.refcount != right.refcount)
-		return ret;
-	left.len += right.len;
-	ret = xr_cur_update(c->cur, &left);
-	if (!ret)
-		ret = xr_cur_next(c->cur, &found);
-	return ret ? ret : xr_cur_delete(c->cur);
-}
-
 /*
- * Add a record, as a part of those beside it where that is possible at once: of those outside the range, that is, since the ones in it
- * may be about to change.
+ * One end of the range: the record that ends, or begins, just outside, len 0: none; and the stretch just inside, which counts as a record of count 1
+ * where there is none.
  */
-static int put(struct change *c, const struct xr_rec *rec)
-{
-	struct xr_rec merged = *rec, left = {.len = 0}, right = {.len = 0};
-	bool found, has_left, has_right;
-	int ret = xr_cur_lookup(c->cur, XR_LE, rec, &found);
+struct end {
+	struct xr_rec outer, inner;
+};
 
-	if (!ret && found)
-		ret = xr_cur_get(c->cur, &left, &found);
-	if (!ret)
-		ret = xr_cur_next(c->cur, &found);
-	if (!ret && found)
-		ret = xr_cur_get(c->cur, &right, &found);
+/* The last record in front of a border that none crosses, len 0: none; and the first one behind, infinitely far away: none. */
+static int around(struct change *c, uint64_t at, struct xr_rec *before, struct xr_rec *behind)
+{
+	bool found;
+	int ret = find(c, at, behind, &found);
+
+	*before = (struct xr_rec){.len = 0};
 	if (ret)
 		return ret;
-	has_left = left.len && left.start + left.len == c->start && rec->start == c->start && left.refcount == rec->refcount;
-	has_right = right.len && right.start == c->end && rec->start + rec->len == c->end && right.refcount == rec->refcount;
-	if (!has_left && !has_right)
-		return xr_cur_insert_right(c->cur, rec);
-	merged.len += has_right ? right.len : 0;
-	if (!has_left)
-		return xr_cur_update(c->cur, &merged);
-	merged.start = left.start;
-	merged.len += left.len;
-	if (has_right)
-		ret = xr_cur_delete(c->cur);
+	if (!found)
+		*behind = (struct xr_rec){.start = UINT64_MAX};
+	ret = xr_cur_prev(c->cur, &found);
+	return ret || !found ? ret : xr_cur_get(c->cur, before, &found);
+}
+
+/* Blocks never reach the bit of the staging records: those of the other kind are neither in the range nor next to it. */
+static int left_end(struct change *c, struct end *left)
+{
+	struct xr_rec gap = {.start = c->start, .refcount = 1};
+	int ret = around(c, c->start, &left->outer, &left->inner);
+
+	if (ret)
+		return ret;
+	if (left->outer.start + left->outer.len != c->start)
+		left->outer.len = 0;
+	gap.len = (left->inner.start < c->end ? left->inner.start : c->end) - c->start;
+	if (gap.len)
+		left->inner = gap;
+	return 0;
+}
+
+static int right_end(struct change *c, struct end *right)
+{
+	struct xr_rec gap = {.refcount = 1};
+	int ret = around(c, c->end, &right->inner, &right->outer);
+
+	if (ret)
+		return ret;
+	if (right->outer.start != c->end)
+		right->outer.len = 0;
+	gap.start = right->inner.start + right->inner.len;
+	if (gap.start < c->start)
+		gap.start = c->start;
+	gap.len = c->end - gap.start;
+	if (gap.len)
+		right->inner = gap;
+	return 0;
+}
+
+/* Whether both will have the same count. */
+static bool will_be_one(const struct change *c, const struct end *end)
+{
+	return end->outer.len && end->inner.refcount != MAX_COUNT && end->outer.refcount == end->inner.refcount + (uint32_t)c->by;
+}
+
+/* rec takes the place of the record old; NULL: nothing does. */
+static int replace(struct change *c, const struct xr_rec *old, const struct xr_rec *rec)
+{
+	bool found;
+	int ret = xr_cur_lookup(c->cur, XR_EQ, old, &found);
+
+	if (ret)
+		return ret;
+	if (!found)
+		return bad(c, "a record is gone");
+	return rec ? xr_cur_update(c->cur, rec) : xr_cur_delete(c->cur);
+}
+
+static int remove_inner(struct change *c, const struct end *end)
+{
+	return end->inner.refcount > 1 ? replace(c, &end->inner, NULL) : 0;
+}
+
+/* What becomes part of the records beside the range is done, and leaves the range: perhaps all of it, and then even both of them become one. */
+static int merge(struct change *c)
+{
+	struct end left, right;
+	bool with_left, with_right, all;
+	struct xr_rec merged;
+	int ret = left_end(c, &left);
+
 	if (!ret)
-		ret = xr_cur_lookup(c->cur, XR_EQ, &left, &found);
-	return ret ? ret : xr_cur_update(c->cur, &merged);
+		ret = right_end(c, &right);
+	if (ret)
+		return ret;
+	with_left = will_be_one(c, &left);
+	with_right = will_be_one(c, &right);
+	all = with_left && with_right && left.inner.start == right.inner.start;
+	if (with_left) {
+		merged = left.outer;
+		merged.len += left.inner.len + (all ? right.outer.len : 0);
+		c->start += left.inner.len;
+		ret = remove_inner(c, &left);
+		if (!ret && all)
+			ret = replace(c, &right.outer, NULL);
+		if (!ret)
+			ret = replace(c, &left.outer, &merged);
+	}
+	if (ret || !with_right || right.inner.start < c->start)
+		return ret;
+	merged = right.outer;
+	merged.start -= right.inner.len;
+	merged.len += right.inner.len;
+	c->end -= right.inner.len;
+	ret = remove_inner(c, &right);
+	return ret ? ret : replace(c, &right.outer, &merged);
 }
 
 /* A stretch that no record has: its blocks have one user. */
 static int change_single(struct change *c, uint64_t start, uint64_t len)
 {
 	if (c->by > 0)
-		return put(c, &(struct xr_rec){.start = start, .len = len, .refcount = 2});
+		return xr_cur_insert_right(c->cur, &(struct xr_rec){.start = start, .len = len, .refcount = 2});
 	return c->freed(c->arg, xr_ag_fsb(xr_tx_sb(c->tx), c->agno, (uint32_t)start), (uint32_t)len);
 }
 
@@ -141,23 +203,23 @@ static int change_shared(struct change *c, struct xr_rec *rec)
 /* Every stretch is a block at least: the loop ends with the range. */
 static int change_all(struct change *c)
 {
-	uint64_t at = c->start, end;
 	struct xr_rec rec;
+	uint64_t end;
 	bool found;
-	int ret = 0;
+	int ret = merge(c);
 
-	while (!ret && at < c->end) {
-		ret = find(c, at, &rec, &found);
+	while (!ret && c->start < c->end) {
+		ret = find(c, c->start, &rec, &found);
 		if (ret)
 			break;
-		if (found && rec.start <= at) {
+		if (found && rec.start <= c->start) {
 			end = rec.start + rec.len;
 			ret = change_shared(c, &rec);
 		} else {
 			end = found && rec.start < c->end ? rec.start : c->end;
-			ret = change_single(c, at, end - at);
+			ret = change_single(c, c->start, end - c->start);
 		}
-		at = end;
+		c->start = end;
 	}
 	return ret;
 }
@@ -177,7 +239,10 @@ static int stage(struct change *c)
 	}
 	if (found && rec.start < c->end)
 		return bad(c, "staged for copy-on-write already");
-	return put(c, &(struct xr_rec){.start = c->start, .len = c->end - c->start, .refcount = 1});
+	ret = merge(c);
+	if (ret || c->start == c->end)
+		return ret;
+	return xr_cur_insert_right(c->cur, &(struct xr_rec){.start = c->start, .len = c->end - c->start, .refcount = 1});
 }
 
 static int run(struct change *c, int (*how)(struct change *c))
@@ -186,11 +251,7 @@ static int run(struct change *c, int (*how)(struct change *c))
 
 	if (!ret)
 		ret = split(c, c->end);
-	if (!ret)
-		ret = how(c);
-	if (!ret)
-		ret = merge(c, c->start);
-	return ret ? ret : merge(c, c->end);
+	return ret ? ret : how(c);
 }
 
 static int change(struct change *c, int (*how)(struct change *c), uint64_t fsb, uint32_t len, uint64_t domain)
@@ -229,7 +290,7 @@ int xr_refcount_decrease(struct xr_tx *tx, uint64_t fsb, uint32_t len, int (*fre
 
 int xr_refcount_cow_alloc(struct xr_tx *tx, uint64_t fsb, uint32_t len)
 {
-	struct change c = {.tx = tx, .by = 1};
+	struct change c = {.tx = tx, .by = 0};
 
 	return change(&c, stage, fsb, len, XR_REFC_COW);
 }

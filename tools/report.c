@@ -148,6 +148,8 @@ void report_replay(struct report *report, const struct xr_replay *replay)
 		xr_say(&report->msg, XR_INFO,
 		       "  nothing but the superblock was logged: a frozen filesystem, or a snapshot of one");
 	if (report->json)
+		json_object_set_new(json_object_get(report->json, "log"), "records", json_integer((json_int_t)s->log.records));
+	if (report->json)
 		json_object_set_new(report->json, "replay",
 				    json_pack("{s:I, s:I, s:I, s:I, s:b, s:o}", "records", (json_int_t)s->log.records,
 					      "transactions", (json_int_t)s->log.committed, "unfinished",

@@ -96,8 +96,10 @@ static int recover(struct run *run)
 {
 	const struct options *o = run->options;
 	bool clean;
-	int ret = xr_head_find(&run->log, &run->head);
+	int ret;
 
+	run->log.to_be_walked = o->look != LOOK_LOG && o->look != LOOK_TREE_BEFORE;
+	ret = xr_head_find(&run->log, &run->head);
 	if (ret)
 		return ret;
 	report_log(run->report, &run->log, &run->head);

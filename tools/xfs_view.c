@@ -97,6 +97,7 @@ static int recover(struct view *view, const struct options *options, struct repo
 
 	view->fs = (struct xr_fs){&run->sb, run->cache, run->msg};
 	view->rt = run->rtdev.fd >= 0 ? &run->rtdev : NULL;
+	run->log.to_be_walked = true;
 	if (!ret)
 		ret = xr_head_find(&run->log, &run->head);
 	if (ret || run->head.clean || run->head.empty)

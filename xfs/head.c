@@ -10,7 +10,7 @@
  * write that never finished, and it and all that follow are dropped; a bad one at the tail within reach of those writes was
  * overwritten by them, and the tail moves behind it; a bad one anywhere else is damage, and an error.
  *
- * Reads: the binary search, 2 MiB of scan, and one pass over tail to head.
+ * Reads: the binary search, 2 MiB of scan, and one pass over tail to head, unless a walk is to follow, which looks at each record anyway.
  */
 #include "head.h"
 
@@ -439,15 +439,29 @@ static void cut(struct xr_head *head, uint32_t block)
 	head->end = block;
 }
 
+/* Whether the writes that were torn can have reached the record at block. */
+static bool in_reach(const struct xr_log *log, const struct xr_head *head, uint32_t block)
+{
+	return xr_log_distance(log, head->head, block) <= (uint64_t)ICLOGS * head->last_size / XR_BB;
+}
+
+/*
+ * Whether the records from block on can be left to the walk to come. It takes a V4 record with a bad checksum, so those are looked at here; and it does
+ * not end the log where the user wants it ended.
+ */
+static bool left_to_walk(const struct xr_log *log, const struct xr_head *head, uint32_t block)
+{
+	return log->to_be_walked && log->sb->v5 && !log->stop_at && !log->until_bad && !in_reach(log, head, block);
+}
+
 /* Section 5.4: a bad record at block: skip it if the torn writes can have reached it, else that is the end. */
 static int skip_overwritten(const struct xr_log *log, struct xr_head *head, const struct xr_record *rec, uint32_t *block,
 			    int error)
 {
 	uint32_t left = xr_log_distance(log, *block, head->head), next = NONE;
-	uint64_t reach = (uint64_t)ICLOGS * head->last_size / XR_BB;
 	const char *fault = error == -EBADMSG ? "bad checksum" : xr_record_fault(log, *block);
 
-	if (xr_log_distance(log, head->head, *block) <= reach) {
+	if (in_reach(log, head, *block)) {
 		int failed = seek_forward(log, xr_log_add(log, *block, 1), left - 1, &next);
 		if (failed)
 			return failed;
@@ -459,12 +473,7 @@ static int skip_overwritten(const struct xr_log *log, struct xr_head *head, cons
 		return 0;
 	}
 	if (next == NONE)
-		return xr_fail(
-			log->msg, error,
-			"log record at block %u (LSN %u:%u): %s: damage, no torn write (head is block %u): nothing was replayed; "
-			"--until-bad replays what comes before it, xfs_repair -L would discard the whole log",
-			*block, xr_lsn_cycle(rec->lsn), xr_lsn_block(rec->lsn), fault ? fault : "runs past the head of the log",
-			head->head);
+		return xr_record_damaged(log, rec, error, fault ? fault : "runs past the head of the log");
 	xr_say(log->msg, XR_WARN, "log record at block %u: overwritten by writes that were torn: the log begins at block %u",
 	       *block, next);
 	*block = head->tail = next;
@@ -497,7 +506,7 @@ static int verify_tail(const struct xr_log *log, struct xr_head *head)
 	if (block == NONE)
 		return no_record(log, head->head);
 	head->tail = block;
-	while ((left = xr_log_distance(log, block, head->head))) {
+	while ((left = xr_log_distance(log, block, head->head)) && !left_to_walk(log, head, block)) {
 		struct xr_record rec = {0};
 
 		error = verify_record(log, block, left, &rec);

@@ -17,14 +17,15 @@ struct xr_head {
 	uint32_t last_fmt, last_version, last_size; /* of that record */
 	uint32_t torn; /* records dropped from the end as torn writes */
 	uint32_t torn_block; /* where the first of them begins */
-	uint32_t records; /* records from tail to head */
+	uint32_t records; /* records from tail to head that were verified: all, unless log->to_be_walked */
 	bool cut; /* salvage: the replay ends before the head, at block end */
 	uint32_t end;
 	bool cleared; /* nothing stale lies behind the head any more: see xr_append_begin() */
 };
 
 /*
- * Find head and tail: the search, the clean test, torn writes, verification of the tail. Sets log->order. Reads only. 0; -EUCLEAN
+ * Find head and tail: the search, the clean test, torn writes, verification of the tail: of all records up to the head, or, with log->to_be_walked, of
+ * those that the writes that were torn can have reached, behind which a bad one is damage to the walk too. Sets log->order. Reads only. 0; -EUCLEAN
  * (also: the superblock's LSN is ahead of the log), -EBADMSG (a damaged record that is no torn write), -EOPNOTSUPP (another
  * filesystem's log, unknown h_fmt), -EINVAL (no record is as late as log->stop_at), -EIO; said, with the block.
  */

@@ -23,6 +23,7 @@ struct xr_log {
 	uint32_t sector_bbs; /* log sector size in BBs */
 	struct xr_order order;
 	struct xr_ring *ring;
+	bool to_be_walked; /* every record will be verified by a walk (walk.h) before anything comes of it: see xr_head_find() */
 	bool no_ahead; /* a walk (walk.h) does without a thread that reads ahead: the processors are busy with others */
 	/* Salvage, only where the user asked for it: replay ends before a damaged record, or before the one of this LSN (0: none). */
 	bool until_bad;

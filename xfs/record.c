@@ -170,6 +170,14 @@ static int record_said(const struct xr_log *log, const struct xr_record *rec, in
 		       xr_lsn_block(rec->lsn), fault);
 }
 
+int xr_record_damaged(const struct xr_log *log, const struct xr_record *rec, int error, const char *fault)
+{
+	return xr_fail(log->msg, error,
+		       "log record at block %u (LSN %u:%u): %s: damage, no torn write; --until-bad replays what comes before it, "
+		       "xfs_repair -L would discard the whole log",
+		       rec->block, xr_lsn_cycle(rec->lsn), xr_lsn_block(rec->lsn), fault);
+}
+
 int xr_record_next(const struct xr_log *log, uint32_t block, uint32_t left, struct xr_record *rec, const uint8_t **data)
 {
 	const char *fault;
@@ -177,11 +185,11 @@ int xr_record_next(const struct xr_log *log, uint32_t block, uint32_t left, stru
 	int error = look(log, block, rec, &fault);
 
 	if (error == -EUCLEAN)
-		return xr_fail(log->msg, error, "log block %u: %s, where a record should begin", block, fault);
+		return xr_record_damaged(log, rec, error, fault);
 	if (error)
 		return error;
 	if (rec->header_bbs + rec->data_bbs > left)
-		return record_said(log, rec, -EUCLEAN, "runs past the head of the log");
+		return xr_record_damaged(log, rec, -EUCLEAN, "runs past the head of the log");
 	fault = replay_fault(log, rec, &error);
 	if (fault)
 		return record_said(log, rec, error, fault);
@@ -192,7 +200,7 @@ int xr_record_next(const struct xr_log *log, uint32_t block, uint32_t left, stru
 		error = 0;
 	}
 	if (error == -EBADMSG)
-		return record_said(log, rec, error, "bad checksum");
+		return xr_record_damaged(log, rec, error, "bad checksum");
 	if (error)
 		return error;
 	xr_record_unpack(rec, headers);

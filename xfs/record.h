@@ -40,6 +40,9 @@ int xr_record_read(const struct xr_log *log, const struct xr_record *rec, uint8_
 /* Put the words that the cycle stamps displaced back (section 3.3). data is headers + header_bbs blocks. */
 void xr_record_unpack(const struct xr_record *rec, uint8_t *headers);
 
+/* Say that a record is damaged where no torn write explains it, and what can be done. Returns error. */
+int xr_record_damaged(const struct xr_log *log, const struct xr_record *rec, int error, const char *fault);
+
 /*
  * The record at block, as replay takes it, of which at most left blocks may remain to the head (section 6): read, verified (CRC policy of the replay:
  * on V5 a zero CRC is an error too) and unpacked, its rec->len bytes at *data. Errors are said with the record's LSN and block.

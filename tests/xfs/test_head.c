@@ -271,6 +271,15 @@ static void torn(uint32_t back)
 		snprintf(place, sizeof(place), "block %u (LSN %u:%u)", blocks[12 - back], 5 + (blocks[12 - back] < 1950),
 			 blocks[12 - back]);
 		assert_said(&lb.said, place);
+		/* Or the walk meets it, and says the same. */
+		lb.log.to_be_walked = true;
+		assert_int_equal(lb_find(&lb), 0);
+		lb.log.to_be_walked = false;
+		assert_int_equal(lb.head.torn, 0);
+		assert_int_equal(lb_walk(&lb, &seen), -EBADMSG);
+		assert_int_equal(seen.n, 12 - back);
+		assert_said(&lb.said, place);
+		assert_said(&lb.said, "--until-bad");
 		return;
 	}
 	assert_int_equal(lb_find(&lb), 0);
@@ -360,6 +369,11 @@ static void test_tail_overwritten(void **state)
 	}
 	assert_dirty(600, n);
 	lb_flip(&lb, blocks[1] + 3, 77);
+	lb.log.to_be_walked = true; /* which begins where what may have been overwritten ends */
+	assert_int_equal(lb_find(&lb), 0);
+	assert_int_equal(lb.head.tail, blocks[2]);
+	assert_said(&lb.said, "overwritten");
+	lb.log.to_be_walked = false;
 	assert_int_equal(lb_find(&lb), 0);
 	assert_int_equal(lb.head.tail, blocks[2]);
 	assert_int_equal(lb.head.records, n - 2);
@@ -516,7 +530,7 @@ static void test_past_head(void **state)
 	assert_int_equal(lb_find(&lb), 0);
 	lb.head.tail++;
 	assert_int_equal(lb_walk(&lb, &seen), -EUCLEAN);
-	assert_said(&lb.said, "where a record should begin");
+	assert_said(&lb.said, "no record header");
 }
 
 static void spoil_lsn(struct lb *l, uint8_t *record, size_t bytes)

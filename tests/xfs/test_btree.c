@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include "bytes.h"
 #include "finish/ag_impl.h"
+#include "finish/bmapedit.h"
 #include "format.h"
 
 #define OPS 6000u
@@ -462,27 +463,53 @@ static unsigned leaves(void)
 	return n;
 }
 
-/*
- * Two leaves, the left one full, the right one half: an insertion in front of the left one's n-th record gives its last one to the right, unless that
- * is the record in front of which it goes.
- */
-static void give_at(unsigned n, unsigned expected)
+/* A tree of two leaves: the left one full, the right one half. Every record has three blocks, and five more file blocks to the next. */
+static void make_two_leaves(void)
 {
+	struct xr_rec rec = {.len = 3, .block = 100};
 	uint64_t leaf;
 
 	make(XR_BMBT, "-b size=1k");
 	make_fork(0, &leaf);
 	open_tree();
-	for (unsigned i = 0; i <= LEAF; i++)
-		assert_int_equal(xr_cur_insert(cur, &(struct xr_rec){.start = 10 * (i + 1), .len = 1, .block = 100}), 0);
-	for (unsigned i = 0; i < LEAF / 2; i++)
-		assert_int_equal(xr_cur_insert(cur, &(struct xr_rec){.start = 10 * (i + 1) + 5, .len = 1, .block = 100}), 0);
+	for (unsigned i = 0; i <= LEAF; i++) {
+		rec.start = 20 * i;
+		assert_int_equal(xr_cur_insert(cur, &rec), 0);
+	}
+	for (unsigned i = 0; i < LEAF / 2; i++) {
+		rec.start = 20 * i + 10;
+		assert_int_equal(xr_cur_insert(cur, &rec), 0);
+	}
 	assert_int_equal(leaves(), 2);
 	assert_int_equal(xr_cur_lookup(cur, XR_GE, &(struct xr_rec){.start = 0}, &(bool){false}), 0);
 	assert_int_equal(in_leaf(), LEAF);
-	assert_int_equal(xr_cur_insert(cur, &(struct xr_rec){.start = 10 * (n / 2 + 1) + n % 2 * 5 - 1, .len = 1, .block = 100}),
-			 0);
+}
+
+/* An insertion in front of the full leaf's n-th record gives its last one to the right, unless that is the record in front of which it goes. */
+static void give_at(unsigned n, unsigned expected)
+{
+	make_two_leaves();
+	assert_int_equal(xr_cur_insert(cur, &(struct xr_rec){.start = 10 * n + 5, .len = 1, .block = 100}), 0);
 	assert_int_equal(leaves(), expected);
+	xr_cur_end(cur);
+	ag_test_end(&t);
+}
+
+/* What is left of the full leaf's last record behind a hole is the right leaf's first. */
+static void remove_middle(void)
+{
+	struct xr_tx_inode inode = {.ino = ino};
+	bool found;
+
+	make_two_leaves();
+	inode.buf = inode_block(&inode.offset);
+	inode.raw = inode.buf->data + inode.offset;
+	xr_inode_set_nextents(&inode, false, LEAF + 1 + LEAF / 2);
+	assert_int_equal(xr_bmap_remove(t.tx, &inode, false, 10 * (LEAF - 1) + 1, 1), 0);
+	assert_int_equal(leaves(), 2);
+	assert_int_equal(xr_cur_lookup(cur, XR_EQ, &(struct xr_rec){.start = 10 * (LEAF - 1) + 2}, &found), 0);
+	assert_true(found);
+	assert_int_equal(cur->level[0].at, 0);
 	xr_cur_end(cur);
 	ag_test_end(&t);
 }
@@ -491,8 +518,9 @@ static void test_shapes(void **state)
 {
 	(void)state;
 	give_at(0, 2);
-	give_at(LEAF - 2, 2);
-	give_at(LEAF - 1, 3);
+	give_at(LEAF - 3, 2);
+	give_at(LEAF - 2, 3);
+	remove_middle();
 	split_at(0, 30, 30);
 	split_at(29, 30, 30);
 	split_at(30, 31, 29);

@@ -342,8 +342,11 @@ static int count_one_more(const struct fork *fork)
 	return damaged(fork->tx, fork->inode->ino, "it cannot count that many extents");
 }
 
-/* Insert a record of its own, at p, which is the first one behind it. Ends p: the form of the fork may change. */
-static int insert(struct place *p, const struct xr_mapping *m)
+/*
+ * Insert a record of its own, at p, which is the first one behind it. Between two leaves it goes into the left one, or, as the kernel has it with
+ * what is left of a record behind a hole, into the right one. Ends p: the form of the fork may change.
+ */
+static int insert(struct place *p, const struct xr_mapping *m, bool right)
 {
 	struct fork *fork = p->fork;
 	struct xr_rec rec = to_rec(m);
@@ -352,7 +355,7 @@ static int insert(struct place *p, const struct xr_mapping *m)
 	int ret;
 
 	if (p->cur) {
-		ret = xr_cur_insert(p->cur, &rec);
+		ret = right ? xr_cur_insert_right(p->cur, &rec) : xr_cur_insert(p->cur, &rec);
 	} else if (n < fork->room) {
 		list_shift(p, p->at, p->at + 1);
 		xr_mapping_pack(fork->data + (size_t)p->at * RECORD, m);
@@ -478,7 +481,7 @@ int xr_bmap_add(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, const st
 	if (!ret && !merged) {
 		ret = place_find(&p, &fork, mapping->offset);
 		if (!ret)
-			ret = insert(&p, mapping);
+			ret = insert(&p, mapping, false);
 	}
 	if (!ret)
 		ret = btree_to_list(&fork);
@@ -506,7 +509,7 @@ static int cut(struct place *p, uint64_t offset, uint64_t end)
 	if (ret || !head.count || !tail.count)
 		return ret;
 	ret = place_find(p, fork, end);
-	return ret ? ret : insert(p, &tail);
+	return ret ? ret : insert(p, &tail, true);
 }
 
 int xr_bmap_remove(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint64_t offset, uint32_t count)

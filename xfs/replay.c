@@ -5,6 +5,11 @@
  * Concept. Both passes walk the log from tail to head and see each committed transaction once, at its COMMIT. Inside a transaction
  * pass 2 does not follow the log's order: buffers come before what is inside them, unlinked-list updates after the inodes, cancels last.
  *
+ * Items at once. To keep a transaction until its COMMIT takes as much memory as it is long, and by then none of it is in the processor's caches.
+ * Where it makes no difference, which pass 1 finds out (sequence.c), pass 2 applies the items of the first two lists as soon as they are
+ * whole; the few of the other two wait. It makes one where an item reaches beyond its own blocks or is to be left out, and in salvage, where
+ * a walk that fails has to end at the COMMIT of the transaction that is to be left out.
+ *
  * LSN groups. Many transactions can begin in one record and so share one LSN. A block that was stamped with it would look
  * up to date to the next item of the same LSN, which would then be lost. Therefore changed buffers are only noted, and get LSN and
  * CRC when the first transaction of another LSN commits (section 8.1). A group that failed is never stamped and never written.
@@ -108,6 +113,7 @@ void xr_replay_destroy(struct xr_replay *replay)
 	xr_table_clear(&replay->group);
 	xr_table_clear(&replay->pieces);
 	xr_table_clear(&replay->owners);
+	xr_sequence_clear(&replay->noted);
 	xr_replay_forget_intents(replay);
 }
 
@@ -155,6 +161,20 @@ static struct xr_skip *skip_of(const struct xr_replay *replay, const struct xr_t
 	return NULL;
 }
 
+/* The order of a transaction's items in pass 2. */
+enum list { BUFFERS, OTHERS, INODE_BUFFERS, CANCELS };
+
+static enum list list_of(const struct xr_replay *replay, const struct xr_item *item)
+{
+	if (item->type == XFS_LI_ICREATE)
+		return BUFFERS;
+	if (item->type != XFS_LI_BUF)
+		return OTHERS;
+	if (xr_buf_item_cancels(replay, item))
+		return CANCELS;
+	return xr_buf_item_is_inodes(replay, item) ? INODE_BUFFERS : BUFFERS;
+}
+
 /* --- pass 1 --- */
 
 static int note_target(struct xr_replay *replay, const struct xr_item *item)
@@ -182,6 +202,7 @@ static int note_trans(void *arg, const struct xr_trans *trans)
 {
 	struct xr_replay *replay = arg;
 
+	xr_sequence_end(&replay->noted, trans, true);
 	if (trans->nlogged > trans->nitems)
 		replay->trivial = false;
 	for (size_t i = 0; i < trans->nitems; i++) {
@@ -197,6 +218,19 @@ static int note_trans(void *arg, const struct xr_trans *trans)
 	return 0;
 }
 
+static void note_discarded(void *arg, const struct xr_trans *trans)
+{
+	struct xr_replay *replay = arg;
+
+	xr_sequence_end(&replay->noted, trans, false);
+}
+
+/* Whether an item, not checked yet, may be of the third or the fourth list. */
+static bool is_late(const struct xr_replay *replay, const struct xr_item *item)
+{
+	return item->type == XFS_LI_BUF && (item->regions[0].size < 8 || list_of(replay, item) > OTHERS);
+}
+
 /*
  * Most of a log are inode items, and of a sound one pass 1 has nothing to remember but its target, which does no harm in a transaction that
  * never commits: they need no memory.
@@ -206,18 +240,21 @@ static int settle(void *arg, const struct xr_trans *trans, const struct xr_item 
 	struct xr_replay *replay = arg;
 	struct xr_extent target;
 
-	(void)trans;
-	if (item->type != XFS_LI_INODE || replay->nskips || !xr_inode_item_is_plain(replay, item))
-		return false;
 	xr_item_target(replay, item, &target);
+	if (!is_late(replay, item))
+		xr_sequence_note(&replay->noted, trans, item->type == XFS_LI_BUF || item->type == XFS_LI_ICREATE, &target);
+	if (item->type != XFS_LI_INODE || replay->nskips || !xr_inode_item_is_plain(replay, item))
+		return 0;
 	return !xr_targets_add(&replay->targets, target.daddr, target.bbs);
 }
 
 int xr_replay_check(struct xr_replay *replay, const struct xr_head *head)
 {
-	const struct xr_walker walker = {.commit = note_trans, .settle = settle, .arg = replay};
+	const struct xr_walker walker = {.commit = note_trans, .settle = settle, .discard = note_discarded, .arg = replay};
 	int ret = xr_trans_walk_some(replay->log, head, &walker, &replay->stats.log);
 
+	if (!replay->whole && !replay->has_pieces && !replay->nskips && !replay->log->until_bad)
+		replay->sequence = &replay->noted;
 	replay->digest = replay->stats.log.digest;
 	for (size_t i = 0; i < replay->nskips && !ret; i++) {
 		const struct xr_skip *skip = &replay->skips[i];
@@ -284,20 +321,6 @@ static bool in_slice(const void *arg, const struct xr_item *item)
 	return target.daddr >= replay->from && target.daddr < replay->to;
 }
 
-/* The order of a transaction's items in pass 2. */
-enum list { BUFFERS, OTHERS, INODE_BUFFERS, CANCELS };
-
-static enum list list_of(const struct xr_replay *replay, const struct xr_item *item)
-{
-	if (item->type == XFS_LI_ICREATE)
-		return BUFFERS;
-	if (item->type != XFS_LI_BUF)
-		return OTHERS;
-	if (xr_buf_item_cancels(replay, item))
-		return CANCELS;
-	return xr_buf_item_is_inodes(replay, item) ? INODE_BUFFERS : BUFFERS;
-}
-
 static int replay_item(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item)
 {
 	const struct xr_item_type *type = type_of(item->type);
@@ -315,15 +338,66 @@ static int replay_item(struct xr_replay *replay, const struct xr_trans *trans, c
 	return ret;
 }
 
+static int log_changed(const struct xr_replay *replay)
+{
+	return xr_fail(replay->msg, -EUCLEAN,
+		       "the log changed while it was read: does anything else write to it, or is the medium failing?");
+}
+
+/* Have the transaction at hand. What pass 1 saw applied at once has no other one between its items, and commits. */
+static int take_up(struct xr_replay *replay, const struct xr_trans *trans)
+{
+	if (replay->at_hand.open && replay->at_hand.tid == trans->tid && replay->at_hand.lsn == trans->lsn)
+		return 0;
+	if (replay->at_hand.begun)
+		return log_changed(replay);
+	replay->at_hand.open = true;
+	replay->at_hand.tid = trans->tid;
+	replay->at_hand.lsn = trans->lsn;
+	replay->at_hand.waits = !replay->sequence || xr_sequence_waits(replay->sequence, trans);
+	return 0;
+}
+
+/* An item of this transaction is the next to be applied: those of another LSN before it are complete. */
+static int enter_group(struct xr_replay *replay, const struct xr_trans *trans)
+{
+	int ret;
+
+	if (trans->lsn == replay->group_lsn)
+		return 0;
+	xr_inode_release(replay);
+	ret = finish_group(replay);
+	replay->group_lsn = trans->lsn;
+	return ret;
+}
+
+/* An item is whole: apply it, if it need not wait. */
+static int apply_now(void *arg, const struct xr_trans *trans, const struct xr_item *item)
+{
+	struct xr_replay *replay = arg;
+	int ret = take_up(replay, trans);
+
+	if (ret || replay->at_hand.waits)
+		return ret;
+	if (item->type != XFS_LI_INODE)
+		ret = check_item(replay, trans, item);
+	if (ret || list_of(replay, item) > OTHERS)
+		return ret;
+	ret = enter_group(replay, trans);
+	replay->at_hand.begun = true;
+	if (!ret)
+		ret = replay_item(replay, trans, item);
+	return ret ? ret : 1;
+}
+
+/* What is left of a transaction at its COMMIT. */
 static int replay_trans(void *arg, const struct xr_trans *trans)
 {
 	struct xr_replay *replay = arg;
-	int ret = 0;
+	int ret = take_up(replay, trans);
 
-	if (trans->lsn != replay->group_lsn) {
-		ret = finish_group(replay);
-		replay->group_lsn = trans->lsn;
-	}
+	if (!ret)
+		ret = enter_group(replay, trans);
 	for (size_t i = 0; i < trans->nitems && !ret; i++)
 		if (trans->items[i].type != XFS_LI_INODE && !skip_of(replay, trans, &trans->items[i]))
 			ret = check_item(replay, trans, &trans->items[i]);
@@ -335,7 +409,7 @@ static int replay_trans(void *arg, const struct xr_trans *trans)
 			if (!skip_of(replay, trans, &trans->items[at]) && list_of(replay, &trans->items[at]) == list)
 				ret = replay_item(replay, trans, &trans->items[at]);
 		}
-	xr_inode_release(replay);
+	replay->at_hand.open = replay->at_hand.begun = false;
 	return ret;
 }
 
@@ -344,16 +418,17 @@ int xr_replay_slice(struct xr_replay *replay, const struct xr_head *head)
 	bool all = !replay->from && replay->to == UINT64_MAX;
 	const struct xr_walker walker = {.commit = replay_trans,
 					 .wants = all ? NULL : in_slice,
+					 .settle = apply_now,
 					 .arg = replay,
 					 .progress = replay->progress,
 					 .progress_arg = replay->progress_arg};
 	int ret = xr_trans_walk_some(replay->log, head, &walker, &replay->stats.log);
 
+	xr_inode_release(replay);
+	if (!ret && (replay->at_hand.begun || replay->cancel.count || replay->stats.log.digest != replay->digest))
+		ret = log_changed(replay);
 	if (!ret)
 		ret = finish_group(replay);
-	if (!ret && (replay->cancel.count || replay->stats.log.digest != replay->digest))
-		ret = xr_fail(replay->msg, -EUCLEAN,
-			      "the log changed while it was read: does anything else write to it, or is the medium failing?");
 	return ret ? ret : xr_scatter_finish(replay);
 }
 

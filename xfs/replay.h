@@ -3,6 +3,7 @@
 #define XR_REPLAY_H
 
 #include "cache.h"
+#include "sequence.h"
 #include "table.h"
 #include "targets.h"
 #include "trans.h"
@@ -11,7 +12,8 @@
  * The two passes (specification section 8)
  *
  * Pass 1 reads the whole log, checks every record, operation and item as far as that goes without looking at the filesystem, and
- * collects what later items take back: cancelled buffers, quota that was switched off. Pass 2 applies the items, in the cache.
+ * collects what later items take back: cancelled buffers, quota that was switched off; and in what order items may be applied. Pass 2
+ * applies them, in the cache.
  */
 
 /* What became of the items of one type. */
@@ -63,6 +65,16 @@ struct xr_replay {
 	struct xr_targets targets; /* the blocks that the log's items are for; noted in pass 1 */
 	bool whole; /* some item reaches beyond its own buffer: pass 2 cannot be done in slices */
 	uint64_t slice_bytes; /* how much of the device may be in memory at once: XR_SLICE_BYTES, but for tests */
+	struct xr_sequence noted; /* by pass 1 */
+	/* Pass 2 applies items as they come, but those of transactions that by this have to wait for their COMMIT; NULL: all have to. */
+	const struct xr_sequence *sequence;
+	/* The transaction that the last item belonged to, in pass 2, until its COMMIT: */
+	struct {
+		bool open, waits;
+		bool begun; /* some of it is applied */
+		uint32_t tid;
+		uint64_t lsn;
+	} at_hand;
 	uint64_t from, to; /* pass 2 applies the items for buffers in [from, to) only; all, unless it is done in slices */
 	uint64_t digest; /* of the log as pass 1 read it (xr_trans_stats): pass 2 must have read the same */
 	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */

@@ -99,6 +99,7 @@ static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
 	slice.skips = s->whole->skips;
 	slice.nskips = s->whole->nskips;
 	slice.digest = s->whole->digest;
+	slice.sequence = s->whole->sequence;
 	ret = xr_cache_sibling(&slice.cache, s->whole->cache);
 	if (!ret)
 		ret = copy_cancels(&slice, s->whole);

@@ -65,6 +65,7 @@ struct assembly {
 	struct xr_trans_stats stats;
 	uint64_t memory; /* of all open transactions */
 	uint32_t nopen;
+	struct open *alone; /* the only one since its START; NULL: there is none */
 	struct open *buckets[BUCKETS];
 	struct open **recent; /* the bucket of the last operation's transaction */
 	struct open *borrowers;
@@ -197,6 +198,8 @@ static void end(struct assembly *as, struct open **link)
 	struct open *open = *link;
 
 	give_back(open);
+	if (as->alone == open)
+		as->alone = NULL;
 	*link = open->next;
 	as->nopen--;
 	as->memory -= open->memory;
@@ -216,6 +219,13 @@ static void end(struct assembly *as, struct open **link)
 	free(open);
 }
 
+static void discard(struct assembly *as, struct open **link)
+{
+	if (as->walker->discard)
+		as->walker->discard(as->walker->arg, &(*link)->trans);
+	end(as, link);
+}
+
 static int begin(struct assembly *as, const struct op *op, struct open **link)
 {
 	struct open *open;
@@ -229,6 +239,10 @@ static int begin(struct assembly *as, const struct op *op, struct open **link)
 		return no_memory(as);
 	open->trans.tid = op->tid;
 	open->trans.lsn = op->rec->lsn;
+	open->trans.alone = !as->nopen;
+	if (as->alone)
+		as->alone->trans.alone = false;
+	as->alone = as->nopen ? NULL : open;
 	*link = open;
 	as->nopen++;
 	account(as, open, sizeof(*open));
@@ -461,7 +475,7 @@ static int do_op(struct assembly *as, const struct op *op)
 	case XLOG_UNMOUNT_TRANS:
 		xr_say(as->log->msg, XR_WARN, "log record at block %u: transaction 0x%08x ends in an unmount: dropped",
 		       op->rec->block, op->tid);
-		end(as, link);
+		discard(as, link);
 		return 0;
 	default:
 		return bad_op(as, op, flags & XLOG_START_TRANS ? "a second START" : "an impossible combination of flags");
@@ -515,7 +529,7 @@ int xr_trans_walk_some(const struct xr_log *log, const struct xr_head *head, con
 	as.stats.unfinished = as.nopen;
 	for (uint32_t i = 0; i < BUCKETS; i++) {
 		while (as.buckets[i])
-			end(&as, &as.buckets[i]);
+			(error ? end : discard)(&as, &as.buckets[i]);
 	}
 	while (as.spare) {
 		struct chunk *chunk = as.spare;

@@ -29,6 +29,7 @@ struct xr_trans {
 	uint32_t tid;
 	uint64_t lsn; /* of the record that holds the START: what buffers get stamped with */
 	uint64_t commit_lsn; /* of the record that holds the COMMIT */
+	bool alone; /* no other transaction was open since its START */
 	size_t nitems;
 	struct xr_item *items; /* in log order */
 	uint32_t nlogged; /* how many items it has in the log: nitems, and those that the walker did without */
@@ -63,6 +64,8 @@ struct xr_walker {
 	 * negative return ends the walk and is returned.
 	 */
 	int (*settle)(void *arg, const struct xr_trans *trans, const struct xr_item *item);
+	/* A transaction has ended without COMMIT, by an unmount or the log's end. Not called for those that are open when the walk ends by an error. */
+	void (*discard)(void *arg, const struct xr_trans *trans);
 	void *arg;
 	void (*progress)(void *arg, uint32_t done, uint32_t all);
 	void *progress_arg;

@@ -381,7 +381,11 @@ static void test_mixed(void **state)
 	(void)state;
 	for (int round = 0; round < 20; round++) {
 		struct mixed m = {0};
-		const struct xr_walker walker = {mixed_commit, mixed_wants, mixed_settle, &m, mixed_progress, NULL};
+		const struct xr_walker walker = {.commit = mixed_commit,
+						 .wants = mixed_wants,
+						 .settle = mixed_settle,
+						 .arg = &m,
+						 .progress = mixed_progress};
 
 		reset();
 		log_mixed(&random);

@@ -343,15 +343,13 @@ bool run_damaged(const struct run *run)
 	return run->summary.damaged || run->groups_kept;
 }
 
-/* The steps cannot be repeated, so what they build on has to be on the disk first. */
+/* The steps cannot be repeated, so what they build on has to be written first. */
 static int complete(struct run *run)
 {
 	bool write = !run->options->dry_run;
 	struct xr_complete_stats stats;
 	int ret = write ? xr_cache_flush(run->cache) : 0;
 
-	if (!ret)
-		ret = xr_cache_barrier(run->cache);
 	if (ret)
 		return ret;
 	ret = xr_complete(&run->replay, write ? &run->log : NULL, &run->head, &stats);

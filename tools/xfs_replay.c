@@ -28,9 +28,7 @@ static int write_back(struct run *run)
 	if (!ret)
 		ret = xr_cache_flush(run->cache);
 	if (!ret)
-		ret = xr_dev_flush(&run->data);
-	if (!ret && clean)
-		ret = xr_finish_log(&run->log, &run->head);
+		ret = clean ? xr_finish_log(&run->log, &run->head, run->cache) : xr_cache_barrier(run->cache);
 	if (!ret && clean)
 		ret = xr_finish_features(&run->replay.sb, run->cache);
 	return ret;

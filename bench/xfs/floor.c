@@ -17,7 +17,7 @@
 #include "trans.h"
 
 #define PIECE (1u << 20)
-#define SYNCS 3 /* blocks; log cleared; log ended */
+#define SYNCS 4 /* blocks, and the log cleared; completion in the log; in its place; log ended */
 
 struct target {
 	uint64_t daddr, end;

@@ -61,7 +61,7 @@ void bed_judge(struct bed *bed)
 	assert_int_equal(xr_summary_read(&summary, &fs->fs), 0);
 	assert_int_equal(xr_finish_superblock(&bed->replay.sb, bed->cache, &summary, &bed->head, &fs->t.msg), 0);
 	assert_int_equal(xr_cache_flush(bed->cache), 0);
-	assert_int_equal(xr_finish_log(&bed->log, &bed->head), 0);
+	assert_int_equal(xr_finish_log(&bed->log, &bed->head, bed->cache), 0);
 	assert_int_equal(xr_finish_features(&bed->replay.sb, bed->cache), 0);
 	bed_again(bed);
 	assert_true(bed->head.clean);

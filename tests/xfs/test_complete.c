@@ -555,7 +555,7 @@ static void test_features_last(void **state)
 	bed_ok(&bed, xr_finish_superblock(&bed.replay.sb, bed.cache, &summary, &bed.head, &bed.fs.t.msg));
 	bed_ok(&bed, xr_cache_flush(bed.cache));
 	assert_int_equal(log_features(&bed), XFS_SB_FEAT_INCOMPAT_LOG_XATTRS);
-	bed_ok(&bed, xr_finish_log(&bed.log, &bed.head));
+	bed_ok(&bed, xr_finish_log(&bed.log, &bed.head, bed.cache));
 	assert_int_equal(log_features(&bed), XFS_SB_FEAT_INCOMPAT_LOG_XATTRS);
 	bed_ok(&bed, xr_finish_features(&bed.replay.sb, bed.cache));
 	assert_int_equal(log_features(&bed), 0);

@@ -228,7 +228,6 @@ static void recover(struct bed *bed, uint32_t target)
 		fail_msg("%s", lb->said.text);
 	xr_replay_destroy(&replay);
 	assert_int_equal(xr_cache_flush(bed->cache), 0);
-	assert_int_equal(xr_cache_barrier(bed->cache), 0);
 	tx = begin(bed);
 	while (counter(bed, 0) < target) {
 		count(bed, tx, true);
@@ -236,7 +235,7 @@ static void recover(struct bed *bed, uint32_t target)
 			fail_msg("%s", lb->said.text);
 	}
 	xr_tx_end(tx);
-	assert_int_equal(xr_finish_log(&lb->log, &lb->head), 0);
+	assert_int_equal(xr_finish_log(&lb->log, &lb->head, bed->cache), 0);
 }
 
 static void check_recovered(struct bed *bed, uint32_t target)

@@ -339,7 +339,7 @@ static void test_log_version_1(void **state)
 	assert_int_equal(rb->replay.stats.log.records, 6);
 	assert_int_not_equal(rb->replay.stats.log.bytes % XR_BB, 0);
 	head = rb->lb.head.head;
-	assert_int_equal(xr_finish_log(&rb->lb.log, &rb->lb.head), 0);
+	assert_int_equal(xr_finish_log(&rb->lb.log, &rb->lb.head, rb->cache), 0);
 	rb_get(rb, rb->lb.log.daddr + head, header, XR_BB);
 	assert_int_equal(xr_be32(header + offsetof(struct xlog_rec_header, h_version)), 1);
 	assert_int_equal(xr_be32(header + offsetof(struct xlog_rec_header, h_len)), 20);

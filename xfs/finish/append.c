@@ -83,10 +83,16 @@ static int clear_stale(const struct xr_log *log, struct xr_head *head)
 	}
 	ret = write_blocks(log, data, head->head, count);
 	free(data);
-	if (!ret)
-		ret = xr_dev_flush(log->dev);
 	head->cleared = !ret;
 	return ret;
+}
+
+/* Put on stable storage what records to come rely on: an external log is on another device than the blocks. */
+static int settle(const struct xr_log *log, struct xr_cache *cache)
+{
+	int ret = xr_cache_barrier(cache);
+
+	return ret || log->sb->logstart ? ret : xr_dev_flush(log->dev);
 }
 
 /* --- the shape of records --- */
@@ -213,9 +219,11 @@ static int write_record(struct xr_append *append)
 
 /* --- operations --- */
 
-int xr_append_begin(struct xr_append *append, const struct xr_log *log, struct xr_head *head, uint64_t tail_lsn)
+int xr_append_begin(struct xr_append *append, const struct xr_log *log, struct xr_head *head, struct xr_cache *cache,
+		    uint64_t tail_lsn)
 {
 	uint32_t total;
+	int ret;
 
 	set_shape(append, log, head, tail_lsn);
 	append->head = head;
@@ -226,7 +234,8 @@ int xr_append_begin(struct xr_append *append, const struct xr_log *log, struct x
 	append->record = malloc(total);
 	if (!append->record)
 		return xr_fail(log->msg, -ENOMEM, "no memory for a log record of %u bytes", total);
-	return clear_stale(log, head);
+	ret = clear_stale(log, head);
+	return ret ? ret : settle(log, cache);
 }
 
 static void put_op(struct xr_append *append, uint32_t tid, uint8_t client, uint8_t flags, const void *data, uint32_t len)

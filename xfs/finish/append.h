@@ -2,6 +2,7 @@
 #ifndef XR_APPEND_H
 #define XR_APPEND_H
 
+#include "cache.h"
 #include "head.h"
 
 /*
@@ -25,10 +26,12 @@ struct xr_append {
 
 /*
  * Begin at the head. tail_lsn 0: each record is its own tail, as the unmount record has it. Else the records look like those at the tail: old
- * kernels read them all by the first one's h_size. Whatever may be stale behind the head is cleared first (section 5.1), once.
+ * kernels read them all by the first one's h_size. Whatever may be stale behind the head is cleared first (section 5.1), once; that, and all that
+ * was flushed from cache, of the data device, is on stable storage then, so that records may name a tail behind it.
  * -EIO, -ENOMEM, -EUCLEAN (said): a log with no room for a record.
  */
-int xr_append_begin(struct xr_append *append, const struct xr_log *log, struct xr_head *head, uint64_t tail_lsn);
+int xr_append_begin(struct xr_append *append, const struct xr_log *log, struct xr_head *head, struct xr_cache *cache,
+		    uint64_t tail_lsn);
 
 /* Add one operation: flags without those of a split. len is a multiple of 4. Writes records as they fill up. -EIO, said. */
 int xr_append_op(struct xr_append *append, uint32_t tid, uint8_t client, uint8_t flags, const void *data, uint32_t len);

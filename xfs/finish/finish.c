@@ -71,11 +71,11 @@ int xr_finish_features(const struct xr_sb *sb, struct xr_cache *cache)
 /* --- the log --- */
 
 /* The unmount operation's payload is in the byte order of the log. */
-int xr_finish_log(const struct xr_log *log, struct xr_head *head)
+int xr_finish_log(const struct xr_log *log, struct xr_head *head, struct xr_cache *cache)
 {
 	uint8_t payload[UNMOUNT_BYTES] = {0};
 	struct xr_append append;
-	int ret = xr_append_begin(&append, log, head, 0);
+	int ret = xr_append_begin(&append, log, head, cache, 0);
 
 	xr_put16(log->order, payload, UNMOUNT_MAGIC);
 	if (!ret)

@@ -6,15 +6,15 @@
  * what it was before. Commit turns the chunks into buffer items in the log; a transaction that ends without it puts the copies back, so the
  * cache shows whole transactions only, on the disk as in an overlay.
  *
- * Order of a commit. Blocks are stamped in memory, which also checks them. The log is written and flushed. Only then are the blocks marked as
- * changed, and written and flushed; after that no crash needs the log up to here, so the tail moves to the head and each transaction has all
- * of the log's room. Until its COMMIT is on the disk the records name the old tail: a half-written transaction is replayed as if it had
- * not been begun.
+ * Order of a commit. Blocks are stamped in memory, which also checks them. All that was written before is waited for, and the log is written and
+ * flushed. Only then are the blocks marked as changed, and written; when they are on the disk no crash needs the log up to here, so the tail moves
+ * to the head and each transaction has all of the log's room. Nothing names that tail before the next record, which is what waits for the
+ * blocks. Until its COMMIT is on the disk the records name the old tail: a half-written transaction is replayed as if it had not been begun.
  *
  * One memory, one meaning. Whoever changes a tree holds several of its blocks at once and relies on what was checked of them. Damaged metadata
  * can name a block twice: as a new one that is in use already, or as a part of a longer buffer. So buffers that are not the same share nothing.
  *
- * Cost. Joining is a hash look-up; memory is twice the buffers joined; a commit is a pass over them and three flushes.
+ * Cost. Joining is a hash look-up; memory is twice the buffers joined; a commit is a pass over them and two flushes.
  */
 #include "tx.h"
 
@@ -528,7 +528,7 @@ static int write_log(struct xr_tx *tx)
 		return xr_fail(tx->msg, -ENOSPC,
 			       "completing what the log left takes %llu bytes of log, and %llu are free: a kernel has to do it",
 			       (unsigned long long)bytes, (unsigned long long)space);
-	ret = xr_append_begin(&append, tx->log, tx->head, tx->head->tail_lsn);
+	ret = xr_append_begin(&append, tx->log, tx->head, tx->cache, tx->head->tail_lsn);
 	if (!ret)
 		ret = emit_all(tx, &sink);
 	if (!ret)
@@ -578,8 +578,6 @@ int xr_tx_commit(struct xr_tx *tx)
 		return 0;
 	tx->sb->lsn = lsn;
 	ret = xr_cache_flush(tx->cache);
-	if (!ret)
-		ret = xr_cache_barrier(tx->cache);
 	if (ret)
 		return ret;
 	tx->head->tail_lsn = xr_lsn(tx->head->cycle, tx->head->head);

@@ -98,9 +98,10 @@ bool xr_tx_empty(const struct xr_tx *tx);
 bool xr_tx_full(const struct xr_tx *tx);
 
 /*
- * Write the transaction to the log and wait until it is there; then write the changed blocks, stamped with its LSN, to their places and wait for
- * those too. The transaction is then empty and can be used for the next; head, with its tail, and sb->lsn have advanced. Everything that pass
- * 2 changed must have been flushed to the disk before the first commit. -ENOSPC: the log has no room between head and tail; -EUCLEAN: a
+ * Wait until everything that was flushed from the cache is on the disk, write the transaction to the log and wait until it is there; then write the
+ * changed blocks, stamped with its LSN, to their places: the next commit, or xr_finish_log(), waits for those. The transaction is then empty and can
+ * be used for the next; head, with its tail, and sb->lsn have advanced. Everything that pass 2 changed must have been flushed before the first
+ * commit. -ENOSPC: the log has no room between head and tail; -EUCLEAN: a
  * changed block is not what it was joined as (nothing was written in both cases); -EIO; -ENOMEM; said.
  */
 int xr_tx_commit(struct xr_tx *tx);

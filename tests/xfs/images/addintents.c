@@ -91,14 +91,14 @@ static void put_line(struct xr_append *append, uint64_t id, const char *line)
 	put_item(append, item, name, value, size);
 }
 
-static void write_log(const struct xr_log *log, struct xr_head *head)
+static void write_log(const struct xr_log *log, struct xr_head *head, struct xr_cache *cache)
 {
 	uint8_t header[sizeof(struct xfs_trans_header)];
 	struct xr_append append;
 	uint64_t id = 0xffff888000000000;
 	char line[512];
 
-	need(xr_append_begin(&append, log, head, xr_lsn(head->cycle, head->head)), "cannot begin");
+	need(xr_append_begin(&append, log, head, cache, xr_lsn(head->cycle, head->head)), "cannot begin");
 	put_op(&append, XLOG_START_TRANS, NULL, 0);
 	xr_put32(log->order, header, XFS_TRANS_HEADER_MAGIC);
 	xr_put32(log->order, header + 4, XFS_TRANS_CHECKPOINT);
@@ -125,6 +125,7 @@ static void mark_superblock(const struct xr_dev *dev, const struct xr_sb *sb)
 int main(int argc, char **argv)
 {
 	struct vmap_process *process;
+	struct xr_cache *cache;
 	struct xr_head head;
 	struct xr_dev dev;
 	struct xr_log log;
@@ -135,11 +136,13 @@ int main(int argc, char **argv)
 	need(xr_sb_read(&sb, &dev, &msg), argv[1]);
 	need(vmap_process_create(NULL, &process), "no pool");
 	need(xr_log_open(&log, &sb, &dev, NULL, process, &msg), "cannot open the log");
+	need(xr_cache_create(&cache, &dev, process, true, &msg), "no cache");
 	need(xr_head_find(&log, &head), "cannot find the head");
 	need(!head.clean, "the log is not clean");
-	write_log(&log, &head);
+	write_log(&log, &head, cache);
 	mark_superblock(&dev, &sb);
 	need(xr_dev_flush(&dev), "cannot flush");
+	xr_cache_destroy(cache);
 	xr_log_close(&log);
 	vmap_process_destroy(process);
 	xr_dev_close(&dev);

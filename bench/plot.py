@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """plot.py JSON FOLDER: performance.md with its tables, and plots over sizes of chunks and over uses, made of what the bench measured.
 
-The page's last part, about kernels, is boot/bench/bench.py's, and is kept.
+The page's last parts, about kernels and about log recovery, are boot/bench/bench.py's and bench/xfs/page.py's, and are kept.
 """
 import json
 import math

@@ -3,16 +3,21 @@
 #
 # usage: bench-xfs.sh BUILD_DIR
 #
-# xfs_replay against the kernel's own recovery, and against the floor. One image of 8 GiB whose 1 GiB log has at least 300 MiB active is made;
-# then, in turn, with warm and with cold page cache: xfs_replay on a copy, mount and umount of a copy over a loop device, the floor on
-# a copy. Needs root. The figures are ratios of medians; ROUNDS (default 3) says of how many runs. Results also go to
-# BUILD_DIR/bench-xfs.json.
+# xfs_replay against the kernel's own recovery, and against the floor, on two images of 8 GiB:
+#   first    a log of 1 GiB of which at least 300 MiB are active; with warm and with cold page cache, ROUNDS (default 3) times
+#   largest  the largest log that mkfs.xfs makes, most of it active, for blocks that are all over the device and many times more than
+#            what may be in memory: for the peak of memory; with warm page cache, LARGEST_ROUNDS (default 1; 0: not at all) times
+# A round is, in turn: xfs_replay on a copy, mount and umount of a copy over a loop device, the floor on a copy. Needs root. The figures are ratios
+# of medians. They go to BUILD_DIR/bench-xfs.json, too, and, with what docs/performance.md says of other things, to
+# BUILD_DIR/bench/xfs/performance.md.
 set -eu
 build=$1
 tool=$build/tools/xfs_replay
 churn=$build/bench/xfs/churn
 floor=$build/bench/xfs/floor
+page=$(dirname "$0")/page.py
 rounds=${ROUNDS:-3}
+largest_rounds=${LARGEST_ROUNDS:-1}
 [ "$(id -u)" = 0 ] || { echo "bench-xfs: needs root, to mount" >&2; exit 77; }
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/bench-xfs.XXXXXX")
@@ -27,17 +32,24 @@ trap finish EXIT
 mkdir "$work/mnt"
 modprobe xfs 2>/dev/null || true
 
-echo "making an image: 8 GiB, log 1 GiB"
-truncate -s 8G "$work/image"
-mkfs.xfs -q -f -l size=1g "$work/image"
-kept=$(cat $sysctl)
-echo 720000 >$sysctl # nothing is written back but by the end of the log
-mount -o loop "$work/image" "$work/mnt"
-device=$(findmnt -no SOURCE "$work/mnt")
-"$churn" --seed=1 --active=320 --log="/sys/fs/xfs/${device#/dev/}/log" "$work/mnt"
-umount "$work/mnt"
-echo "$kept" >$sysctl
-kept=
+# make_image "MKFS OPTIONS" CHURN_OPTION...
+make_image() {
+  local options=$1 device
+  shift
+  echo "making an image: 8 GiB, mkfs.xfs $options"
+  rm -f "$work/image"
+  truncate -s 8G "$work/image"
+  # shellcheck disable=SC2086 # options are several words
+  mkfs.xfs -q -f $options "$work/image"
+  kept=$(cat $sysctl)
+  echo 720000 >$sysctl # nothing is written back but by the end of the log
+  mount -o loop "$work/image" "$work/mnt"
+  device=$(findmnt -no SOURCE "$work/mnt")
+  "$churn" --seed=1 "$@" --log="/sys/fs/xfs/${device#/dev/}/log" "$work/mnt"
+  umount "$work/mnt"
+  echo "$kept" >$sysctl
+  kept=
+}
 
 fresh() { # NAME: a copy, on the disk
   rm -f "$work/$1"
@@ -75,30 +87,49 @@ ratio() {
   awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
 }
 
-peak=0
-json=
-for mode in warm cold; do
-  for ((i = 0; i < rounds; i++)); do
-    fresh tool
-    cache $mode tool
-    seconds "$tool" --json --stats "$work/tool" >>"$work/$mode.tool"
-    kib=$(sed -n 's/.*"peak_kib": \([0-9]*\).*/\1/p' "$work/said")
-    [ "$kib" -le "$peak" ] || peak=$kib
-    fresh kernel
-    cache $mode kernel
-    seconds kernel >>"$work/$mode.kernel"
-    fresh floor
-    cache $mode floor
-    "$floor" "$work/floor" >"$work/floored"
-    cut -d' ' -f1 "$work/floored" >>"$work/$mode.floor"
-    rm -f "$work/tool" "$work/kernel" "$work/floor"
+# measure ROUNDS warm|cold...: adds what it measured of the image to $json
+measure() {
+  local n=$1 mode i kib t k f faster floors log blocks peak=0
+  shift
+  for mode in "$@"; do
+    rm -f "$work/$mode".*
+    for ((i = 0; i < n; i++)); do
+      fresh tool
+      cache "$mode" tool
+      seconds "$tool" --json --stats "$work/tool" >>"$work/$mode.tool"
+      kib=$(sed -n 's/.*"peak_kib": \([0-9]*\).*/\1/p' "$work/said")
+      [ "$kib" -le "$peak" ] || peak=$kib
+      rm "$work/tool"
+      fresh kernel
+      cache "$mode" kernel
+      seconds kernel >>"$work/$mode.kernel"
+      rm "$work/kernel"
+      fresh floor
+      cache "$mode" floor
+      "$floor" "$work/floor" >"$work/floored"
+      cut -d' ' -f1 "$work/floored" >>"$work/$mode.floor"
+      rm "$work/floor"
+    done
+    t=$(median "$work/$mode.tool") k=$(median "$work/$mode.kernel") f=$(median "$work/$mode.floor")
+    faster=$(ratio "$k" "$t") floors=$(ratio "$t" "$f")
+    echo "$mode: xfs_replay $t s, mount and umount $k s, floor $f s"
+    echo "$mode: $faster times faster than the kernel, $floors times the floor"
+    json="$json\"$mode\": {\"tool\": $t, \"kernel\": $k, \"floor\": $f, \"times_faster\": $faster, \"times_floor\": $floors}, "
   done
-  t=$(median "$work/$mode.tool") k=$(median "$work/$mode.kernel") f=$(median "$work/$mode.floor")
-  faster=$(ratio "$k" "$t") floors=$(ratio "$t" "$f")
-  echo "$mode: xfs_replay $t s, mount and umount $k s, floor $f s"
-  echo "$mode: $faster times faster than the kernel, $floors times the floor"
-  json="$json\"$mode\": {\"tool\": $t, \"kernel\": $k, \"floor\": $f, \"times_faster\": $faster, \"times_floor\": $floors}, "
-done
-read -r _ log blocks <"$work/floored"
-echo "active log $((log >> 20)) MiB, blocks changed $((blocks >> 20)) MiB, peak memory $((peak >> 10)) MiB"
-echo "{$json\"log_bytes\": $log, \"block_bytes\": $blocks, \"peak_kib\": $peak, \"rounds\": $rounds}" >"$build/bench-xfs.json"
+  read -r _ log blocks <"$work/floored"
+  echo "active log $((log >> 20)) MiB, blocks changed $((blocks >> 20)) MiB, peak memory $((peak >> 10)) MiB"
+  json="$json\"log_bytes\": $log, \"block_bytes\": $blocks, \"peak_kib\": $peak, \"rounds\": $n"
+}
+
+json="{\"kernel_release\": \"$(uname -r)\", "
+make_image "-l size=1g" --active=320
+measure "$rounds" warm cold
+if [ "$largest_rounds" -gt 0 ]; then
+  json="$json, \"largest\": {"
+  # mkfs.xfs takes up to 2 GiB less 10 MiB. Kernels write back when less than a fourth of a log is free.
+  make_image "-l size=2038m -i size=2048,maxpct=75" --active=1450 --value=1000
+  measure "$largest_rounds" warm
+  json="$json}"
+fi
+echo "$json}" >"$build/bench-xfs.json"
+python3 "$page" "$build/bench-xfs.json" "$build/bench/xfs"

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * usage: churn [--seed=N] [--log=/sys/fs/xfs/DEV/log] [--active=MIB] MOUNTPOINT
+ * usage: churn [--seed=N] [--log=/sys/fs/xfs/DEV/log] [--active=MIB] [--value=BYTES] MOUNTPOINT
  *
  * Fill the log of a mounted XFS: creates, renames, unlinks and extended attributes, in an order that the seed decides, until the active part of
  * the log (tail to head) has that many MiB; then shut the filesystem down by force, log flushed. What the log says is then nowhere else.
+ *
+ * One file of three has a short attribute; with --value every file has one of that size, which makes fewer and longer log items, and, where the
+ * inodes are large, more blocks that they are for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +28,10 @@
 #define LOOK_EVERY 4096u
 #define OPS_MAX 20000000u
 
+#define VALUE_MAX 4096u /* bytes of an attribute */
+
 static uint64_t rng;
+static size_t value_size; /* 0: short ones, of one file in three */
 
 static uint64_t random_below(uint64_t n)
 {
@@ -70,15 +76,16 @@ static void name_of(char *name, size_t size, uint64_t serial)
 
 static void create(int root, uint64_t serial)
 {
-	char name[64], value[64];
+	char name[64], value[VALUE_MAX];
+	size_t size = value_size ? value_size : 16 + serial % 48;
 	int fd;
 
 	name_of(name, sizeof(name), serial);
 	fd = openat(root, name, O_CREAT | O_EXCL | O_WRONLY, 0644);
 	if (fd < 0)
 		die(name);
-	memset(value, 'a' + (int)(serial % 26), sizeof(value));
-	if (serial % 3 == 0 && fsetxattr(fd, "user.churn", value, 16 + serial % 48, 0))
+	memset(value, 'a' + (int)(serial % 26), size);
+	if ((value_size || serial % 3 == 0) && fsetxattr(fd, "user.churn", value, size, 0))
 		die("fsetxattr");
 	close(fd);
 }
@@ -107,6 +114,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
 						{"log", required_argument, NULL, 'l'},
 						{"active", required_argument, NULL, 'a'},
+						{"value", required_argument, NULL, 'v'},
 						{0}};
 	uint64_t active = 300, serial = 0;
 	struct xfs_fsop_geom geometry;
@@ -123,9 +131,13 @@ int main(int argc, char **argv)
 			log = optarg;
 		else if (c == 'a')
 			active = strtoull(optarg, NULL, 0);
+		else if (c == 'v')
+			value_size = strtoull(optarg, NULL, 0);
 		else
 			return 1;
 	}
+	if (value_size > VALUE_MAX)
+		return 1;
 	root = optind == argc - 1 && log ? open(argv[optind], O_RDONLY | O_DIRECTORY) : -1;
 	if (root < 0 || ioctl(root, XFS_IOC_FSGEOMETRY, &geometry))
 		die("no mounted XFS named, or no --log");

@@ -28,6 +28,7 @@ BLOCK_MOST = 64
 
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'docs', 'performance.md')
 TITLE = '# In a kernel'  # bench/plot.py writes what stands before it
+NEXT = '# Log recovery'  # and bench/xfs/page.py what follows
 
 REPEAT = 1.0  # per cent
 LIVE = 1.2
@@ -137,9 +138,10 @@ class Page:
 
     def write(self, path):
         with open(DOCS, encoding='utf-8') as file:
-            rest = file.read().partition(TITLE)[0]
+            before, _, behind = file.read().partition(TITLE)
+        _, title, after = behind.partition(NEXT)
         with open(path, 'w', encoding='utf-8') as file:
-            file.write(rest.rstrip() + '\n\n' + '\n'.join(self.lines).rstrip() + '\n')
+            file.write(before.rstrip() + '\n\n' + '\n'.join(self.lines).rstrip() + '\n' + ('\n' + title + after if title else ''))
 
 
 def show_table(page, counted, two):

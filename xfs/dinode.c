@@ -147,11 +147,18 @@ const char *xr_core_fault(const struct xr_sb *sb, const uint8_t *raw)
 	return fault ? fault : forks_fault(sb, raw, mode, size);
 }
 
-const char *xr_dinode_fault(const struct xr_sb *sb, const uint8_t *raw, uint64_t ino)
+const char *xr_identity_fault(const struct xr_sb *sb, const uint8_t *raw, uint64_t ino)
 {
 	if (sb->v5 && xr_be64(raw + DI(ino)) != ino)
 		return "the number of another inode";
 	if (sb->v5 && memcmp(raw + DI(uuid), sb->meta_uuid, 16))
 		return "another filesystem's UUID";
-	return xr_core_fault(sb, raw);
+	return NULL;
+}
+
+const char *xr_dinode_fault(const struct xr_sb *sb, const uint8_t *raw, uint64_t ino)
+{
+	const char *fault = xr_identity_fault(sb, raw, ino);
+
+	return fault ? fault : xr_core_fault(sb, raw);
 }

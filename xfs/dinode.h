@@ -23,7 +23,10 @@ bool xr_forks_of(const struct xr_sb *sb, const uint8_t *raw, struct xr_forks *fo
  */
 const char *xr_core_fault(const struct xr_sb *sb, const uint8_t *raw);
 
-/* The same for a whole inode that must be number ino of this filesystem: identity and core. Not the CRC. */
+/* What keeps an inode from being number ino of this filesystem, whatever else is in it. */
+const char *xr_identity_fault(const struct xr_sb *sb, const uint8_t *raw, uint64_t ino);
+
+/* Both, for a whole inode that must be number ino: identity and core. Not the CRC. */
 const char *xr_dinode_fault(const struct xr_sb *sb, const uint8_t *raw, uint64_t ino);
 
 #endif

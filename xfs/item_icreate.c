@@ -12,6 +12,8 @@
 
 #include "format.h"
 
+#define NUMBER_BITS 6u /* a chunk has 64 inodes, the first of a number that is aligned to them, as a rule */
+
 struct icreate {
 	uint32_t agno, agbno, count, isize, length, gen;
 };
@@ -83,7 +85,34 @@ static void format_inode(const struct xr_sb *sb, uint8_t *raw, uint64_t ino, uin
 	xr_crc_update(raw, sb->inodesize, offsetof(struct xfs_dinode, di_crc));
 }
 
-static int write_cluster(struct xr_replay *replay, uint64_t daddr, uint32_t bbs, uint64_t ino, uint32_t gen)
+/* The same for inode number ino, made of another one, whose number differs from it in the bits of change only. */
+static void copy_inode(const struct xr_sb *sb, uint8_t *raw, const uint8_t *from, uint64_t ino, uint64_t change,
+		       const uint32_t bits[NUMBER_BITS])
+{
+	uint32_t crc = xr_le32(from + offsetof(struct xfs_dinode, di_crc));
+
+	memcpy(raw, from, sb->inodesize);
+	if (!sb->v5)
+		return;
+	for (unsigned i = 0; i < NUMBER_BITS; i++)
+		crc ^= change >> i & 1 ? bits[i] : 0;
+	xr_put_be64(raw + offsetof(struct xfs_dinode, di_ino), ino);
+	xr_put_le32(raw + offsetof(struct xfs_dinode, di_crc), crc);
+}
+
+/* What each of the lower bits of its number changes in the CRC of an inode, whatever else is in it: a CRC is linear. */
+static void get_number_bits(const struct xr_sb *sb, uint32_t bits[NUMBER_BITS])
+{
+	uint8_t rest[1u << XFS_DINODE_MAX_LOG] = {0};
+
+	for (unsigned i = 0; i < NUMBER_BITS; i++) {
+		xr_put_be64(rest, UINT64_C(1) << i);
+		bits[i] = xr_crc_feed(0, rest, sb->inodesize - offsetof(struct xfs_dinode, di_ino));
+	}
+}
+
+static int write_cluster(struct xr_replay *replay, uint64_t daddr, uint32_t bbs, uint64_t ino, uint32_t gen,
+			 const uint32_t bits[NUMBER_BITS])
 {
 	const struct xr_sb *sb = &replay->sb;
 	struct xr_buf buf;
@@ -91,8 +120,15 @@ static int write_cluster(struct xr_replay *replay, uint64_t daddr, uint32_t bbs,
 
 	if (ret)
 		return ret;
-	for (size_t at = 0; at < buf.size; at += sb->inodesize)
-		format_inode(sb, buf.data + at, ino++, gen);
+	for (uint64_t i = 0; i < buf.size / sb->inodesize; i++) {
+		uint8_t *raw = buf.data + i * sb->inodesize;
+		uint64_t change = ino ^ (ino + i);
+
+		if (i && change < 1u << NUMBER_BITS)
+			copy_inode(sb, raw, buf.data, ino + i, change, bits);
+		else
+			format_inode(sb, raw, ino + i, gen);
+	}
 	xr_buf_dirty(replay->cache, &buf, 0, buf.size);
 	xr_buf_put(replay->cache, &buf);
 	return 0;
@@ -102,7 +138,7 @@ int xr_icreate_item_replay(struct xr_replay *replay, const struct xr_trans *tran
 			   enum xr_outcome *outcome)
 {
 	const struct xr_sb *sb = &replay->sb;
-	uint32_t step, bbs, cancelled = 0;
+	uint32_t step, bbs, cancelled = 0, bits[NUMBER_BITS];
 	struct icreate ic;
 	uint64_t daddr;
 	int ret = 0;
@@ -124,11 +160,12 @@ int xr_icreate_item_replay(struct xr_replay *replay, const struct xr_trans *tran
 		return 0;
 	}
 	*outcome = XR_REPLAYED;
+	get_number_bits(sb, bits);
 	for (uint32_t at = 0; at + step <= ic.length && !ret; at += step) {
 		uint64_t agino = (uint64_t)(ic.agbno + at) << sb->inopblog;
 
 		ret = write_cluster(replay, daddr + ((uint64_t)at << (sb->blocklog - XR_BB_SHIFT)), bbs,
-				    ((uint64_t)ic.agno << (sb->agblklog + sb->inopblog)) + agino, ic.gen);
+				    ((uint64_t)ic.agno << (sb->agblklog + sb->inopblog)) + agino, ic.gen, bits);
 	}
 	return ret;
 }

@@ -21,6 +21,7 @@
 #define BTREE_HEADER_V5 72u /* the in-memory root has a long-form block header */
 #define BTREE_HEADER_V4 24u
 #define CLUSTER_MAX_BBS 128u /* 64 KiB: 32 of the largest inodes, or the largest block */
+#define KNOWN_MAX (64u << 10) /* words of clusters that are known to hold inodes: 2 GiB of those */
 #define ROOT_HEADER 4u /* on the disk: level, numrecs */
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 
@@ -316,8 +317,8 @@ void xr_inode_item_target(const struct xr_replay *replay, const struct xr_item *
 /* --- pass 2 --- */
 
 /*
- * Every slot of an inode buffer must hold an inode, used or free, with a sane unlinked-list pointer. Looked at once: what is replayed into the
- * buffer afterwards keeps it so.
+ * Every slot of an inode buffer must hold an inode, used or free, with a sane unlinked-list pointer. Looked at once: inode items keep it so, and
+ * what else is replayed into the buffer has it forgotten.
  */
 static int check_buffer(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 			const struct inode_format *f, const struct xr_buf *buf)
@@ -390,28 +391,50 @@ static int change_owners(struct xr_replay *replay, const struct inode_format *f,
 	return ret;
 }
 
+/* What is held is not cancelled: pass 2 only takes cancels back. */
+static bool holds_cluster(const struct xr_replay *replay, const struct inode_format *f)
+{
+	return replay->cluster.view && replay->cluster_at.daddr == f->daddr && replay->cluster_at.bbs == f->bbs;
+}
+
 /* Get the cluster that the item is for, which is often that of the item before, and look at it as it is on the disk. */
 static int hold_cluster(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
 			const struct inode_format *f)
 {
 	int ret;
 
-	if (replay->cluster.view && replay->cluster_at.daddr == f->daddr && replay->cluster_at.bbs == f->bbs)
+	if (holds_cluster(replay, f))
 		return 0;
 	xr_inode_release(replay);
 	ret = xr_buf_read(replay->cache, f->daddr, f->bbs, &replay->cluster);
 	if (ret)
 		return ret;
 	replay->cluster_at = (struct xr_extent){f->daddr, f->bbs};
+	if (xr_blocks_all(&replay->inodes, &replay->cluster_at))
+		return 0;
 	ret = check_buffer(replay, trans, item, f, &replay->cluster);
-	if (ret)
+	if (ret) {
 		xr_inode_release(replay);
-	return ret;
+		return ret;
+	}
+	if (replay->inodes.words.count > KNOWN_MAX)
+		xr_blocks_clear(&replay->inodes);
+	xr_blocks_add(&replay->inodes, &replay->cluster_at); /* it may fail: then it is looked at again */
+	return 0;
 }
 
 void xr_inode_release(struct xr_replay *replay)
 {
 	xr_buf_put(replay->cache, &replay->cluster);
+}
+
+void xr_inode_forget(struct xr_replay *replay, const struct xr_extent *target)
+{
+	const struct xr_extent *held = &replay->cluster_at;
+
+	xr_blocks_remove(&replay->inodes, target);
+	if (target->daddr < held->daddr + held->bbs && held->daddr < target->daddr + target->bbs)
+		xr_inode_release(replay);
 }
 
 static int replay_into(struct xr_replay *replay, const struct xr_trans *trans, const struct xr_item *item,
@@ -424,7 +447,7 @@ static int replay_into(struct xr_replay *replay, const struct xr_trans *trans, c
 	*outcome = is_stale(sb, trans, it->core, inode) ? XR_STALE : XR_REPLAYED;
 	if (*outcome == XR_REPLAYED) {
 		apply(sb, trans, &it->f, it->core, it->forks, inode);
-		fault = xr_dinode_fault(sb, inode, it->f.ino);
+		fault = xr_identity_fault(sb, inode, it->f.ino); /* the core is the item's, which was checked */
 		if (fault)
 			return xr_item_bad(replay, trans, item, "inode %llu: %s", (unsigned long long)it->f.ino, fault);
 		if (sb->v5)
@@ -442,7 +465,7 @@ int xr_inode_item_replay(struct xr_replay *replay, const struct xr_trans *trans,
 
 	if (ret)
 		return ret;
-	if (xr_cancelled(replay, it.f.daddr, it.f.bbs)) {
+	if (!holds_cluster(replay, &it.f) && xr_cancelled(replay, it.f.daddr, it.f.bbs)) {
 		*outcome = XR_CANCELLED;
 		return 0;
 	}

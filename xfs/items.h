@@ -66,8 +66,11 @@ uint16_t xr_intent_done_type(uint16_t type);
 /* Whether an inode item is sound (says nothing where it is not) and changes its inode only: then note has nothing to do. */
 bool xr_inode_item_is_plain(const struct xr_replay *replay, const struct xr_item *item);
 
-/* Give back the cluster that replay of an inode item holds for the next one. To be called before anything else changes what may be in it. */
+/* Give back the cluster that replay of an inode item holds for the next one. */
 void xr_inode_release(struct xr_replay *replay);
+
+/* To be called before anything but an inode item changes these blocks: whether they hold inodes is no longer known. */
+void xr_inode_forget(struct xr_replay *replay, const struct xr_extent *target);
 
 /* Which of the four lists of pass 2 (section 8) a buffer item belongs to. */
 bool xr_buf_item_cancels(const struct xr_replay *replay, const struct xr_item *item);

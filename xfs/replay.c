@@ -114,6 +114,7 @@ void xr_replay_destroy(struct xr_replay *replay)
 	xr_table_clear(&replay->pieces);
 	xr_table_clear(&replay->owners);
 	xr_sequence_clear(&replay->noted);
+	xr_blocks_clear(&replay->inodes);
 	xr_replay_forget_intents(replay);
 }
 
@@ -326,15 +327,21 @@ static int replay_item(struct xr_replay *replay, const struct xr_trans *trans, c
 	const struct xr_item_type *type = type_of(item->type);
 	struct xr_item_stats *stats = &replay->stats.items[type - types];
 	enum xr_outcome outcome = XR_NOTED;
+	struct xr_extent target;
 	int ret;
 
-	if (item->type != XFS_LI_INODE)
-		xr_inode_release(replay);
+	if (item->type != XFS_LI_INODE) {
+		xr_item_target(replay, item, &target);
+		xr_inode_forget(replay, &target);
+	}
 	ret = type->replay(replay, trans, item, &outcome);
 	stats->seen++;
-	stats->replayed += outcome == XR_REPLAYED;
-	stats->stale += outcome == XR_STALE;
-	stats->cancelled += outcome == XR_CANCELLED;
+	if (outcome == XR_REPLAYED)
+		stats->replayed++;
+	else if (outcome == XR_STALE)
+		stats->stale++;
+	else if (outcome == XR_CANCELLED)
+		stats->cancelled++;
 	return ret;
 }
 

@@ -2,6 +2,7 @@
 #ifndef XR_REPLAY_H
 #define XR_REPLAY_H
 
+#include "blocks.h"
 #include "cache.h"
 #include "sequence.h"
 #include "table.h"
@@ -80,6 +81,7 @@ struct xr_replay {
 	unsigned quotaoff; /* XFS_DQTYPE_... switched off somewhere in the log */
 	struct xr_buf cluster; /* held between inode items of one cluster, */
 	struct xr_extent cluster_at; /* which lies here */
+	struct xr_blocks inodes; /* clusters that were looked at: every slot of them holds an inode */
 	struct xr_table group; /* (daddr, BBs) of the buffers that the current LSN changed */
 	uint64_t group_lsn;
 	bool has_pieces; /* pass 1 met what may be pieces of directory blocks (scatter.h); the two tables are only used then */

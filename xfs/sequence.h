@@ -2,8 +2,7 @@
 #ifndef XR_SEQUENCE_H
 #define XR_SEQUENCE_H
 
-#include "cache.h"
-#include "table.h"
+#include "blocks.h"
 #include "trans.h"
 
 /*
@@ -20,8 +19,7 @@ struct xr_sequence {
 	uint32_t tid;
 	uint64_t lsn;
 	bool crossed; /* an item of the first list came behind one of the second that it has blocks in common with */
-	struct xr_table second; /* by 64 BBs of the device: the ones that items of the second list are for */
-	struct xr_entry *recent; /* in it */
+	struct xr_blocks second; /* what items of the second list are for */
 };
 
 /* Pass 1: the next item of trans, of one of the first two lists, and the blocks it is for, which may not have been checked. */

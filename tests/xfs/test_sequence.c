@@ -474,6 +474,37 @@ static void test_changed(void **state)
 	}
 }
 
+/* A cluster that was found sound, and changed since by what is no inode item, is looked at again. */
+static void test_looked_at_again(void **state)
+{
+	struct rb *rb = *state;
+	static const uint8_t nothing[128];
+	static struct outcome o;
+
+	for (int damaged = 0; damaged < 2; damaged++) {
+		put_area(rb, 0);
+		lb_begin(&rb->lb, 3, 100);
+		rb->lb.prev = UINT32_MAX;
+		rb_start(rb, 1);
+		log_inode(rb, 1, 3, 1000);
+		log_inode(rb, 1, CHUNK_BBS, 1000);
+		rb_commit(rb, 1);
+		rb_start(rb, 2);
+		rb_buf_item(rb, 2, RB_FREE_DADDR, CLUSTER_BBS, XFS_BLFT_DINO_BUF << XFS_BLFT_SHIFT, damaged ? 20 : 21, 1,
+			    nothing); /* inode 5, the beginning or what follows */
+		log_inode(rb, 2, CHUNK_BBS + 1, 1001);
+		rb_commit(rb, 2);
+		rb_start(rb, 3);
+		log_inode(rb, 3, 3, 1002);
+		rb_commit(rb, 3);
+		rb_flush(rb);
+		replay_both(rb, &o);
+		assert_int_equal(o.ret, damaged ? -EUCLEAN : 0);
+		if (damaged)
+			assert_said(&rb->lb.said, "is no inode");
+	}
+}
+
 /* More transactions in each other's way than are listed: then all wait. */
 static void test_many_wait(void **state)
 {
@@ -594,8 +625,8 @@ static void test_anything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(at_once), T(unfinished), T(unmounted), T(interleaved), T(crossed),  T(late),
-		T(groups),  T(fails),      T(changed),   T(many_wait),   T(anything),
+		T(at_once), T(unfinished), T(unmounted), T(interleaved), T(crossed),         T(late),
+		T(groups),  T(fails),      T(changed),   T(many_wait),   T(looked_at_again), T(anything),
 	};
 
 	return cmocka_run_group_tests_name("little-endian", tests, NULL, NULL) +

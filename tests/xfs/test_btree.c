@@ -514,6 +514,33 @@ static void remove_middle(void)
 	ag_test_end(&t);
 }
 
+static int came_next(void *arg, const struct xr_mapping *mapping)
+{
+	struct xr_mapping *behind = arg;
+
+	assert_true(mapping->offset < behind->offset);
+	*behind = *mapping;
+	return 0;
+}
+
+/* The last mapping goes first. */
+static void free_all(void)
+{
+	struct xr_mapping behind = {.offset = 10000};
+	struct xr_tx_inode inode = {.ino = ino};
+
+	make_two_leaves();
+	inode.buf = inode_block(&inode.offset);
+	inode.raw = inode.buf->data + inode.offset;
+	xr_inode_set_nextents(&inode, false, LEAF + 1 + LEAF / 2);
+	xr_inode_add_nblocks(&inode, 3 * (LEAF + 1 + LEAF / 2));
+	assert_int_equal(xr_bmap_free_fork(t.tx, &inode, false, came_next, &behind), 0);
+	assert_int_equal(behind.offset, 0);
+	assert_int_equal(xr_inode_nblocks(&inode), 0);
+	xr_cur_end(cur);
+	ag_test_end(&t);
+}
+
 static void test_shapes(void **state)
 {
 	(void)state;
@@ -521,6 +548,7 @@ static void test_shapes(void **state)
 	give_at(LEAF - 3, 2);
 	give_at(LEAF - 2, 3);
 	remove_middle();
+	free_all();
 	split_at(0, 30, 30);
 	split_at(29, 30, 30);
 	split_at(30, 31, 29);

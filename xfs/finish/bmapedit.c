@@ -534,13 +534,13 @@ int xr_bmap_remove(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint6
 	return ret;
 }
 
-/* --- a whole fork --- */
+/* --- a whole fork, from its end on as the kernel does: what becomes of refcounts depends on the order --- */
 
 struct freeing {
 	struct fork fork;
 	int (*fn)(void *arg, const struct xr_mapping *mapping);
 	void *arg;
-	uint64_t next; /* file block behind the last mapping */
+	uint64_t end; /* file block where the mapping behind begins */
 	uint64_t blocks; /* that the inode still counts */
 };
 
@@ -548,15 +548,15 @@ static int free_records(struct freeing *f, const uint8_t *records, uint32_t n)
 {
 	int ret = 0;
 
-	for (uint32_t i = 0; i < n && !ret; i++) {
-		struct xr_mapping m = xr_mapping_unpack(records + (size_t)i * RECORD);
+	while (n-- && !ret) {
+		struct xr_mapping m = xr_mapping_unpack(records + (size_t)n * RECORD);
 
 		ret = check_mapping(&f->fork, &m);
-		if (!ret && (m.offset < f->next || m.count > f->blocks))
+		if (!ret && (m.offset + m.count > f->end || m.count > f->blocks))
 			ret = damaged(f->fork.tx, f->fork.inode->ino, "its extents overlap, or are more than it has blocks");
 		if (ret)
 			return ret;
-		f->next = m.offset + m.count;
+		f->end = m.offset;
 		f->blocks -= m.count;
 		ret = f->fn(f->arg, &m);
 	}
@@ -576,15 +576,15 @@ static int free_block(struct freeing *f, uint64_t fsb, uint32_t level)
 	ret = block_get(&f->fork, fsb, level, &buf, &numrecs);
 	if (!ret && !level)
 		ret = free_records(f, buf->data + header_size(sb), numrecs);
-	for (uint32_t i = 0; !ret && level && i < numrecs; i++)
-		ret = free_block(f, xr_be64(buf->data + header_size(sb) + (size_t)max * KEY + (size_t)i * KEY), level - 1);
+	while (!ret && level && numrecs--)
+		ret = free_block(f, xr_be64(buf->data + header_size(sb) + (size_t)(max + numrecs) * KEY), level - 1);
 	return ret ? ret : block_free(&f->fork, fsb);
 }
 
 int xr_bmap_free_fork(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr,
 		      int (*fn)(void *arg, const struct xr_mapping *mapping), void *arg)
 {
-	struct freeing f = {.fn = fn, .arg = arg, .blocks = xr_inode_nblocks(inode)};
+	struct freeing f = {.fn = fn, .arg = arg, .end = UINT64_MAX, .blocks = xr_inode_nblocks(inode)};
 	uint32_t level, children;
 	const uint8_t *pointers;
 	int ret = fork_open(&f.fork, tx, inode, attr);
@@ -595,8 +595,8 @@ int xr_bmap_free_fork(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr,
 		ret = free_records(&f, f.fork.data, list_count(&f.fork));
 	} else {
 		ret = root_get(&f.fork, &level, &children, &pointers);
-		for (uint32_t i = 0; !ret && i < children; i++)
-			ret = free_block(&f, xr_be64(pointers + (size_t)i * KEY), level - 1);
+		while (!ret && children--)
+			ret = free_block(&f, xr_be64(pointers + (size_t)children * KEY), level - 1);
 	}
 	if (ret)
 		return ret;

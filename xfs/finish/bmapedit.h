@@ -51,8 +51,8 @@ int xr_bmap_add(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, const st
 int xr_bmap_remove(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr, uint64_t offset, uint32_t count);
 
 /*
- * Free a fork whole: fn is called for each of its mappings (for the blocks, refcounts and rmaps of the data), the blocks of its btree are freed and
- * cancelled; the fork is then empty, in extents format, nextents 0, nblocks less what went.
+ * Free a fork whole: fn is called for each of its mappings, the last one first (for the blocks, refcounts and rmaps of the data), the blocks of its
+ * btree are freed and cancelled; the fork is then empty, in extents format, nextents 0, nblocks less what went.
  */
 int xr_bmap_free_fork(struct xr_tx *tx, struct xr_tx_inode *inode, bool attr,
 		      int (*fn)(void *arg, const struct xr_mapping *mapping), void *arg);

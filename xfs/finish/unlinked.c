@@ -76,10 +76,9 @@ static int free_rt_extent(struct orphan *o)
 /* Written and unwritten parts of one realtime extent are mappings of their own, but they go together. */
 static int free_rt_mapping(struct orphan *o, const struct xr_mapping *m)
 {
-	int ret = o->rt_count && o->rt_block + o->rt_count != m->block ? free_rt_extent(o) : 0;
+	int ret = o->rt_count && m->block + m->count != o->rt_block ? free_rt_extent(o) : 0;
 
-	if (!o->rt_count)
-		o->rt_block = m->block;
+	o->rt_block = m->block;
 	o->rt_count += m->count;
 	return ret;
 }

@@ -30,6 +30,8 @@
 #define WRAP_MAX_OPS 500000u
 #define WRAP_TURNS 20u
 #define RACERS 9u
+#define SHARED 16u
+#define SHARED_EXTENTS 60u
 
 struct options {
 	uint64_t seed, ops, tail_ops, sync_every, freeze_every, orphans, cow;
@@ -228,6 +230,44 @@ static int leave_orphans(int root, uint64_t n, int reflink)
 	return 0;
 }
 
+/*
+ * The same, of files written by turns, so that the blocks of none lie side by side, and each shared with two others that did not keep all
+ * of it: a refcount for every extent, and the order in which those go decides how many blocks their btree has.
+ */
+static int leave_shared_orphans(int root)
+{
+	static char data[8192] __attribute__((aligned(4096)));
+	int fds[SHARED], copy;
+	char name[48];
+
+	for (unsigned i = 0; i < SHARED; i++) {
+		snprintf(name, sizeof(name), "shared orphan %u", i);
+		fds[i] = openat(root, name, O_RDWR | O_CREAT | O_EXCL | O_DIRECT, 0600);
+		if (fds[i] < 0)
+			return said(-1, name);
+	}
+	for (unsigned n = 0; n < SHARED * SHARED_EXTENTS; n++)
+		if (pwrite(fds[n % SHARED], data, n % 2 ? 4096 : 8192, (off_t)(n / SHARED) * 65536) < 0)
+			return said(-1, "shared orphan");
+	for (unsigned i = 0; i < 2 * SHARED; i++) {
+		snprintf(name, sizeof(name), "sharer %u of orphan %u", i % 2, i / 2);
+		copy = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (copy < 0 || ioctl(copy, FICLONE, fds[i / 2]))
+			return said(-1, name);
+		for (unsigned n = 0; n < SHARED_EXTENTS; n++)
+			if ((n * n + i) % 5 < 2 &&
+			    fallocate(copy, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)n * 65536, 65536))
+				return said(-1, name);
+		close(copy);
+	}
+	for (unsigned i = 0; i < SHARED; i++) {
+		snprintf(name, sizeof(name), "shared orphan %u", i);
+		if (unlinkat(root, name, 0))
+			return said(-1, name);
+	}
+	return 0;
+}
+
 /* Overwrite parts of clones: the kernel reserves more blocks in the CoW fork than the write needs, and keeps them for a while. */
 static int leave_cow(int root, uint64_t n)
 {
@@ -288,6 +328,23 @@ static int fill_and_empty(int fd)
 	return ftruncate(fd, 0);
 }
 
+/* Clone pieces of a fragmented file into the middle of what to has there. */
+static int clone_pieces(int to, int from, uint64_t seed)
+{
+	struct work dice = {.rng = seed};
+
+	for (unsigned i = 0; i < 120; i++) {
+		struct file_clone_range piece = {.src_fd = from,
+						 .src_offset = work_random(&dice, 360) * 16384,
+						 .src_length = (1 + work_random(&dice, 40)) * 16384,
+						 .dest_offset = work_random(&dice, 360) * 16384};
+
+		if (ioctl(to, FICLONERANGE, &piece))
+			return -1;
+	}
+	return 0;
+}
+
 /* One of those that race: for ever, until the shutdown ends it. Says by a byte that it has begun. */
 static void racer(int root, const struct options *o, unsigned n, int begun)
 {
@@ -306,6 +363,9 @@ static void racer(int root, const struct options *o, unsigned n, int begun)
 			;
 	else if (n % 2 && o->reflink)
 		while (!ioctl(to, FICLONE, from) && !ftruncate(to, 0))
+			;
+	else if (n % 4 && o->reflink)
+		for (uint64_t turn = 0; !fallocate(to, 0, 0, 400 * 16384) && !clone_pieces(to, from, o->seed + n + turn); turn++)
 			;
 	else if (o->reflink)
 		while (!fallocate(to, 0, 0, 100 * 16384) && !fallocate(to, FALLOC_FL_COLLAPSE_RANGE, 0, 8192) &&
@@ -379,6 +439,8 @@ static int run(const char *mnt, const struct options *o)
 		rc = leave_orphans(root, o->orphans, o->reflink);
 	if (!rc && o->cow)
 		rc = leave_cow(root, o->cow);
+	if (!rc && o->orphans && o->reflink)
+		rc = leave_shared_orphans(root);
 	if (!rc && o->scatter)
 		rc = scatter_directory(root);
 	if (!rc && o->race)

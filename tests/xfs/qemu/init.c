@@ -160,16 +160,16 @@ static void run(char **argv)
 		fprintf(out, "FAILED %s: status %#x\n", argv[0], status);
 }
 
-/* A record of the kernel's log is "NUMBERS;TEXT". */
+/* A record of the kernel's log is "NUMBERS;TEXT". Where some were lost, before they could be read, those that are left come next. */
 static void say_log(void)
 {
 	char record[8192];
 	ssize_t n;
 
-	while ((n = read(kmsg, record, sizeof(record) - 1)) > 0) {
+	while ((n = read(kmsg, record, sizeof(record) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
 		const char *text;
 
-		record[n] = 0;
+		record[n > 0 ? n : 0] = 0;
 		text = strchr(record, ';');
 		if (text && strstr(text, "XFS ("))
 			fprintf(out, "kernel: %.*s\n", (int)strcspn(text + 1, "\n"), text + 1);

@@ -11,7 +11,7 @@
 . "$(dirname "$0")/machine.sh"
 
 replay=${XFS_REPLAY:?} tools=${QEMU_TOOLS:-}
-need_machine mkfs.xfs xfs_db
+need_machine mkfs.xfs xfs_db xfs_logprint
 D=$work/dirty K=$work/kernel T=$work/tool
 
 # The table: arrays by name
@@ -88,6 +88,7 @@ recover() { # NAME
   cp --sparse=always "$T/$1/img" "$work/before"
   tool 0 "$1"
   cmp "$T/$1/img" "$work/before" || fail "$1: a second run wrote something"
+  xfs_logprint -t "$T/$1/img" 2>&1 | grep 'state: <CLEAN>' >/dev/null || fail "$1: xfs_logprint finds the log not clean"
 }
 
 # What one copy's part of the output is: $1/$2.log of it the kernel said, $1/$2.state all else.

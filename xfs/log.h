@@ -8,6 +8,7 @@
 
 struct vmap_process;
 struct xr_ring;
+struct xr_walk;
 
 /*
  * The log of one filesystem, as its reader sees it
@@ -24,7 +25,8 @@ struct xr_log {
 	struct xr_order order;
 	struct xr_ring *ring;
 	bool to_be_walked; /* every record will be verified by a walk (walk.h) before anything comes of it: see xr_head_find() */
-	bool no_ahead; /* a walk (walk.h) does without a thread that reads ahead: the processors are busy with others */
+	struct xr_walk *walk; /* which others take part in (walk.h), and this log's number there; NULL: walks are its own */
+	unsigned walker;
 	/* Salvage, only where the user asked for it: replay ends before a damaged record, or before the one of this LSN (0: none). */
 	bool until_bad;
 	uint64_t stop_at;

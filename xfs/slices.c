@@ -5,13 +5,13 @@
  * Concept. An item changes one buffer, and all order that matters is among items for the same blocks. So pass 2 can be done for one part of
  * the device after the other: for each slice the log is walked again and only the items whose buffer lies in it are applied. A slice
  * fits into memory, so each block is read once and written once, in the order of addresses, however the log jumps about; the price is
- * one more look at the log for each slice, which is sequential. Slices have nothing in common, so two threads work on two of them, each with a
- * cache and a window on the log of its own.
+ * one more look at the log for each two slices, which is sequential. Slices have nothing in common but the records: two threads work on two of
+ * them, each with a cache of its own, and see each record while it is in the window.
  *
  * What does not keep to its slice (a change of the filesystem's size, extent btrees that change hands) is found in pass 1, and then
  * there is one slice (xr_replay.whole).
  *
- * Locks. One mutex guards the next slice's number, the first error, what is summed up, and calls of progress.
+ * Locks. One mutex guards what is summed up, and calls of progress.
  */
 #include "slices.h"
 
@@ -19,17 +19,23 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "ring.h"
-
-#define THREADS 2
+#include "walk.h"
 
 struct slices {
 	struct xr_replay *whole;
 	const struct xr_head *head;
 	uint64_t *bounds;
-	size_t n, next, done;
-	int error;
+	size_t n, done;
+	struct xr_walk *walk; /* of those at hand */
 	pthread_mutex_t lock;
+};
+
+/* One slice and who works on it. */
+struct worker {
+	struct slices *s;
+	size_t slice;
+	unsigned walker;
+	int ret;
 };
 
 /* The cancels of the slice's own buffers. */
@@ -120,34 +126,41 @@ static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
 	return ret;
 }
 
-/* The number of the next slice, after the error of the last one if there was any; n: there is no more to do. */
-static size_t next_slice(struct slices *s, int error)
-{
-	size_t i;
-
-	pthread_mutex_lock(&s->lock);
-	if (error && !s->error)
-		s->error = error;
-	i = s->error ? s->n : s->next < s->n ? s->next++ : s->n;
-	pthread_mutex_unlock(&s->lock);
-	return i;
-}
-
 static void *work(void *arg)
 {
-	struct slices *s = arg;
-	struct xr_log log = *s->whole->log;
-	int ret;
+	struct worker *w = arg;
+	struct xr_log log = *w->s->whole->log;
 
-	log.ring = NULL; /* the copied one is the caller's */
-	log.no_ahead = true;
-	ret = xr_ring_create(&log.ring, &log, xr_cache_process(s->whole->cache));
-	if (ret)
-		xr_fail(log.msg, ret, "no memory for a second window on the log");
-	for (size_t i = next_slice(s, ret); i < s->n; i = next_slice(s, ret))
-		ret = run_slice(s, &log, i);
-	xr_ring_destroy(log.ring);
+	log.walk = w->s->walk;
+	log.walker = w->walker;
+	w->ret = run_slice(w->s, &log, w->slice);
+	if (w->ret && log.walk) /* perhaps it never got there */
+		xr_walk_leave(log.walk, log.walker);
 	return NULL;
+}
+
+/* Slices from number i on, as many as there are workers for; returns how many. */
+static size_t run_slices(struct slices *s, size_t i, int *ret)
+{
+	struct worker workers[XR_WALKERS] = {{s, i, 0, 0}, {s, i + 1, 1, 0}};
+	bool together = i + 1 < s->n;
+	pthread_t thread;
+
+	if (together) {
+		*ret = xr_walk_create(&s->walk, s->whole->log, s->head->tail, xr_head_end(s->head), XR_WALKERS);
+		if (*ret)
+			return 0;
+		together = !pthread_create(&thread, NULL, work, &workers[1]);
+		if (!together) /* no thread to be had: alone */
+			xr_walk_leave(s->walk, 1);
+	}
+	work(&workers[0]);
+	if (together)
+		pthread_join(thread, NULL);
+	xr_walk_destroy(s->walk);
+	s->walk = NULL;
+	*ret = workers[0].ret ? workers[0].ret : workers[1].ret;
+	return 1 + together;
 }
 
 /* How many units a slice gets: no more than fit into memory, and about the same for each, in a number of slices that keeps the threads busy. */
@@ -156,26 +169,21 @@ static uint64_t slice_units(const struct xr_replay *replay)
 	uint64_t max = replay->slice_bytes / (XR_UNIT_BBS * XR_BB), all = replay->targets.units;
 	uint64_t n = (all + max - 1) / max;
 
-	n = (n + THREADS - 1) / THREADS * THREADS;
+	n = (n + XR_WALKERS - 1) / XR_WALKERS * XR_WALKERS;
 	return n ? (all + n - 1) / n : max;
 }
 
 int xr_slices_apply(struct xr_replay *replay, const struct xr_head *head)
 {
 	struct slices s = {.whole = replay, .head = head, .lock = PTHREAD_MUTEX_INITIALIZER};
-	pthread_t threads[THREADS];
-	unsigned n = 0;
+	int ret = 0;
 
 	if (xr_targets_cut(&replay->targets, slice_units(replay), &s.bounds, &s.n))
 		return xr_fail(replay->msg, -ENOMEM, "no memory to plan the replay");
-	while (n < THREADS && !pthread_create(&threads[n], NULL, work, &s))
-		n++;
-	if (!n) /* no thread to be had: alone */
-		work(&s);
-	while (n)
-		pthread_join(threads[--n], NULL);
+	for (size_t i = 0; i < s.n && !ret;)
+		i += run_slices(&s, i, &ret);
 	pthread_mutex_destroy(&s.lock);
 	free(s.bounds);
 	xr_table_clear(&replay->cancel);
-	return s.error;
+	return ret;
 }

@@ -3,6 +3,7 @@
 #include "logbuild.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "walk.h"
@@ -10,6 +11,7 @@
 #define RECORDS 500u /* of 30,000 bytes: several windows */
 #define LARGE_RECORDS 60u /* of a quarter of a MiB, the most that there is: few of them are as much as may be made ahead */
 #define LARGE_BYTES 260000u
+#define NEVER UINT32_MAX
 
 static struct lb lb;
 static uint32_t blocks[RECORDS], bytes;
@@ -58,7 +60,7 @@ struct seen {
 static int see(void *arg, const struct xr_record *rec, const uint8_t *data)
 {
 	struct seen *seen = arg;
-	static uint8_t pattern[LARGE_BYTES];
+	static _Thread_local uint8_t pattern[LARGE_BYTES];
 	const uint8_t *p = data;
 	uint32_t len;
 
@@ -85,13 +87,96 @@ static int walk(struct seen *seen, uint32_t head)
 	return xr_record_walk(&lb.log, blocks[0], head, see, seen);
 }
 
+/* One of several walkers. */
+struct one {
+	struct xr_log log;
+	struct seen seen;
+	int ret;
+};
+
+static void *walk_one(void *arg)
+{
+	struct one *one = arg;
+
+	one->ret = xr_record_walk(&one->log, blocks[0], lb.block, see, &one->seen);
+	return NULL;
+}
+
+/* Several walkers of the same records, each as seen[] says; one that shall stop before the first never begins. */
+static void walk_together(struct seen *seen, int *ret, unsigned n)
+{
+	struct one ones[XR_WALKERS];
+	pthread_t threads[XR_WALKERS];
+	struct xr_walk *w;
+
+	test_msg_init(&lb.said);
+	xr_ring_forget(lb.log.ring);
+	assert_int_equal(xr_walk_create(&w, &lb.log, blocks[0], lb.block, n), 0);
+	for (unsigned i = 0; i < n; i++) {
+		ones[i] = (struct one){.log = lb.log, .seen = seen[i]};
+		ones[i].log.walk = w;
+		ones[i].log.walker = i;
+		if (seen[i].stop != NEVER)
+			assert_int_equal(pthread_create(&threads[i], NULL, walk_one, &ones[i]), 0);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (seen[i].stop == NEVER)
+			xr_walk_leave(w, i);
+		else
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		seen[i] = ones[i].seen;
+		ret[i] = ones[i].ret;
+	}
+	xr_walk_destroy(w);
+}
+
+/* All see all records, whoever is slow, ends early or never comes. */
+static void test_together(void **state)
+{
+	static const uint32_t stops[] = {RECORDS, 0, 17, 250, NEVER};
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		struct seen seen[] = {{.stop = stops[i % 5], .slow = i / 5 & 1}, {.stop = RECORDS, .slow = i / 5 & 2}};
+		int ret[2];
+
+		walk_together(seen, ret, 2);
+		assert_int_equal(seen[1].n, RECORDS);
+		assert_int_equal(ret[1], 0);
+		if (stops[i % 5] == NEVER)
+			continue;
+		assert_int_equal(seen[0].n, stops[i % 5] < RECORDS ? stops[i % 5] + 1 : RECORDS);
+		assert_int_equal(ret[0], stops[i % 5] < RECORDS ? 77 : 0);
+	}
+}
+
+/* What is wrong with a record ends the walk of each who gets there, and is said once. */
+static void test_damaged_together(void **state)
+{
+	(void)state;
+	lb_flip(&lb, blocks[330] + 1, 88);
+	for (unsigned i = 0; i < 4; i++) {
+		struct seen seen[] = {{.stop = i & 1 ? 300 : RECORDS, .slow = true}, {.stop = i & 2 ? 300 : RECORDS}};
+		const char *said;
+		int ret[2];
+
+		walk_together(seen, ret, 2);
+		for (unsigned k = 0; k < 2; k++) {
+			assert_int_equal(seen[k].n, i >> k & 1 ? 301 : 330);
+			assert_int_equal(ret[k], i >> k & 1 ? 77 : -EBADMSG);
+		}
+		said = strstr(lb.said.text, "bad checksum");
+		assert_int_equal(said != NULL, i < 3);
+		assert_true(!said || !strstr(said + 1, "bad checksum"));
+	}
+}
+
 static void test_whole(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
-		struct seen seen = {.stop = RECORDS, .slow = i & 1};
+	for (unsigned i = 0; i < 2; i++) {
+		struct seen seen = {.stop = RECORDS, .slow = i};
 
-		lb.log.no_ahead = i & 2;
 		assert_int_equal(walk(&seen, lb.block), 0);
 		assert_int_equal(seen.n, RECORDS);
 	}
@@ -140,7 +225,6 @@ static void test_damaged(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct seen seen = {.stop = 300, .slow = true};
 
-		lb.log.no_ahead = i;
 		assert_int_equal(walk(&seen, lb.block), 77);
 		assert_string_equal(lb.said.text, "");
 		seen = (struct seen){.stop = RECORDS, .slow = true};
@@ -153,7 +237,6 @@ static void test_damaged(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct seen seen = {.stop = 90, .slow = true};
 
-		lb.log.no_ahead = i;
 		assert_int_equal(walk(&seen, lb.block), 77);
 		assert_string_equal(lb.said.text, "");
 		seen.n = 0;
@@ -168,7 +251,12 @@ static void test_damaged(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {ON_LOG(test_whole), ON_LOG(test_short), ON_LOG(test_stopped), ON_LOG(test_damaged),
+	const struct CMUnitTest tests[] = {ON_LOG(test_whole),
+					   ON_LOG(test_short),
+					   ON_LOG(test_stopped),
+					   ON_LOG(test_damaged),
+					   ON_LOG(test_together),
+					   ON_LOG(test_damaged_together),
 					   cmocka_unit_test_setup_teardown(test_large, open_large_log, close_log)};
 
 	return cmocka_run_group_tests(tests, lb_setup, lb_teardown);

@@ -180,7 +180,7 @@ int xr_record_damaged(const struct xr_log *log, const struct xr_record *rec, int
 
 int xr_record_next(const struct xr_log *log, uint32_t block, uint32_t left, struct xr_record *rec, const uint8_t **data)
 {
-	const char *fault;
+	const char *fault = NULL;
 	uint8_t *headers;
 	int error = look(log, block, rec, &fault);
 

@@ -30,15 +30,14 @@ static void log_icreate(struct rb *rb, uint32_t ag, uint32_t agbno, uint32_t cou
 	rb_flush(rb);
 }
 
-static void test_icreate(void **state)
+static void icreate_at(struct rb *rb, uint32_t agbno)
 {
-	struct rb *rb = *state;
-	uint64_t daddr = (SB_BUILD_AGBLOCKS + 1024) * RB_BLOCK_BBS; /* AG 1 */
+	uint64_t daddr = (SB_BUILD_AGBLOCKS + agbno) * RB_BLOCK_BBS; /* AG 1 */
 	uint8_t inodes[64 * RB_INODE];
 
 	memset(inodes, 0xee, sizeof(inodes));
 	rb_put(rb, daddr, inodes, sizeof(inodes));
-	log_icreate(rb, 1, 1024, 64, RB_INODE, CHUNK_BLOCKS);
+	log_icreate(rb, 1, agbno, 64, RB_INODE, CHUNK_BLOCKS);
 	assert_int_equal(rb_run(rb), 0);
 	rb_get(rb, daddr, inodes, sizeof(inodes));
 	for (unsigned i = 0; i < 64; i++) {
@@ -49,11 +48,22 @@ static void test_icreate(void **state)
 		assert_int_equal(xr_be16(raw + DI(mode)), 0);
 		assert_int_equal(xr_be32(raw + DI(gen)), 0xabcdef01);
 		assert_int_equal(xr_be32(raw + DI(next_unlinked)), NULLAGINO);
-		assert_int_equal(xr_be64(raw + DI(ino)), (1u << 13) + 2048 + i);
+		assert_int_equal(xr_be64(raw + DI(ino)), (1u << 13) + 2 * agbno + i);
 		assert_memory_equal(raw + DI(uuid), rb->lb.sb.meta_uuid, 16);
 		assert_true(xr_crc_ok(raw, RB_INODE, DI(crc)));
 		assert_int_equal(raw[RB_INODE - 1], 0);
 	}
+}
+
+static void test_icreate(void **state)
+{
+	icreate_at(*state, 1024);
+}
+
+/* In a chunk that does not begin at a multiple of its inodes more bits of their numbers change. */
+static void test_icreate_across(void **state)
+{
+	icreate_at(*state, 1020);
 }
 
 /* One of its buffers was freed later: none of the chunk is touched. */
@@ -315,8 +325,8 @@ static void test_intents_malformed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(icreate),  T(icreate_cancelled), T(icreate_malformed), T(dquot),
-		T(quotaoff), T(dquot_malformed),   T(intents),           T(intents_malformed),
+		T(icreate),  T(icreate_across),  T(icreate_cancelled), T(icreate_malformed), T(dquot),
+		T(quotaoff), T(dquot_malformed), T(intents),           T(intents_malformed),
 	};
 
 	/* In the byte order of either kind of machine. */

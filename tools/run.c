@@ -171,7 +171,9 @@ static int open_all(struct run *run)
 	ret = xr_log_open(&run->log, &run->sb, &run->data, o->logdev ? &run->logdev : NULL, run->process, run->msg);
 	run->log.until_bad = o->until_bad || o->look == LOOK_LOG; /* damage is shown, too */
 	run->log.stop_at = o->stop_at;
-	return ret ? ret : xr_cache_create(&run->cache, &run->data, run->process, !o->dry_run, run->msg);
+	if (!ret && o->dry_run)
+		ret = xr_shadow_create(&run->shadow, &run->data);
+	return ret ? ret : xr_cache_create(&run->cache, &run->data, run->process, true, run->msg);
 }
 
 static void init(struct run *run, const struct options *options, struct report *report)
@@ -240,6 +242,7 @@ void run_close(struct run *run)
 	xr_cache_destroy(run->cache);
 	xr_log_close(&run->log);
 	xr_undo_close(run->undo);
+	xr_shadow_close(run->shadow);
 	if (run->process)
 		vmap_process_destroy(run->process);
 	xr_dev_close(&run->data);

@@ -4,6 +4,7 @@
 
 #include "copy.h"
 #include "report.h"
+#include "shadow.h"
 #include "undo.h"
 
 /* One run of a tool over one filesystem: everything that is open, in the order in which it was made. */
@@ -15,6 +16,7 @@ struct run {
 	struct xr_copy copy, log_copy; /* --output */
 	char *log_out;
 	struct xr_undo *undo; /* --undo */
+	struct xr_shadow *shadow; /* of data, where nothing may be written */
 	struct xr_sb sb;
 	struct vmap_process *process;
 	struct xr_log log;

@@ -3,7 +3,7 @@
  * Salvage: what --stop-at, --until-bad and --skip-item leave out
  *
  * The log is cut where the damage begins, and pass 1 repeated on what is left, until it finds nothing wrong: each cut is before the one
- * before it, so that ends. Then pass 2 is rehearsed in memory, because only there an item meets the blocks that it is for, and what they do not go
+ * before it, so that ends. Then pass 2 is rehearsed over a shadow of the image, because only there an item meets the blocks that it is for, and what they do not go
  * with is damage, too. Half transactions are none, so what is replayed ends with the last one that was committed before the cut.
  */
 #include "salvage.h"
@@ -44,15 +44,22 @@ static int check(struct run *run)
 	return ret;
 }
 
-/* Both passes, in a cache that is dropped. *cut: pass 2 met damage, and the log was cut before that. */
+/* Both passes, over a shadow that is dropped. *cut: pass 2 met damage, and the log was cut before that. */
 static int rehearse(struct run *run, bool *cut)
 {
 	struct xr_replay *r = &run->replay;
 	struct xr_cache *kept = run->cache;
-	int ret = xr_cache_create(&run->cache, &run->data, run->process, false, run->msg);
+	struct xr_dev dev = run->data;
+	struct xr_shadow *shadow;
+	int ret;
 
 	*cut = false;
+	dev.undo = NULL;
+	ret = xr_shadow_create(&shadow, &dev);
+	if (!ret)
+		ret = xr_cache_create(&run->cache, &dev, run->process, true, run->msg);
 	if (ret) {
+		xr_shadow_close(shadow);
 		run->cache = kept;
 		return ret;
 	}
@@ -67,6 +74,7 @@ static int rehearse(struct run *run, bool *cut)
 	}
 	xr_replay_destroy(r);
 	xr_cache_destroy(run->cache);
+	xr_shadow_close(shadow);
 	run->cache = kept;
 	return ret;
 }

@@ -7,6 +7,7 @@
  * address is an error here, not a file that grows.
  */
 #include "dev.h"
+#include "shadow.h"
 #include "undo.h"
 
 #include <errno.h>
@@ -118,6 +119,25 @@ static int advance(struct iovec *iov, int n, size_t done)
 	return i;
 }
 
+/* How many of the pieces have the first size bytes, which are not more than all; the last of them is shortened to that, by *cut. */
+static int first_pieces(struct iovec *iov, size_t size, size_t *cut)
+{
+	int i = 0;
+
+	for (; size > iov[i].iov_len; i++)
+		size -= iov[i].iov_len;
+	*cut = iov[i].iov_len - size;
+	iov[i].iov_len = size;
+	return i + 1;
+}
+
+static int shadow_full(const struct xr_dev *dev, int error)
+{
+	return xr_fail(dev->msg, -EIO,
+		       "%s: the blocks that its log changes cannot be kept in a temporary file: %s: name a folder with TMPDIR",
+		       dev->name, strerror(error));
+}
+
 static int transfer(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t offset, bool write)
 {
 	const char *what = write ? "cannot write" : "cannot read";
@@ -132,14 +152,24 @@ static int transfer(const struct xr_dev *dev, struct iovec *iov, int n, uint64_t
 	if (!error && write && dev->undo)
 		error = xr_undo_sync(dev->undo);
 	for (int i = advance(iov, n, 0); !error && i < n;) {
-		off_t at = (off_t)(dev->start + offset);
-		ssize_t done = write ? pwritev(dev->fd, iov + i, n - i, at) : preadv(dev->fd, iov + i, n - i, at);
+		struct xr_place place = {dev->fd, dev->start + offset, size};
+		size_t cut;
+		ssize_t done;
+		int m;
 
+		if (dev->shadow)
+			error = xr_shadow_place(dev->shadow, offset, size, write, &place);
+		if (error)
+			break;
+		m = first_pieces(iov + i, place.size, &cut);
+		done = write ? pwritev(place.fd, iov + i, m, (off_t)place.at) : preadv(place.fd, iov + i, m, (off_t)place.at);
+		iov[i + m - 1].iov_len += cut;
 		if (done > 0) {
 			i += advance(iov + i, n - i, (size_t)done);
 			offset += (uint64_t)done;
+			size -= (size_t)done;
 		} else if (done == 0 || errno != EINTR) {
-			error = dev_failed(dev, what, offset, done, errno);
+			error = write && dev->shadow ? shadow_full(dev, errno) : dev_failed(dev, what, offset, done, errno);
 		}
 	}
 	return error;
@@ -179,6 +209,8 @@ int xr_dev_announce(const struct xr_dev *dev, uint64_t offset, size_t size)
 
 int xr_dev_flush(const struct xr_dev *dev)
 {
+	if (dev->shadow)
+		return 0;
 	/* fdatasync() leaves out only what is not needed to read the data back; on a block device it empties the write cache. */
 	if (fdatasync(dev->fd))
 		return xr_fail(dev->msg, -errno, "%s: cannot flush: %s: what was written may not be on the disk", dev->name,

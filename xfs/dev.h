@@ -25,6 +25,7 @@ struct xr_dev {
 	bool writable;
 	const struct xr_msg *msg;
 	struct xr_undo *undo; /* keeps what is overwritten (undo.h); NULL: nobody does */
+	struct xr_shadow *shadow; /* takes what is written (shadow.h); NULL: the device does */
 };
 
 /*

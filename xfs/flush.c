@@ -112,7 +112,7 @@ void xr_cache_write_early(const struct xr_cache *cache, uint64_t daddr, uint64_t
 {
 	off_t start = (off_t)(cache->dev->start + (daddr << XR_BB_SHIFT));
 
-	if (cache->write)
+	if (cache->write && !cache->dev->shadow)
 		sync_file_range(cache->dev->fd, start, to < xr_cache_bbs(cache) ? (off_t)((to - daddr) << XR_BB_SHIFT) : 0,
 				SYNC_FILE_RANGE_WRITE);
 }

@@ -11,7 +11,7 @@
  * What does not keep to its slice (a change of the filesystem's size, extent btrees that change hands) is found in pass 1, and then
  * there is one slice (xr_replay.whole).
  *
- * Locks. One mutex guards what is summed up, and calls of progress.
+ * Locks. One mutex guards what is summed up, the first error, and calls of progress.
  */
 #include "slices.h"
 
@@ -27,6 +27,9 @@ struct slices {
 	uint64_t *bounds;
 	size_t n, done;
 	struct xr_walk *walk; /* of those at hand */
+	int error; /* the first slice\'s that failed, */
+	uint32_t reached; /* where it ended, */
+	uint64_t group_lsn; /* and in which group */
 	pthread_mutex_t lock;
 };
 
@@ -115,12 +118,17 @@ static int run_slice(struct slices *s, const struct xr_log *log, size_t i)
 	}
 	if (!ret)
 		ret = xr_cache_flush(slice.cache);
-	if (!ret) {
+	if (!ret)
 		xr_cache_write_early(slice.cache, slice.from, slice.to);
-		pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&s->lock);
+	if (!ret) {
 		sum_up(s, &slice);
-		pthread_mutex_unlock(&s->lock);
+	} else if (!s->error) {
+		s->error = ret;
+		s->reached = slice.stats.log.reached;
+		s->group_lsn = slice.group_lsn;
 	}
+	pthread_mutex_unlock(&s->lock);
 	xr_cache_destroy(slice.cache);
 	xr_replay_destroy(&slice);
 	return ret;
@@ -185,5 +193,9 @@ int xr_slices_apply(struct xr_replay *replay, const struct xr_head *head)
 	pthread_mutex_destroy(&s.lock);
 	free(s.bounds);
 	xr_table_clear(&replay->cancel);
-	return ret;
+	if (!s.error)
+		return ret;
+	replay->stats.log.reached = s.reached;
+	replay->group_lsn = s.group_lsn;
+	return s.error;
 }

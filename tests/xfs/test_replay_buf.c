@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "shadow.h"
+
 #define DIR_DATA (XFS_BLFT_DIR_DATA_BUF << XFS_BLFT_SHIFT)
 #define BLOCK (RB_BLOCK_BBS * XR_BB)
 #define WHOLE (BLOCK / 128)
@@ -337,12 +339,13 @@ static void test_unknown_item(void **state)
 	assert_int_equal(buffers(rb)->seen, 0);
 }
 
-/* The same log, replayed whole and in slices of four units, gives the same device. */
+/* The same log, replayed whole and in slices of four units, over a shadow or not, gives the same device. */
 static void test_slices(void **state)
 {
 	struct rb *rb = *state;
 	enum { BLOCKS = 300, ROUNDS = 3 };
 	uint8_t *whole = malloc(SB_BUILD_BYTES), *sliced = malloc(SB_BUILD_BYTES), *before = malloc(SB_BUILD_BYTES);
+	struct xr_shadow *shadow;
 	uint8_t block[BLOCK];
 	uint32_t tid = 1;
 
@@ -369,14 +372,23 @@ static void test_slices(void **state)
 	assert_true(memcmp(before, whole, SB_BUILD_BYTES) != 0);
 	rb_put(rb, 0, before, SB_BUILD_BYTES);
 	rb->slice_bytes = 4 * XR_UNIT_BBS * XR_BB;
-	xr_cache_destroy(rb->cache);
-	assert_int_equal(xr_cache_create(&rb->cache, &rb->lb.dev, rb->process, true, &rb->lb.said.msg), 0);
 	tid = (uint32_t)buffers(rb)->replayed;
-	assert_int_equal(rb_run(rb), 0);
-	assert_int_equal(buffers(rb)->replayed, tid);
-	assert_int_equal(buffers(rb)->seen, 2 * ROUNDS * BLOCKS);
-	rb_get(rb, 0, sliced, SB_BUILD_BYTES);
-	assert_memory_equal(sliced, whole, SB_BUILD_BYTES);
+	for (int shadowed = 1; shadowed >= 0; shadowed--) {
+		xr_cache_destroy(rb->cache);
+		assert_int_equal(xr_cache_create(&rb->cache, &rb->lb.dev, rb->process, true, &rb->lb.said.msg), 0);
+		if (shadowed)
+			assert_int_equal(xr_shadow_create(&shadow, &rb->lb.dev), 0);
+		assert_int_equal(rb_run(rb), 0);
+		assert_int_equal(buffers(rb)->replayed, tid);
+		assert_int_equal(buffers(rb)->seen, 2 * ROUNDS * BLOCKS);
+		rb_get(rb, 0, sliced, SB_BUILD_BYTES);
+		assert_memory_equal(sliced, whole, SB_BUILD_BYTES);
+		if (!shadowed)
+			break;
+		xr_shadow_close(shadow);
+		rb_get(rb, 0, sliced, SB_BUILD_BYTES);
+		assert_memory_equal(sliced, before, SB_BUILD_BYTES);
+	}
 	free(before);
 	free(sliced);
 	free(whole);

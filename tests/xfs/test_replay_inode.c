@@ -381,6 +381,32 @@ static void refuse(struct rb *rb, const struct inode_item *item, const char *say
 	assert_said(&rb->lb.said, say);
 }
 
+/* What only the block that an item is for shows to be wrong is found in a slice, and in which record is known. */
+static void test_bad_target(void **state)
+{
+	struct rb *rb = *state;
+	uint8_t data[128] = {1};
+	struct inode_item item;
+	uint32_t bad = 0;
+
+	for (uint32_t i = 0; i < 9; i++) {
+		if (i == 4) {
+			bad = rb->lb.block;
+			valid_item(rb, &item);
+			log_inode(rb, &item); /* for a cluster of zeros */
+			continue;
+		}
+		rb_start(rb, 10 + i);
+		rb_buf_item(rb, 10 + i, at + 1000 + (uint64_t)i * 3 * XR_UNIT_BBS, RB_BLOCK_BBS, 0, 0, 1, data);
+		rb_commit(rb, 10 + i);
+		rb_flush(rb);
+	}
+	rb->slice_bytes = XR_UNIT_BBS * XR_BB;
+	assert_int_equal(rb_run(rb), -EUCLEAN);
+	assert_int_equal(rb->replay.stats.log.reached, bad);
+	assert_int_not_equal(rb->replay.group_lsn, 0);
+}
+
 static void test_malformed_format(void **state)
 {
 	struct rb *rb = *state;
@@ -420,9 +446,8 @@ static void test_malformed_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(core_and_extents), T(packed_format), T(lsn_order),        T(device),
-		T(btree_root),       T(owner_change),  T(owner_of_damaged), T(owner_of_unstamped),
-		T(no_inodes_there),  T(malformed),     T(malformed_format),
+		T(core_and_extents), T(packed_format),      T(lsn_order),       T(device),    T(btree_root), T(owner_change),
+		T(owner_of_damaged), T(owner_of_unstamped), T(no_inodes_there), T(malformed), T(bad_target), T(malformed_format),
 	};
 
 	/* In the byte order of either kind of machine. */

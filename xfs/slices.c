@@ -16,6 +16,7 @@
 #include "slices.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -188,6 +189,7 @@ int xr_slices_apply(struct xr_replay *replay, const struct xr_head *head)
 
 	if (xr_targets_cut(&replay->targets, slice_units(replay), &s.bounds, &s.n))
 		return xr_fail(replay->msg, -ENOMEM, "no memory to plan the replay");
+	malloc_trim(0); /* what this thread had for pass 1 is no use to another thread, which has a heap of its own */
 	for (size_t i = 0; i < s.n && !ret;)
 		i += run_slices(&s, i, &ret);
 	pthread_mutex_destroy(&s.lock);

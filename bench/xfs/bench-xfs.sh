@@ -7,7 +7,8 @@
 #   first    a log of 1 GiB of which at least 300 MiB are active; with warm and with cold page cache, ROUNDS (default 3) times
 #   largest  the largest log that mkfs.xfs makes, most of it active, for blocks that are all over the device and many times more than
 #            what may be in memory: for the peak of memory; with warm page cache, LARGEST_ROUNDS (default 1; 0: not at all) times
-# A round is, in turn: xfs_replay on a copy, mount and umount of a copy over a loop device, the floor on a copy. Needs root. The figures are ratios
+# A round is, in turn: xfs_replay on a copy, mount and umount of a copy over a loop device, the floor on a copy, block by block and (on another)
+# with neighbours merged (floor.c). Needs root. The figures are ratios
 # of medians. They go to BUILD_DIR/bench-xfs.json, too, and, with what docs/performance.md says of other things, to
 # BUILD_DIR/bench/xfs/performance.md.
 set -eu
@@ -89,7 +90,7 @@ ratio() {
 
 # measure ROUNDS warm|cold...: adds what it measured of the image to $json
 measure() {
-  local n=$1 mode i kib t k f faster floors log blocks peak=0
+  local n=$1 mode i kib t k f m faster floors least log blocks peak=0
   shift
   for mode in "$@"; do
     rm -f "$work/$mode".*
@@ -109,12 +110,17 @@ measure() {
       "$floor" "$work/floor" >"$work/floored"
       cut -d' ' -f1 "$work/floored" >>"$work/$mode.floor"
       rm "$work/floor"
+      fresh floor
+      cache "$mode" floor
+      "$floor" --merged "$work/floor" | cut -d' ' -f1 >>"$work/$mode.merged"
+      rm "$work/floor"
     done
-    t=$(median "$work/$mode.tool") k=$(median "$work/$mode.kernel") f=$(median "$work/$mode.floor")
-    faster=$(ratio "$k" "$t") floors=$(ratio "$t" "$f")
-    echo "$mode: xfs_replay $t s, mount and umount $k s, floor $f s"
-    echo "$mode: $faster times faster than the kernel, $floors times the floor"
-    json="$json\"$mode\": {\"tool\": $t, \"kernel\": $k, \"floor\": $f, \"times_faster\": $faster, \"times_floor\": $floors}, "
+    t=$(median "$work/$mode.tool") k=$(median "$work/$mode.kernel") f=$(median "$work/$mode.floor") m=$(median "$work/$mode.merged")
+    faster=$(ratio "$k" "$t") floors=$(ratio "$t" "$f") least=$(ratio "$t" "$m")
+    echo "$mode: xfs_replay $t s, mount and umount $k s, floor $f s, with neighbouring blocks merged $m s"
+    echo "$mode: $faster times faster than the kernel, $floors times the floor, $least times the merged one"
+    json="$json\"$mode\": {\"tool\": $t, \"kernel\": $k, \"floor\": $f, \"merged\": $m, \"times_faster\": $faster, "
+    json="$json\"times_floor\": $floors, \"times_merged\": $least}, "
   done
   read -r _ log blocks <"$work/floored"
   echo "active log $((log >> 20)) MiB, blocks changed $((blocks >> 20)) MiB, peak memory $((peak >> 10)) MiB"

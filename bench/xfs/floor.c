@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * usage: floor IMAGE
+ * usage: floor [--merged] IMAGE
  *
- * The least that recovering IMAGE's log could cost: read the active log once, read and write back every block that an item of the log is for,
- * once, in the order of addresses, and wait for the disk as xfs_replay does. Finding out which blocks those are is not timed. The bytes
+ * What recovering IMAGE's log would cost if there were nothing to calculate: read the active log once, pread() and pwrite() every filesystem block
+ * that an item of the log is for, once, in the order of addresses, and wait for the disk as xfs_replay does. --merged: the same, but neighbouring
+ * blocks together, up to 1 MiB at a time, which is the least that it could cost. Finding out which blocks those are is not timed. The bytes
  * are written as they were read: the image stays as it is. Prints seconds, and bytes of log and of blocks.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <vmap/linux.h>
@@ -87,13 +89,15 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-static int copy_range(const struct xr_dev *dev, uint8_t *buffer, uint64_t from, uint64_t to, bool write)
+/* In pieces of piece bytes, a power of two, that begin at multiples of it. */
+static int copy_range(const struct xr_dev *dev, uint8_t *buffer, uint64_t from, uint64_t to, size_t piece, bool write)
 {
+	size_t size;
 	int ret = 0;
 
-	for (uint64_t at = from; at < to && !ret; at += PIECE) {
-		size_t size = to - at < PIECE ? to - at : PIECE;
-
+	for (uint64_t at = from; at < to && !ret; at += size) {
+		size = piece - (at & (piece - 1));
+		size = to - at < size ? to - at : size;
 		ret = xr_dev_read(dev, buffer, size, at);
 		if (!ret && write)
 			ret = xr_dev_write(dev, buffer, size, at);
@@ -101,7 +105,7 @@ static int copy_range(const struct xr_dev *dev, uint8_t *buffer, uint64_t from, 
 	return ret;
 }
 
-static int measure(const struct xr_log *log, const struct xr_head *head, const struct targets *t)
+static int measure(const struct xr_log *log, const struct xr_head *head, const struct targets *t, size_t piece)
 {
 	uint64_t start = log->daddr * XR_BB, log_bytes = (uint64_t)xr_log_distance(log, head->tail, head->head) * XR_BB,
 		 bytes = 0;
@@ -112,11 +116,11 @@ static int measure(const struct xr_log *log, const struct xr_head *head, const s
 
 	if (!ret)
 		ret = copy_range(log->dev, buffer, start + (uint64_t)head->tail * XR_BB,
-				 start + (uint64_t)(wraps ? log->bbs : head->head) * XR_BB, false);
+				 start + (uint64_t)(wraps ? log->bbs : head->head) * XR_BB, PIECE, false);
 	if (!ret && wraps)
-		ret = copy_range(log->dev, buffer, start, start + (uint64_t)head->head * XR_BB, false);
+		ret = copy_range(log->dev, buffer, start, start + (uint64_t)head->head * XR_BB, PIECE, false);
 	for (size_t i = 0; i < t->n && !ret; i++) {
-		ret = copy_range(log->dev, buffer, t->list[i].daddr * XR_BB, t->list[i].end * XR_BB, true);
+		ret = copy_range(log->dev, buffer, t->list[i].daddr * XR_BB, t->list[i].end * XR_BB, piece, true);
 		bytes += (t->list[i].end - t->list[i].daddr) * XR_BB;
 	}
 	for (int i = 0; i < SYNCS && !ret; i++)
@@ -143,9 +147,10 @@ int main(int argc, char **argv)
 	struct xr_dev dev;
 	struct xr_log log;
 	struct xr_sb sb;
+	bool merged = argc == 3 && !strcmp(argv[1], "--merged");
 	int ret;
 
-	if (argc != 2 || xr_dev_open(&dev, argv[1], true, &msg) || xr_sb_read(&sb, &dev, &msg) ||
+	if (argc != 2 + merged || xr_dev_open(&dev, argv[argc - 1], true, &msg) || xr_sb_read(&sb, &dev, &msg) ||
 	    vmap_process_create(&(struct vmap_process_config){.huge = VMAP_HUGE_NO}, &process) ||
 	    xr_log_open(&log, &sb, &dev, NULL, process, &msg))
 		return 1;
@@ -155,7 +160,7 @@ int main(int argc, char **argv)
 		ret = xr_trans_walk(&log, &head, note, &targets, NULL, NULL, NULL);
 	if (!ret) {
 		merge(&targets);
-		ret = measure(&log, &head, &targets);
+		ret = measure(&log, &head, &targets, merged ? PIECE : (size_t)1 << sb.blocklog);
 	}
 	free(targets.list);
 	xr_log_close(&log);

@@ -35,7 +35,7 @@ static int teardown(void **state)
 /* The tree as text. Caller frees. */
 static char *print(struct xr_tree_result *result)
 {
-	char *text;
+	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 

@@ -88,7 +88,7 @@ static int add_run(struct rt *rt, uint64_t rtx, uint64_t len, int by)
 	unsigned level = 63u - (unsigned)__builtin_clzll(len);
 	uint64_t word = level * rt->bitmap_blocks + rtx / (rt->sb->blocksize * 8u);
 	uint32_t count;
-	uint8_t *at;
+	uint8_t *at = NULL; /* said to compilers that cannot see get_word() set it */
 	int ret = get_word(rt, &rt->summary, word, &at);
 
 	if (ret)

@@ -35,7 +35,7 @@ static int teardown(void **state)
 /* The tree as text. Caller frees. */
 static char *print(struct xr_tree_result *result)
 {
-	char *text = NULL;
+	static char *text; /* static, or gcc -O3 takes the memory for a local variable */
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 

@@ -33,7 +33,7 @@ small-all) mkfs=(--unsupported -m rmapbt=1 -b size=1k) load=(--ops=15 --reflink 
 *) fail "unknown geometry $1" ;;
 esac
 case $1 in
-small-*) size=96M tidy=() points=0 fine=all ;;
+small-*) size=128M tidy=() points=0 fine=all ;;
 esac
 
 # Kill at write $1, then let the other finish.

@@ -352,12 +352,16 @@ static void racer(int root, const struct options *o, unsigned n, int begun)
 	int from = -1, to;
 
 	snprintf(name, sizeof(name), "race %ju source %u", (uintmax_t)o->seed, n);
-	if (o->reflink)
+	if (o->reflink) {
 		from = make_fragmented(root, name, 400);
+		if (from < 0)
+			_exit(1);
+	}
 	snprintf(name, sizeof(name), "race %ju target %u", (uintmax_t)o->seed, n);
 	to = openat(root, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (to < 0 || write(begun, "", 1) != 1)
 		_exit(1);
+	close(begun); /* or nobody would hear that another one cannot begin */
 	if (n == 0) /* push the others' chains into the log in the middle */
 		while (write(to, "x", 1) == 1 && !fsync(to))
 			;

@@ -450,8 +450,12 @@ static void test_wrong_intents(void **state)
 	bed_refuse(&bed, -EUCLEAN, "");
 	bed.replay.sb.incompat |= XFS_SB_FEAT_INCOMPAT_PARENT;
 	put_parent(&bed, XR_ATTRI_PPTR_SET, "a", 128, NULL, 0);
-	for (struct xr_entry *e = bed.replay.intents.first; e; e = e->next)
-		xr_put32(bed.log.order, ((struct xr_intent *)(uintptr_t)e->value)->regions[0].data + 4, 12345);
+	for (struct xr_entry *e = bed.replay.intents.first; e; e = e->next) {
+		const struct xr_intent *intent = (const struct xr_intent *)(uintptr_t)e->value;
+
+		/* The region is a copy, and the test's to change. */
+		xr_put32(bed.log.order, (uint8_t *)(uintptr_t)intent->regions[0].data + 4, 12345);
+	}
 	bed_refuse(&bed, -EUCLEAN, "another one now");
 	assert_int_equal(bed_free_blocks(&bed), before);
 	bed_judge(&bed);

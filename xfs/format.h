@@ -45,8 +45,10 @@
 #define XR_RTBITMAP_MAGIC 0x424d505a /* BMPZ */
 #define XR_RTSUMMARY_MAGIC 0x53554d59 /* SUMY */
 
-/* Inode formats, and the kinds of metadata btree inodes (di_metatype, at the place of di_onlink). */
+/* Inode formats, and the kinds of metadata files (di_metatype, at the place of di_onlink). */
 #define XR_DINODE_FMT_META_BTREE 5
+#define XR_METATYPE_RTBITMAP 5
+#define XR_METATYPE_RTSUMMARY 6
 #define XR_METATYPE_RTRMAP 7
 #define XR_METATYPE_RTREFC 8
 

@@ -17,6 +17,8 @@
 #define DSB(field) offsetof(struct xfs_dsb, sb_##field)
 #define MAX_SECTOR 32768u
 #define MAX_LOG_BBS (1u << 22) /* 2 GiB; mkfs stays below */
+#define MAX_RGBLOCKS ((1u << 31) - 1)
+#define MIN_RGEXTENTS 2u /* the first one of group 0 is the realtime superblock's */
 #define INODE_CLUSTER 8192u /* bytes of an inode buffer, with 256-byte inodes */
 
 static bool is_power(uint32_t size, uint8_t log, uint32_t min, uint32_t max)
@@ -142,6 +144,20 @@ static int check_groups(const struct xr_sb *sb, const struct xr_msg *msg)
 	return 0;
 }
 
+/* rextents and rextsize have passed. Afterwards a group's blocks have less than 32 bits, and the shift is that of their number. */
+static int check_rtgroups(const struct xr_sb *sb, const struct xr_msg *msg)
+{
+	uint32_t blocks = sb->rgextents * sb->rextsize;
+
+	if (sb->rgextents < MIN_RGEXTENTS || sb->rgextents > MAX_RGBLOCKS / sb->rextsize)
+		return bad(msg, "realtime group size", sb->rgextents);
+	if (sb->rgcount != sb->rextents / sb->rgextents + (sb->rextents % sb->rgextents != 0))
+		return bad(msg, "number of realtime groups", sb->rgcount);
+	if (sb->rgblklog > 31 || 1u << sb->rgblklog < blocks || 1u << sb->rgblklog >= 2ull * blocks)
+		return bad(msg, "realtime group shift", sb->rgblklog);
+	return 0;
+}
+
 static int check_realtime(const struct xr_sb *sb, const struct xr_msg *msg)
 {
 	if (!sb->rextsize || sb->rextsize > (uint32_t)XFS_MAX_RTEXTSIZE >> sb->blocklog)
@@ -150,9 +166,7 @@ static int check_realtime(const struct xr_sb *sb, const struct xr_msg *msg)
 		return bad(msg, "number of realtime blocks", sb->rblocks);
 	if (sb->rextents != sb->rblocks / sb->rextsize)
 		return bad(msg, "number of realtime extents", sb->rextents);
-	if (sb->rgblklog > 32)
-		return bad(msg, "realtime group shift", sb->rgblklog);
-	return 0;
+	return sb->has_rtgroups ? check_rtgroups(sb, msg) : 0;
 }
 
 static int check_log(struct xr_sb *sb, uint8_t logsectlog, const struct xr_msg *msg)
@@ -357,4 +371,42 @@ uint64_t xr_ino_offset(const struct xr_sb *sb, uint64_t ino)
 	uint64_t slot = ino & (sb->inopblock - 1u);
 
 	return (xr_fsb_daddr(sb, ino >> sb->inopblog) << XR_BB_SHIFT) + (slot << sb->inodelog);
+}
+
+uint32_t xr_rg_extents(const struct xr_sb *sb, uint32_t rgno)
+{
+	if (rgno < sb->rgcount - 1)
+		return sb->rgextents;
+	return (uint32_t)(sb->rextents - (uint64_t)sb->rgextents * (sb->rgcount - 1));
+}
+
+uint32_t xr_rg_blocks(const struct xr_sb *sb, uint32_t rgno)
+{
+	return xr_rg_extents(sb, rgno) * sb->rextsize;
+}
+
+bool xr_rtb_ok(const struct xr_sb *sb, uint64_t rtb, uint64_t count)
+{
+	uint64_t rgno = rtb >> sb->rgblklog;
+	uint32_t block = xr_rtb_block(sb, rtb), blocks;
+
+	if (!sb->has_rtgroups || rgno >= sb->rgcount || (!rgno && block < sb->rextsize))
+		return false;
+	blocks = xr_rg_blocks(sb, (uint32_t)rgno);
+	return block < blocks && count <= blocks - block;
+}
+
+uint32_t xr_rtb_group(const struct xr_sb *sb, uint64_t rtb)
+{
+	return (uint32_t)(rtb >> sb->rgblklog);
+}
+
+uint32_t xr_rtb_block(const struct xr_sb *sb, uint64_t rtb)
+{
+	return (uint32_t)(rtb & ((UINT64_C(1) << sb->rgblklog) - 1));
+}
+
+uint64_t xr_rtb(const struct xr_sb *sb, uint32_t rgno, uint32_t block)
+{
+	return (uint64_t)rgno << sb->rgblklog | block;
 }

@@ -21,7 +21,7 @@ struct xr_sb {
 	uint32_t features2, compat, ro_compat, incompat, log_incompat;
 	uint64_t icount, ifree, fdblocks, frextents;
 	uint64_t lsn;
-	uint32_t rgcount, rgextents;
+	uint32_t rgcount, rgextents; /* realtime groups, and realtime extents in each but the last, which may have fewer */
 	uint8_t rgblklog;
 	uint8_t uuid[16], meta_uuid[16]; /* meta_uuid: what metadata blocks carry; equals uuid without that feature */
 
@@ -56,5 +56,16 @@ bool xr_ino_ok(const struct xr_sb *sb, uint64_t ino);
 uint64_t xr_ino_offset(const struct xr_sb *sb, uint64_t ino); /* byte offset of the inode on the data device */
 uint64_t xr_ag_daddr(const struct xr_sb *sb, uint32_t agno); /* daddr of the AG's first block (its superblock copy) */
 uint32_t xr_ag_blocks(const struct xr_sb *sb, uint32_t agno); /* blocks in this AG: the last may be shorter */
+
+/*
+ * The same for realtime groups, of filesystems that have any. A realtime block number is the group's number, shifted by rgblklog, and the
+ * block in it; a group's blocks are those of its whole realtime extents. The first extent of group 0 is the realtime superblock's: not ok.
+ */
+uint32_t xr_rg_extents(const struct xr_sb *sb, uint32_t rgno);
+uint32_t xr_rg_blocks(const struct xr_sb *sb, uint32_t rgno);
+bool xr_rtb_ok(const struct xr_sb *sb, uint64_t rtb, uint64_t count); /* count blocks from rtb, inside one group */
+uint32_t xr_rtb_group(const struct xr_sb *sb, uint64_t rtb);
+uint32_t xr_rtb_block(const struct xr_sb *sb, uint64_t rtb);
+uint64_t xr_rtb(const struct xr_sb *sb, uint32_t rgno, uint32_t block);
 
 #endif

@@ -223,11 +223,88 @@ static void test_addresses(void **state)
 	assert_int_equal(xr_ino_offset(&sb, (3u << 13) + 99 * 2 + 1), (3 * 4000 + 99) * 1024 + 512);
 }
 
+/* Two whole groups of 1000 realtime extents of 4 blocks, and one of 7. */
+static void build_groups(uint8_t *raw)
+{
+	struct sb_build b = SB_BUILD_DEFAULT;
+
+	b.incompat = XFS_SB_FEAT_INCOMPAT_METADIR;
+	sb_build(&b, raw);
+	xr_put_be64(raw + DSB(rblocks), 2007 * 4 + 3);
+	xr_put_be64(raw + DSB(rextents), 2007);
+	xr_put_be32(raw + XR_DSB_RGCOUNT, 3);
+	xr_put_be32(raw + XR_DSB_RGEXTENTS, 1000);
+	raw[XR_DSB_RGBLKLOG] = 12;
+	sb_build_seal(raw);
+}
+
+static void test_rtgroups(void **state)
+{
+	uint8_t raw[XR_BB];
+	struct test_msg t;
+	struct xr_sb sb;
+
+	(void)state;
+	build_groups(raw);
+	assert_int_equal(decode(raw, &sb, &t), 0);
+	assert_true(sb.has_rtgroups);
+	assert_int_equal(xr_rg_extents(&sb, 0), 1000);
+	assert_int_equal(xr_rg_extents(&sb, 2), 7);
+	assert_int_equal(xr_rg_blocks(&sb, 1), 4000);
+	assert_int_equal(xr_rg_blocks(&sb, 2), 28);
+	assert_int_equal(xr_rtb(&sb, 2, 27), (2 << 12) + 27);
+	assert_int_equal(xr_rtb_group(&sb, (2 << 12) + 27), 2);
+	assert_int_equal(xr_rtb_block(&sb, (2 << 12) + 27), 27);
+	assert_false(xr_rtb_ok(&sb, 3, 1)); /* the realtime superblock's extent */
+	assert_true(xr_rtb_ok(&sb, 4, 3996));
+	assert_false(xr_rtb_ok(&sb, 4, 3997));
+	assert_false(xr_rtb_ok(&sb, 4000, 1)); /* between the groups */
+	assert_true(xr_rtb_ok(&sb, 1 << 12, 4000));
+	assert_true(xr_rtb_ok(&sb, (2 << 12) + 27, 1));
+	assert_false(xr_rtb_ok(&sb, (2 << 12) + 27, 2));
+	assert_false(xr_rtb_ok(&sb, (2 << 12) + 28, 1));
+	assert_false(xr_rtb_ok(&sb, 2 << 12, UINT64_MAX));
+	assert_false(xr_rtb_ok(&sb, 3 << 12, 1));
+	assert_false(xr_rtb_ok(&sb, UINT64_MAX, 1));
+}
+
+static void test_impossible_rtgroups(void **state)
+{
+	static const struct {
+		size_t offset;
+		uint32_t value;
+		const char *said;
+	} cases[] = {
+		{XR_DSB_RGCOUNT, 0, "number of realtime groups"},     {XR_DSB_RGCOUNT, 2, "number of realtime groups"},
+		{XR_DSB_RGCOUNT, 4, "number of realtime groups"},     {XR_DSB_RGEXTENTS, 0, "realtime group size"},
+		{XR_DSB_RGEXTENTS, 1, "realtime group size"},         {XR_DSB_RGEXTENTS, 1 << 29, "realtime group size"},
+		{XR_DSB_RGEXTENTS, 600, "number of realtime groups"}, {XR_DSB_RGBLKLOG, 11, "realtime group shift"},
+		{XR_DSB_RGBLKLOG, 13, "realtime group shift"},        {XR_DSB_RGBLKLOG, 255, "realtime group shift"},
+	};
+	uint8_t raw[XR_BB];
+	struct test_msg t;
+	struct xr_sb sb;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		build_groups(raw);
+		if (cases[i].offset == XR_DSB_RGBLKLOG)
+			raw[XR_DSB_RGBLKLOG] = (uint8_t)cases[i].value;
+		else
+			xr_put_be32(raw + cases[i].offset, cases[i].value);
+		sb_build_seal(raw);
+		assert_int_equal(decode(raw, &sb, &t), -EUCLEAN);
+		assert_said(&t, cases[i].said);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fields), cmocka_unit_test(test_impossible), cmocka_unit_test(test_checksum),
-		cmocka_unit_test(test_gate),   cmocka_unit_test(test_gate_v4),    cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_fields),   cmocka_unit_test(test_impossible),
+		cmocka_unit_test(test_checksum), cmocka_unit_test(test_gate),
+		cmocka_unit_test(test_gate_v4),  cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_rtgroups), cmocka_unit_test(test_impossible_rtgroups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,7 @@ struct xr_tx {
 	const struct xr_msg *msg;
 	struct xr_table bufs; /* (daddr, BBs): struct xr_tx_buf * */
 	struct xr_table blocks; /* (fs block, 0): the buffer that holds it; PARTS: several, each smaller than a block */
+	struct xr_table rtfiles;
 	struct xr_freed *busy; /* ascending, not overlapping */
 	size_t nbusy, busy_room;
 	struct done *done;
@@ -81,6 +82,11 @@ struct xr_cache *xr_tx_cache(struct xr_tx *tx)
 const struct xr_msg *xr_tx_msg(struct xr_tx *tx)
 {
 	return tx->msg;
+}
+
+struct xr_table *xr_tx_rtfiles(struct xr_tx *tx)
+{
+	return &tx->rtfiles;
 }
 
 uint64_t xr_tx_lsn(const struct xr_tx *tx)
@@ -591,6 +597,7 @@ void xr_tx_end(struct xr_tx *tx)
 		return;
 	reset(tx, false);
 	xr_table_clear(&tx->bufs);
+	xr_table_clear(&tx->rtfiles);
 	free(tx->busy);
 	free(tx->done);
 	free(tx);

@@ -52,6 +52,9 @@ struct xr_sb *xr_tx_sb(struct xr_tx *tx);
 struct xr_cache *xr_tx_cache(struct xr_tx *tx);
 const struct xr_msg *xr_tx_msg(struct xr_tx *tx);
 
+/* What was found out for it and stays true, kept until it ends: the inodes of realtime groups' files (rtgroup.h). */
+struct xr_table *xr_tx_rtfiles(struct xr_tx *tx);
+
 /* The LSN that the transaction will have: what an inode or a dquot that carries its own gets. */
 uint64_t xr_tx_lsn(const struct xr_tx *tx);
 

@@ -18,7 +18,7 @@ zstd -q -d --sparse --long=29 "$(dirname "$0")/shipped/metadir.img.zst" -o "$wor
 cp --sparse=always "$work/without" "$work/img"
 
 # Fields that xfs_db does not know: rgcount, rgextents, rgblklog; then those that it does, with the checksum.
-printf '\0\0\0\1\0\1\0\0\21' | dd of="$work/img" bs=1 seek=272 conv=notrunc status=none
+printf '\0\0\0\1\0\1\0\0\20' | dd of="$work/img" bs=1 seek=272 conv=notrunc status=none
 xfs_db -x -c 'sb 0' -c 'write -d rblocks 65536' -c 'write -d rextents 65536' "$work/img" >"$work/said" 2>&1
 cp --sparse=always "$work/img" "$work/before"
 

@@ -279,13 +279,15 @@ static void change_rmap(bool shared)
 	if (!*how) {
 		uint8_t now = k < 3 && ag_random(&seed, 2) ? 2 : 1;
 
-		assert_int_equal(xr_rmap_map(t.tx, BASE + start, len, owner_of(k), offset_of(k, start, now), shared), 0);
+		assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE + start, len, owner_of(k), offset_of(k, start, now), shared), 0);
 		memset(how, now, len);
 	} else if (k < 3 && ag_random(&seed, 2)) {
-		assert_int_equal(xr_rmap_convert(t.tx, BASE + start, len, owner_of(k), offset_of(k, start, 3 - *how), shared), 0);
+		assert_int_equal(
+			xr_rmap_convert(t.tx, XR_DATA, BASE + start, len, owner_of(k), offset_of(k, start, 3 - *how), shared), 0);
 		memset(how, 3 - *how, len);
 	} else {
-		assert_int_equal(xr_rmap_unmap(t.tx, BASE + start, len, owner_of(k), offset_of(k, start, *how), shared), 0);
+		assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + start, len, owner_of(k), offset_of(k, start, *how), shared),
+				 0);
 		memset(how, 0, len);
 	}
 }
@@ -334,8 +336,9 @@ static void test_rmap_in(const char *options, bool shared)
 	for (unsigned k = 0; k < OWNERS; k++)
 		for (uint32_t i = 0; i < BLOCKS; i++)
 			if (mapped[k][i])
-				assert_int_equal(
-					xr_rmap_unmap(t.tx, BASE + i, 1, owner_of(k), offset_of(k, i, mapped[k][i]), shared), 0);
+				assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + i, 1, owner_of(k),
+							       offset_of(k, i, mapped[k][i]), shared),
+						 0);
 	finish();
 }
 
@@ -377,15 +380,15 @@ static void test_rmap_errors(void **state)
 {
 	(void)state;
 	make("-m rmapbt=1");
-	assert_int_equal(xr_rmap_map(t.tx, BASE, 10, 1000, 5, false), 0);
-	assert_int_equal(xr_rmap_map(t.tx, BASE + 9, 2, 1001, 5, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_map(t.tx, BASE - 1, 2, 1001, 5, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE, 10, 1000, 5, false), 0);
+	assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE + 9, 2, 1001, 5, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE - 1, 2, 1001, 5, false), -EUCLEAN);
 	assert_said(&t.fs.t, "in use already");
-	assert_int_equal(xr_rmap_unmap(t.tx, BASE + 5, 6, 1000, 10, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_unmap(t.tx, BASE + 5, 2, 1000, 11, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_unmap(t.tx, BASE + 5, 2, 1000, 10 | XR_RMAP_UNWRITTEN, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_unmap(t.tx, BASE + 5, 2, 1000, 10, true), 0);
-	assert_int_equal(xr_rmap_unmap(t.tx, BASE + 5, 1, 1000, 10, true), -EUCLEAN);
+	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 6, 1000, 10, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 2, 1000, 11, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 2, 1000, 10 | XR_RMAP_UNWRITTEN, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 2, 1000, 10, true), 0);
+	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 1, 1000, 10, true), -EUCLEAN);
 	assert_said(&t.fs.t, "is not there as a whole");
 	ag_test_end(&t);
 }
@@ -406,7 +409,7 @@ static int was_freed(void *arg, uint64_t fsb, uint32_t len)
 
 static void increase(uint32_t start, uint32_t len)
 {
-	assert_int_equal(xr_refcount_increase(t.tx, BASE + start, len), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + start, len), 0);
 	for (uint32_t i = start; i < start + len; i++)
 		users[i]++;
 }
@@ -418,7 +421,7 @@ static void decrease(uint32_t start, uint32_t len)
 		expected[i] = users[i] == 1;
 		users[i] -= users[i] > 1;
 	}
-	assert_int_equal(xr_refcount_decrease(t.tx, BASE + start, len, was_freed, NULL), 0);
+	assert_int_equal(xr_refcount_decrease(t.tx, XR_DATA, BASE + start, len, was_freed, NULL), 0);
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		assert_int_equal(expected[i], 0);
 }
@@ -431,8 +434,8 @@ static void stage(uint32_t start, uint32_t len)
 		same = same && staged[start + i] == staged[start];
 	if (!same)
 		return;
-	assert_int_equal(staged[start] ? xr_refcount_cow_free(t.tx, BASE + start, len)
-				       : xr_refcount_cow_alloc(t.tx, BASE + start, len),
+	assert_int_equal(staged[start] ? xr_refcount_cow_free(t.tx, XR_DATA, BASE + start, len)
+				       : xr_refcount_cow_alloc(t.tx, XR_DATA, BASE + start, len),
 			 0);
 	memset(&staged[start], !staged[start], len);
 }
@@ -466,7 +469,7 @@ static void compare_refcounts(void)
 static int unstage(void *arg, uint64_t fsb, uint32_t len)
 {
 	(void)arg;
-	assert_int_equal(xr_refcount_cow_free(t.tx, fsb, len), 0);
+	assert_int_equal(xr_refcount_cow_free(t.tx, XR_DATA, fsb, len), 0);
 	for (uint32_t i = 0; i < len; i++) {
 		assert_true(staged[fsb - BASE + i]);
 		staged[fsb - BASE + i] = false;
@@ -498,7 +501,7 @@ static void test_refcount_in(const char *options)
 		batch(i);
 	}
 	compare_refcounts();
-	assert_int_equal(xr_refcount_cow_each(t.tx, 0, unstage, NULL), 0);
+	assert_int_equal(xr_refcount_cow_each(t.tx, XR_DATA, 0, unstage, NULL), 0);
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		while (users[i] > 1)
 			decrease(i, 1);
@@ -523,13 +526,13 @@ static void test_refcount_order(void **state)
 	(void)state;
 	make("-b size=1k -m reflink=1");
 	for (uint32_t i = 0; i < REFCOUNT_LEAF - 2; i++)
-		assert_int_equal(xr_refcount_increase(t.tx, BASE + 2 * i, 1), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, BASE + 1000, 2), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, BASE + 1000, 1), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, BASE + 1001, 2), 0);
+		assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 2 * i, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 1000, 2), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 1000, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 1001, 2), 0);
 	assert_int_equal(xr_ag_header(t.tx, 0, XR_AGF, &agf), 0);
 	assert_int_equal(xr_be32(agf->data + offsetof(struct xfs_agf, agf_refcount_blocks)), 1);
-	assert_int_equal(xr_refcount_increase(t.tx, BASE + 500, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 500, 1), 0);
 	assert_int_equal(xr_be32(agf->data + offsetof(struct xfs_agf, agf_refcount_blocks)), 3);
 	ag_test_end(&t);
 }
@@ -547,17 +550,17 @@ static void test_refcount_limits(void **state)
 	assert_int_equal(xr_cur_insert(cur, &full), -EUCLEAN);
 	assert_said(&t.fs.t, "there already");
 	xr_cur_end(cur);
-	assert_int_equal(xr_refcount_increase(t.tx, BASE, 2), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, BASE, 2), 0);
-	assert_int_equal(xr_refcount_decrease(t.tx, BASE, 4, was_freed, NULL), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE, 2), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE, 2), 0);
+	assert_int_equal(xr_refcount_decrease(t.tx, XR_DATA, BASE, 4, was_freed, NULL), 0);
 	assert_int_equal(records(XR_REFC, BASE, &recs), 2);
 	assert_int_equal(recs[0].refcount, UINT32_MAX);
 	assert_int_equal(recs[1].refcount, UINT32_MAX - 2);
 	free(recs);
-	assert_int_equal(xr_refcount_cow_free(t.tx, BASE, 1), -EUCLEAN);
+	assert_int_equal(xr_refcount_cow_free(t.tx, XR_DATA, BASE, 1), -EUCLEAN);
 	assert_said(&t.fs.t, "not staged");
-	assert_int_equal(xr_refcount_cow_alloc(t.tx, BASE, 5), 0);
-	assert_int_equal(xr_refcount_cow_alloc(t.tx, BASE + 4, 5), -EUCLEAN);
+	assert_int_equal(xr_refcount_cow_alloc(t.tx, XR_DATA, BASE, 5), 0);
+	assert_int_equal(xr_refcount_cow_alloc(t.tx, XR_DATA, BASE + 4, 5), -EUCLEAN);
 	assert_said(&t.fs.t, "staged for copy-on-write already");
 	ag_test_end(&t);
 }

@@ -52,7 +52,7 @@ static void remove_one(struct bed *bed, struct xr_tx *tx, struct xr_tx_inode *in
 	uint64_t flag = model[at] & 1 ? XR_RMAP_UNWRITTEN : 0;
 
 	bed_ok(bed, xr_bmap_remove(tx, inode, false, at, 1));
-	bed_ok(bed, xr_rmap_unmap(tx, model[at] >> 1, 1, inode->ino, at | flag, false));
+	bed_ok(bed, xr_rmap_unmap(tx, XR_DATA, model[at] >> 1, 1, inode->ino, at | flag, false));
 	bed_ok(bed, xr_free_extent(tx, model[at] >> 1, 1, XR_OWN_NULL, 0));
 	model[at] = 0;
 }
@@ -258,7 +258,7 @@ static void test_stage_and_free(void **state)
 	for (uint32_t i = 0; i < 12; i++)
 		bed_ok(&bed, xr_alloc_block(tx, 500, bed.a, i < 6 ? i : XR_RMAP_BMBT, &fsb[i]));
 	for (uint32_t i = 0; i < 6; i++)
-		bed_ok(&bed, xr_rmap_unmap(tx, fsb[i], 1, bed.a, i, false));
+		bed_ok(&bed, xr_rmap_unmap(tx, XR_DATA, fsb[i], 1, bed.a, i, false));
 	bed_commit(&bed, tx);
 	for (uint32_t i = 0; i < 6; i++) {
 		struct xr_mapping m = {.block = fsb[i], .count = 1};

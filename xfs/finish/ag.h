@@ -12,6 +12,12 @@
  * -EIO, -ENOMEM, -ENOSPC too.
  */
 
+/*
+ * Where blocks are: on the data device, whose fs blocks are in allocation groups; or on the realtime device of a filesystem that has realtime
+ * groups (sb.h), whose reverse mappings and reference counts are kept in btrees of the same kinds. XR_REALTIME: -EOPNOTSUPP, said.
+ */
+enum xr_section { XR_DATA, XR_REALTIME };
+
 /* Owners that are no inode (as they stand in the rmapbt). */
 #define XR_OWN_FS (~UINT64_C(2) + 0) /* -3 */
 #define XR_OWN_LOG (~UINT64_C(3) + 0) /* -4 */
@@ -48,23 +54,27 @@ int xr_alloc_block(struct xr_tx *tx, uint64_t near_fsb, uint64_t owner, uint64_t
 int xr_alloc_block_in(struct xr_tx *tx, uint32_t agno, uint32_t near, uint64_t owner, uint64_t offset, uint32_t *agbno);
 
 /* Reverse mappings; no-ops without an rmapbt. offset has the flag bits above. shared: records of other owners may overlap (11.3). */
-int xr_rmap_map(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset, bool shared);
-int xr_rmap_unmap(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset, bool shared);
+int xr_rmap_map(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,
+		bool shared);
+int xr_rmap_unmap(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,
+		  bool shared);
 /* offset carries the new unwritten state; the record has the opposite. */
-int xr_rmap_convert(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset, bool shared);
+int xr_rmap_convert(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,
+		    bool shared);
 
 /*
  * Reference counts. A decrease calls freed for each stretch whose count reached 0 (no record, so it was 1): its blocks are then the
  * caller's to free, without touching the rmapbt.
  */
-int xr_refcount_increase(struct xr_tx *tx, uint64_t fsb, uint32_t len);
-int xr_refcount_decrease(struct xr_tx *tx, uint64_t fsb, uint32_t len, int (*freed)(void *arg, uint64_t fsb, uint32_t len),
-			 void *arg);
+int xr_refcount_increase(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len);
+int xr_refcount_decrease(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len,
+			 int (*freed)(void *arg, uint64_t fsb, uint32_t len), void *arg);
 /* Copy-on-write staging records: add and remove one; nothing else (11.3 CUI). */
-int xr_refcount_cow_alloc(struct xr_tx *tx, uint64_t fsb, uint32_t len);
-int xr_refcount_cow_free(struct xr_tx *tx, uint64_t fsb, uint32_t len);
-/* The CoW staging extents of one AG (start without bit 31), in order: fn per extent; collected before the first call, so fn may remove them. */
-int xr_refcount_cow_each(struct xr_tx *tx, uint32_t agno, int (*fn)(void *arg, uint64_t fsb, uint32_t len), void *arg);
+int xr_refcount_cow_alloc(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len);
+int xr_refcount_cow_free(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len);
+/* The CoW staging extents of one group (start without bit 31), in order: fn per extent; collected before the first call, so fn may remove them. */
+int xr_refcount_cow_each(struct xr_tx *tx, enum xr_section section, uint32_t group,
+			 int (*fn)(void *arg, uint64_t fsb, uint32_t len), void *arg);
 
 /*
  * Mark inode ino free in the inode trees, AGI counters included (11.4 step 4). Where its whole chunk is free after it (and chunks may go), its

@@ -80,9 +80,9 @@ static int follow_up(struct xr_tx *tx, const struct xr_follow *f)
 	case FREE:
 		return xr_free_extent(tx, f->fsb, f->count, XR_OWN_NULL, 0);
 	case MAP:
-		return xr_rmap_map(tx, f->fsb, f->count, f->owner, f->offset, f->shared);
+		return xr_rmap_map(tx, XR_DATA, f->fsb, f->count, f->owner, f->offset, f->shared);
 	default:
-		return xr_rmap_unmap(tx, f->fsb, f->count, f->owner, f->offset, f->shared);
+		return xr_rmap_unmap(tx, XR_DATA, f->fsb, f->count, f->owner, f->offset, f->shared);
 	}
 }
 

@@ -14,10 +14,10 @@
 static int free_leftover(void *arg, uint64_t fsb, uint32_t count)
 {
 	struct xr_work *work = arg;
-	int ret = xr_refcount_cow_free(work->tx, fsb, count);
+	int ret = xr_refcount_cow_free(work->tx, XR_DATA, fsb, count);
 
 	if (!ret)
-		ret = xr_rmap_unmap(work->tx, fsb, count, XR_OWN_COW, 0, false);
+		ret = xr_rmap_unmap(work->tx, XR_DATA, fsb, count, XR_OWN_COW, 0, false);
 	if (!ret)
 		ret = xr_free_extent(work->tx, fsb, count, XR_OWN_NULL, 0);
 	work->stats->cow_extents++;
@@ -42,7 +42,7 @@ int xr_work_cow(struct xr_work *work)
 	for (uint32_t agno = 0; agno < work->replay->sb.agcount && !ret; agno++) {
 		ret = work->careful ? xr_work_commit(work) : 0;
 		if (!ret)
-			ret = xr_refcount_cow_each(work->tx, agno, free_leftover, work);
+			ret = xr_refcount_cow_each(work->tx, XR_DATA, agno, free_leftover, work);
 		if (ret == -EUCLEAN && work->careful)
 			ret = give_up_group(work, agno);
 	}

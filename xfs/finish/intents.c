@@ -132,14 +132,14 @@ static int do_rmap(struct xr_work *work, const struct xr_intent *intent, const u
 	case RUI_MAP:
 	case RUI_MAP_SHARED:
 	case RUI_ALLOC:
-		return xr_rmap_map(work->tx, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_MAP_SHARED);
+		return xr_rmap_map(work->tx, XR_DATA, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_MAP_SHARED);
 	case RUI_UNMAP:
 	case RUI_UNMAP_SHARED:
 	case RUI_FREE:
-		return xr_rmap_unmap(work->tx, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_UNMAP_SHARED);
+		return xr_rmap_unmap(work->tx, XR_DATA, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_UNMAP_SHARED);
 	case RUI_CONVERT:
 	case RUI_CONVERT_SHARED:
-		return xr_rmap_convert(work->tx, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_CONVERT_SHARED);
+		return xr_rmap_convert(work->tx, XR_DATA, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_CONVERT_SHARED);
 	default:
 		return bad(work, intent, "unknown change of a reverse mapping");
 	}
@@ -173,13 +173,13 @@ static int do_refcount(struct xr_work *work, const struct xr_intent *intent, con
 		return ret;
 	switch (xr_get32(order, p + 12)) {
 	case CUI_INCREASE:
-		return xr_refcount_increase(work->tx, fsb, count);
+		return xr_refcount_increase(work->tx, XR_DATA, fsb, count);
 	case CUI_DECREASE:
-		return xr_refcount_decrease(work->tx, fsb, count, free_unshared, work);
+		return xr_refcount_decrease(work->tx, XR_DATA, fsb, count, free_unshared, work);
 	case CUI_ALLOC_COW:
-		return xr_refcount_cow_alloc(work->tx, fsb, count);
+		return xr_refcount_cow_alloc(work->tx, XR_DATA, fsb, count);
 	case CUI_FREE_COW:
-		return xr_refcount_cow_free(work->tx, fsb, count);
+		return xr_refcount_cow_free(work->tx, XR_DATA, fsb, count);
 	default:
 		return bad(work, intent, "unknown change of a reference count");
 	}

@@ -22,6 +22,7 @@
 /* One change: the tree of its AG, and the range, with XR_REFC_COW in its start where it is about staging. */
 struct change {
 	struct xr_tx *tx;
+	enum xr_section section;
 	struct xr_cur *cur;
 	uint32_t agno;
 	uint64_t start, end;
@@ -261,6 +262,8 @@ static int change(struct change *c, int (*how)(struct change *c), uint64_t fsb, 
 
 	if (!xr_tx_sb(c->tx)->has_reflink)
 		return xr_fail(xr_tx_msg(c->tx), -EUCLEAN, "a change of refcounts, on a filesystem that has none");
+	if (c->section == XR_REALTIME)
+		return xr_fail(xr_tx_msg(c->tx), -EOPNOTSUPP, "refcounts of realtime groups, which cannot be changed here");
 	ret = xr_ag_range(c->tx, fsb, len, "a change of refcounts", &c->agno, &agbno);
 	if (ret)
 		return ret;
@@ -273,31 +276,31 @@ static int change(struct change *c, int (*how)(struct change *c), uint64_t fsb, 
 	return ret;
 }
 
-int xr_refcount_increase(struct xr_tx *tx, uint64_t fsb, uint32_t len)
+int xr_refcount_increase(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len)
 {
-	struct change c = {.tx = tx, .by = 1};
+	struct change c = {.tx = tx, .section = section, .by = 1};
 
 	return change(&c, change_all, fsb, len, 0);
 }
 
-int xr_refcount_decrease(struct xr_tx *tx, uint64_t fsb, uint32_t len, int (*freed)(void *arg, uint64_t fsb, uint32_t len),
-			 void *arg)
+int xr_refcount_decrease(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len,
+			 int (*freed)(void *arg, uint64_t fsb, uint32_t len), void *arg)
 {
-	struct change c = {.tx = tx, .by = -1, .freed = freed, .arg = arg};
+	struct change c = {.tx = tx, .section = section, .by = -1, .freed = freed, .arg = arg};
 
 	return change(&c, change_all, fsb, len, 0);
 }
 
-int xr_refcount_cow_alloc(struct xr_tx *tx, uint64_t fsb, uint32_t len)
+int xr_refcount_cow_alloc(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len)
 {
-	struct change c = {.tx = tx, .by = 0};
+	struct change c = {.tx = tx, .section = section, .by = 0};
 
 	return change(&c, stage, fsb, len, XR_REFC_COW);
 }
 
-int xr_refcount_cow_free(struct xr_tx *tx, uint64_t fsb, uint32_t len)
+int xr_refcount_cow_free(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len)
 {
-	struct change c = {.tx = tx, .by = -1};
+	struct change c = {.tx = tx, .section = section, .by = -1};
 
 	return change(&c, stage, fsb, len, XR_REFC_COW);
 }
@@ -335,7 +338,8 @@ static int collect(struct xr_cur *cur, struct xr_tx *tx, uint32_t agno, struct s
 	return ret;
 }
 
-int xr_refcount_cow_each(struct xr_tx *tx, uint32_t agno, int (*fn)(void *arg, uint64_t fsb, uint32_t len), void *arg)
+int xr_refcount_cow_each(struct xr_tx *tx, enum xr_section section, uint32_t group,
+			 int (*fn)(void *arg, uint64_t fsb, uint32_t len), void *arg)
 {
 	struct staged staged = {.n = 0};
 	struct xr_cur *cur;
@@ -343,9 +347,11 @@ int xr_refcount_cow_each(struct xr_tx *tx, uint32_t agno, int (*fn)(void *arg, u
 
 	if (!xr_tx_sb(tx)->has_reflink)
 		return 0;
-	ret = xr_cur_ag(&cur, tx, XR_REFC, agno);
+	if (section == XR_REALTIME)
+		return xr_fail(xr_tx_msg(tx), -EOPNOTSUPP, "refcounts of realtime groups, which cannot be looked at here");
+	ret = xr_cur_ag(&cur, tx, XR_REFC, group);
 	if (!ret)
-		ret = collect(cur, tx, agno, &staged);
+		ret = collect(cur, tx, group, &staged);
 	xr_cur_end(cur);
 	for (size_t i = 0; i < staged.n && !ret; i++)
 		ret = fn(arg, staged.extents[i].fsb, staged.extents[i].count);

@@ -289,31 +289,36 @@ int xr_rmap_remove(struct xr_tx *tx, uint32_t agno, uint32_t agbno, uint32_t len
 }
 
 /* As above, on fs blocks, and with the free list in order. */
-static int change_fsb(int (*how)(struct change *c), struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,
-		      bool shared)
+static int change_fsb(int (*how)(struct change *c), struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len,
+		      uint64_t owner, uint64_t offset, bool shared)
 {
 	uint32_t agno, agbno;
 	int ret;
 
 	if (!xr_tx_sb(tx)->has_rmapbt)
 		return 0;
+	if (section == XR_REALTIME)
+		return xr_fail(xr_tx_msg(tx), -EOPNOTSUPP, "reverse mappings of realtime groups, which cannot be changed here");
 	ret = xr_ag_range(tx, fsb, len, "a reverse mapping", &agno, &agbno);
 	if (!ret)
 		ret = xr_ag_fix_freelist(tx, agno);
 	return ret ? ret : change(how, tx, agno, agbno, len, owner, offset, shared);
 }
 
-int xr_rmap_map(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset, bool shared)
+int xr_rmap_map(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,
+		bool shared)
 {
-	return change_fsb(add, tx, fsb, len, owner, offset, shared);
+	return change_fsb(add, tx, section, fsb, len, owner, offset, shared);
 }
 
-int xr_rmap_unmap(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset, bool shared)
+int xr_rmap_unmap(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,
+		  bool shared)
 {
-	return change_fsb(take_out, tx, fsb, len, owner, offset, shared);
+	return change_fsb(take_out, tx, section, fsb, len, owner, offset, shared);
 }
 
-int xr_rmap_convert(struct xr_tx *tx, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset, bool shared)
+int xr_rmap_convert(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,
+		    bool shared)
 {
-	return change_fsb(convert, tx, fsb, len, owner, offset, shared);
+	return change_fsb(convert, tx, section, fsb, len, owner, offset, shared);
 }

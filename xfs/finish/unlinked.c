@@ -95,7 +95,7 @@ static int free_mapping(void *arg, const struct xr_mapping *m)
 		ret = xr_work_rmap_mapping(o->work, false, &o->inode, o->attr, m);
 	if (ret)
 		return ret;
-	return o->shares ? xr_refcount_decrease(o->work->tx, m->block, m->count, free_later, o->work)
+	return o->shares ? xr_refcount_decrease(o->work->tx, XR_DATA, m->block, m->count, free_later, o->work)
 			 : xr_work_free(o->work, m->block, m->count);
 }
 

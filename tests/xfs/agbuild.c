@@ -79,7 +79,7 @@ static bool only_child(const struct xr_cur *cur, unsigned level)
 	struct xr_bt_node root;
 
 	xr_bt_node(cur, cur->nlevels - 1, &root);
-	return cur->kind->num == XR_BMBT && level + 2 == cur->nlevels && root.numrecs == 1;
+	return xr_bt_root_in_inode(cur, cur->nlevels - 1) && level + 2 == cur->nlevels && root.numrecs == 1;
 }
 
 static void check_node(struct tree *tree, unsigned level)
@@ -98,7 +98,7 @@ static void check_node(struct tree *tree, unsigned level)
 	if (level + 1 < cur->nlevels && !only_child(cur, level))
 		assert_true(node.numrecs >= node.min);
 	else
-		assert_true(!level || node.numrecs >= (cur->kind->num == XR_BMBT ? 1 : 2));
+		assert_true(!level || node.numrecs >= (xr_bt_long(cur) ? 1 : 2));
 	for (unsigned i = 1; i < node.numrecs; i++)
 		assert_true(xr_bt_compare(xr_bt_entry_order(cur, &node, i - 1), xr_bt_entry_order(cur, &node, i)) < 0);
 	if (!level) {
@@ -127,7 +127,7 @@ uint32_t ag_check_tree(struct xr_cur *cur, struct xr_rec **recs, size_t *n)
 		if (!xr_bt_root_in_inode(cur, level))
 			assert_int_equal(xr_bt_sibling(cur, cur->level[level].buf, XR_RIGHT), 0);
 	for (size_t i = 0; i < tree.n; i++)
-		assert_true(cur->kind->num == XR_BMBT || cur->kind->ok(cur->sb, cur->agno, &tree.recs[i]));
+		assert_true(cur->kind->num == XR_BMBT || cur->kind->ok(cur->sb, cur->group, &tree.recs[i]));
 	*recs = tree.recs;
 	*n = tree.n;
 	return tree.blocks;

@@ -3,11 +3,12 @@
  * B+trees of each kind against a sorted array, on filesystems made by mkfs: insertion and deletion at random, in order and backwards, look-ups,
  * changes in place. After each batch the whole tree is checked, and in the end, empty of what was put in, the filesystem by xfs_repair.
  */
-#include "agbuild.h"
+#include "rtbuild.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include "bytes.h"
+#include "dinode.h"
 #include "finish/ag_impl.h"
 #include "finish/bmapedit.h"
 #include "format.h"
@@ -38,8 +39,10 @@ static struct xr_rec record(uint32_t number, uint32_t other)
 {
 	switch (num) {
 	case XR_REFC:
+	case XR_RTREFC:
 		return (struct xr_rec){.start = BASE + 2 * number, .len = 1 + other % 2, .refcount = 2 + other % 7};
 	case XR_RMAP:
+	case XR_RTRMAP:
 		/* Overlapping: four owners for each block, some of them long. */
 		return (struct xr_rec){.start = BASE + number / 4,
 				       .len = other % 16 ? 1 + other % 8 : 200,
@@ -110,7 +113,7 @@ static void update_at(unsigned i, const struct xr_rec *rec)
 
 	changed.start = model.recs[i].start;
 	changed.owner = model.recs[i].owner;
-	if (num == XR_RMAP)
+	if (num == XR_RMAP || num == XR_RTRMAP)
 		changed.offset = model.recs[i].offset ^ XR_RMAP_UNWRITTEN;
 	assert_int_equal(xr_cur_lookup(cur, XR_EQ, &model.recs[i], &found), 0);
 	assert_true(found);
@@ -155,7 +158,7 @@ static void compare_count(uint32_t blocks)
 	bool counted = t.fs.sb.ro_compat & XFS_SB_FEAT_RO_COMPAT_INOBTCNT;
 	const uint8_t *home = cur->home->data;
 
-	if (num == XR_BMBT)
+	if (xr_bt_long(cur))
 		assert_int_equal(xr_be64(home + cur->inode + DI(nblocks)), blocks);
 	else if (num == XR_REFC)
 		assert_int_equal(xr_be32(home + offsetof(struct xfs_agf, agf_refcount_blocks)), blocks);
@@ -196,6 +199,10 @@ static void open_tree(void)
 	uint32_t offset;
 	struct xr_tx_buf *buf;
 
+	if (num == XR_RTRMAP || num == XR_RTREFC) {
+		assert_int_equal(xr_cur_rtgroup(&cur, t.tx, num, 1), 0);
+		return;
+	}
 	if (num != XR_BMBT) {
 		assert_int_equal(xr_cur_ag(&cur, t.tx, num, 0), 0);
 		return;
@@ -320,6 +327,119 @@ static void test_inodes(void **state)
 	run(XR_FINO, "-b size=1k -m finobt=1,inobtcount=0,rmapbt=1");
 	run(XR_FINO, "-b size=1k -m finobt=1,inobtcount=1");
 	run(XR_INO, "-b size=512 -m crc=0");
+}
+
+/* --- the btrees of a realtime group --- */
+
+static void make_rt(enum xr_btnum kind, const char *options, uint8_t forkoff)
+{
+	num = kind;
+	rt_test_begin(&t, options, forkoff);
+}
+
+/* Emptied, the root is a leaf in the inode again. */
+static void finish_rt(void)
+{
+	open_tree();
+	assert_int_equal(cur->nlevels, 1);
+	xr_cur_end(cur);
+	ag_check(&t, 0);
+	rt_test_end(&t);
+}
+
+static void run_rt(enum xr_btnum kind, const char *options, uint8_t forkoff)
+{
+	make_rt(kind, options, forkoff);
+	exercise();
+	finish_rt();
+}
+
+static void test_rt_rmap(void **state)
+{
+	(void)state;
+	run_rt(XR_RTRMAP, "-b size=1k -m reflink=1,rmapbt=1", 24);
+	run_rt(XR_RTRMAP, "-b size=1k -m rmapbt=1", 8); /* one entry in a root that is a node, two records in a leaf */
+	run_rt(XR_RTRMAP, "-m rmapbt=1", 0);
+}
+
+static void test_rt_refcount(void **state)
+{
+	(void)state;
+	run_rt(XR_RTREFC, "-b size=1k -m reflink=1,rmapbt=1", 24);
+	run_rt(XR_RTREFC, "-b size=1k -m reflink=1,rmapbt=1", 8);
+	run_rt(XR_RTREFC, "-m reflink=1", 0);
+}
+
+/* A record in the order of numbers, not touching others. */
+static struct xr_rec apart(unsigned number)
+{
+	return (struct xr_rec){.start = 100 + 2 * number, .len = 1, .owner = 1000, .offset = number, .refcount = 2};
+}
+
+/*
+ * With room for seven records in the inode, the eighth moves them to a block; and that comes back when it has as few entries as a node in the inode has
+ * room for: of rmap keys three, of those of refcounts, of which there is room for fifteen, as many as records.
+ */
+static void grow_and_shrink(enum xr_btnum kind, unsigned records, unsigned entries)
+{
+	bool found;
+
+	make_rt(kind, "-b size=1k -m reflink=1,rmapbt=1", 24);
+	open_tree();
+	for (unsigned i = 0; i <= records; i++) {
+		struct xr_rec rec = apart(i);
+
+		assert_int_equal(cur->nlevels, 1);
+		assert_int_equal(xr_cur_insert(cur, &rec), 0);
+	}
+	assert_int_equal(cur->nlevels, 2);
+	assert_int_equal(xr_be64(cur->home->data + cur->inode + DI(nblocks)), 1);
+	assert_int_equal(cur->level[0].block >> t.fs.sb.agblklog, cur->ino >> t.fs.sb.inopblog >> t.fs.sb.agblklog);
+	for (unsigned i = records + 1; i; i--) {
+		struct xr_rec rec = apart(i - 1);
+
+		assert_int_equal(cur->nlevels, i > entries ? 2 : 1);
+		assert_int_equal(xr_cur_lookup(cur, XR_EQ, &rec, &found), 0);
+		assert_true(found);
+		assert_int_equal(xr_cur_delete(cur), 0);
+	}
+	assert_int_equal(xr_be64(cur->home->data + cur->inode + DI(nblocks)), 0);
+	xr_cur_end(cur);
+	finish_rt();
+}
+
+static void test_rt_roots(void **state)
+{
+	(void)state;
+	grow_and_shrink(XR_RTRMAP, 7, 3);
+	grow_and_shrink(XR_RTREFC, 15, 15);
+}
+
+static void refuse_rt(enum xr_btnum kind, size_t offset, uint16_t value, const char *word)
+{
+	make_rt(kind, "-b size=1k -m reflink=1,rmapbt=1", 24);
+	rt_test_put16(&t, rt_test_file(&t, kind == XR_RTRMAP ? "1.rmap" : "1.refcount"), offset, value);
+	assert_int_equal(xr_cur_rtgroup(&cur, t.tx, kind, 1), -EUCLEAN);
+	assert_said(&t.fs.t, word);
+	assert_said(&t.fs.t, "realtime group 1");
+	ag_test_end(&t);
+}
+
+/* What only the root in the inode, or the inode, can have. */
+static void test_rt_errors(void **state)
+{
+	(void)state;
+	refuse_rt(XR_RTRMAP, XR_CORE_V3 + 2, 8, "an impossible number of entries");
+	refuse_rt(XR_RTREFC, XR_CORE_V3 + 2, 16, "an impossible number of entries");
+	refuse_rt(XR_RTRMAP, XR_CORE_V3, 1, "an impossible number of entries"); /* a node that leads nowhere */
+	refuse_rt(XR_RTRMAP, XR_CORE_V3, 0xffff, "an impossible level");
+	refuse_rt(XR_RTRMAP, DI(onlink), XR_METATYPE_RTREFC, "another kind of file");
+	refuse_rt(XR_RTREFC, DI(projid_lo), 2, "that of another group");
+	refuse_rt(XR_RTREFC, DI(forkoff), 1 << 8 | XFS_DINODE_FMT_EXTENTS, "no room in the inode");
+	make_rt(XR_RTRMAP, "-m rmapbt=1", 0);
+	assert_int_equal(xr_cur_rtgroup(&cur, t.tx, XR_RTRMAP, RT_GROUPS), -EUCLEAN);
+	assert_said(&t.fs.t, "there is no file for its rmap");
+	ag_test_end(&t);
 }
 
 /* --- the extent btree of a file --- */
@@ -563,7 +683,7 @@ static void test_shapes(void **state)
 static void damage(void)
 {
 	struct xr_tx_buf *buf = cur->home;
-	uint32_t from = num == XR_BMBT ? cur->fork : 16, size = 64;
+	uint32_t from = xr_bt_long(cur) ? cur->fork : 16, size = 64;
 	bool found;
 
 	assert_int_equal(xr_cur_lookup(cur, XR_GE, &model.recs[ag_random(&seed, model.n)], &found), 0);
@@ -625,7 +745,12 @@ static void run_damaged(enum xr_btnum kind, const char *options)
 	uint64_t leaf;
 	unsigned noticed = 0;
 
-	make(kind, options);
+	bool rt = kind == XR_RTRMAP || kind == XR_RTREFC;
+
+	if (rt)
+		make_rt(kind, options, 24);
+	else
+		make(kind, options);
 	if (kind == XR_BMBT)
 		make_fork(8, &leaf);
 	seed = 1;
@@ -650,7 +775,10 @@ static void run_damaged(enum xr_btnum kind, const char *options)
 	xr_cur_end(cur);
 	if (kind == XR_BMBT)
 		drop_fork();
-	finish();
+	if (rt)
+		finish_rt();
+	else
+		finish();
 }
 
 static void test_damage(void **state)
@@ -660,13 +788,17 @@ static void test_damage(void **state)
 	run_damaged(XR_REFC, "-b size=1k -m reflink=1");
 	run_damaged(XR_FINO, "-b size=1k");
 	run_damaged(XR_BMBT, "-b size=1k");
+	run_damaged(XR_RTRMAP, "-b size=1k -m rmapbt=1");
+	run_damaged(XR_RTREFC, "-b size=1k -m reflink=1");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refcount), cmocka_unit_test(test_rmap),   cmocka_unit_test(test_inodes),
-		cmocka_unit_test(test_extents),  cmocka_unit_test(test_shapes), cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_refcount),  cmocka_unit_test(test_rmap),        cmocka_unit_test(test_inodes),
+		cmocka_unit_test(test_extents),   cmocka_unit_test(test_shapes),      cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_rt_rmap),   cmocka_unit_test(test_rt_refcount), cmocka_unit_test(test_rt_roots),
+		cmocka_unit_test(test_rt_errors),
 	};
 
 	return test_fs_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;

@@ -14,7 +14,7 @@
 
 /*
  * Where blocks are: on the data device, whose fs blocks are in allocation groups; or on the realtime device of a filesystem that has realtime
- * groups (sb.h), whose reverse mappings and reference counts are kept in btrees of the same kinds. XR_REALTIME: -EOPNOTSUPP, said.
+ * groups (sb.h), whose reverse mappings and reference counts are kept in btrees of the same kinds. What is fsb below is then a realtime block.
  */
 enum xr_section { XR_DATA, XR_REALTIME };
 

@@ -4,6 +4,7 @@
 
 /* What the files of space and btree code share; nobody else includes this. */
 #include "ag.h"
+#include "btree.h"
 
 static inline uint64_t xr_ag_fsb(const struct xr_sb *sb, uint32_t agno, uint32_t agbno)
 {
@@ -23,5 +24,18 @@ int xr_rmap_remove(struct xr_tx *tx, uint32_t agno, uint32_t agbno, uint32_t len
 
 /* Split fs blocks into AG and block, checked: [fsb, fsb + len) lies in one AG, behind its headers. -EUCLEAN, said with what. */
 int xr_ag_range(struct xr_tx *tx, uint64_t fsb, uint32_t len, const char *what, uint32_t *agno, uint32_t *agbno);
+
+/* --- sections (section.c) --- */
+
+/* The same of either section; and back. */
+int xr_section_range(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, const char *what, uint32_t *group,
+		     uint32_t *block);
+uint64_t xr_section_fsb(const struct xr_sb *sb, enum xr_section section, uint32_t group, uint32_t block);
+
+/* A cursor on a group's tree: of the section, XR_RMAP or XR_REFC as the data device has them. As xr_cur_ag(). */
+int xr_section_cur(struct xr_cur **cur, struct xr_tx *tx, enum xr_section section, enum xr_btnum num, uint32_t group);
+
+/* "allocation" or "realtime": what its groups are called. */
+const char *xr_section_name(enum xr_section section);
 
 #endif

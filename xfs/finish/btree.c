@@ -19,6 +19,7 @@
 #include "ag_impl.h"
 #include "dinode.h"
 #include "format.h"
+#include "rtgroup.h"
 
 static int cursor(struct xr_cur **out, struct xr_tx *tx, enum xr_btnum num)
 {
@@ -48,30 +49,46 @@ int xr_cur_ag(struct xr_cur **out, struct xr_tx *tx, enum xr_btnum num, uint32_t
 
 	if (ret)
 		return ret;
-	(*out)->agno = agno;
+	(*out)->group = agno;
 	ret = xr_ag_header(tx, agno, num == XR_INO || num == XR_FINO ? XR_AGI : XR_AGF, &(*out)->home);
 	return with_root(out, ret);
 }
 
-int xr_cur_bmbt(struct xr_cur **out, struct xr_tx *tx, struct xr_tx_buf *inode, uint32_t offset, uint64_t ino, bool attr)
+/* The root is in a fork, which has room for one entry of a node at least. */
+static int in_inode(struct xr_cur *cur, struct xr_tx_buf *inode, uint32_t offset, uint64_t ino, bool attr)
 {
+	uint32_t least = 4 + (uint32_t)xr_bt_keys_size(cur->kind) + cur->kind->ptr_size;
 	struct xr_forks forks;
-	struct xr_cur *cur;
-	int ret = cursor(out, tx, XR_BMBT);
 
-	if (ret)
-		return ret;
-	cur = *out;
 	cur->home = inode;
 	cur->inode = offset;
 	cur->ino = ino;
 	cur->attr = attr;
-	if (!xr_forks_of(cur->sb, inode->data + offset, &forks) || (attr ? forks.attr_size : forks.data_size) < 4 + 16) {
-		ret = xr_bt_bad(cur, 0, "its root has no room in the inode");
-	} else {
-		cur->fork = offset + (attr ? forks.attr : forks.data);
-		cur->fork_size = attr ? forks.attr_size : forks.data_size;
-	}
+	if (!xr_forks_of(cur->sb, inode->data + offset, &forks) || (attr ? forks.attr_size : forks.data_size) < least)
+		return xr_bt_bad(cur, 0, "its root has no room in the inode");
+	cur->fork = offset + (attr ? forks.attr : forks.data);
+	cur->fork_size = attr ? forks.attr_size : forks.data_size;
+	return 0;
+}
+
+int xr_cur_bmbt(struct xr_cur **out, struct xr_tx *tx, struct xr_tx_buf *inode, uint32_t offset, uint64_t ino, bool attr)
+{
+	int ret = cursor(out, tx, XR_BMBT);
+
+	return ret ? ret : with_root(out, in_inode(*out, inode, offset, ino, attr));
+}
+
+int xr_cur_rtgroup(struct xr_cur **out, struct xr_tx *tx, enum xr_btnum num, uint32_t rgno)
+{
+	struct xr_tx_inode inode;
+	int ret = cursor(out, tx, num);
+
+	if (ret)
+		return ret;
+	(*out)->group = rgno;
+	ret = xr_rtgroup_file(tx, rgno, num == XR_RTRMAP ? XR_RT_RMAP : XR_RT_REFCOUNT, &inode);
+	if (!ret)
+		ret = in_inode(*out, inode.buf, inode.offset, inode.ino, false);
 	return with_root(out, ret);
 }
 
@@ -226,7 +243,7 @@ static bool at_record(const struct xr_cur *cur, struct xr_bt_node *node)
 static int decode(const struct xr_cur *cur, const struct xr_bt_node *leaf, unsigned i, struct xr_rec *rec)
 {
 	cur->kind->decode(cur->sb, xr_bt_entry(leaf, i), rec);
-	return cur->kind->ok(cur->sb, cur->agno, rec) ? 0 : xr_bt_bad(cur, cur->level[0].block, "an impossible record");
+	return cur->kind->ok(cur->sb, cur->group, rec) ? 0 : xr_bt_bad(cur, cur->level[0].block, "an impossible record");
 }
 
 int xr_cur_get(struct xr_cur *cur, struct xr_rec *rec, bool *found)
@@ -294,10 +311,10 @@ struct query {
 	uint64_t first, last;
 	int (*fn)(void *arg, const struct xr_rec *rec);
 	void *arg;
-	uint32_t blocks_left;
+	uint64_t blocks_left;
 };
 
-/* Below the path's block at level: no deeper than the tree, no more blocks than the AG has. */
+/* Below the path's block at level: no deeper than the tree, no more blocks than there are where it can have any. */
 static int query_below(struct xr_cur *cur, unsigned level, struct query *query)
 {
 	const struct xr_bt_kind *kind = cur->kind;
@@ -320,7 +337,7 @@ static int query_below(struct xr_cur *cur, unsigned level, struct query *query)
 			if (!ret)
 				ret = query->fn(query->arg, &rec);
 		} else if (!query->blocks_left--) {
-			ret = xr_bt_bad(cur, cur->level[level].block, "more blocks than the allocation group has");
+			ret = xr_bt_bad(cur, cur->level[level].block, "more blocks than there are");
 		} else {
 			ret = step_down(cur, level);
 			if (!ret)
@@ -332,7 +349,7 @@ static int query_below(struct xr_cur *cur, unsigned level, struct query *query)
 
 int xr_cur_query(struct xr_cur *cur, uint64_t first, uint64_t last, int (*fn)(void *arg, const struct xr_rec *rec), void *arg)
 {
-	struct query query = {first, last, fn, arg, xr_ag_blocks(cur->sb, cur->agno)};
+	struct query query = {first, last, fn, arg, xr_bt_long(cur) ? cur->sb->dblocks : xr_ag_blocks(cur->sb, cur->group)};
 	int ret = xr_bt_load_root(cur);
 
 	return ret ? ret : query_below(cur, cur->nlevels - 1, &query);

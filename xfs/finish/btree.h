@@ -11,15 +11,15 @@
  * keys look and compare, where blocks come from and go to. Insertion and deletion follow the kernel's choices (shift to a sibling, split,
  * join), because the number of blocks of a tree is visible in the counters.
  */
-enum xr_btnum { XR_BNO, XR_CNT, XR_RMAP, XR_REFC, XR_INO, XR_FINO, XR_BMBT };
+enum xr_btnum { XR_BNO, XR_CNT, XR_RMAP, XR_REFC, XR_INO, XR_FINO, XR_BMBT, XR_RTRMAP, XR_RTREFC };
 
 #define XR_BTREE_MAXLEVELS 16
 
 #define XR_REFC_COW (1u << 31) /* in the start of a refcount record: blocks staged for copy-on-write */
 
-/* A record, decoded; which members count depends on the kind. */
+/* A record, decoded; which members count depends on the kind. Those of realtime groups are as those of AGs. */
 struct xr_rec {
-	uint64_t start; /* agbno; agino (INO, FINO); file offset (BMBT) */
+	uint64_t start; /* agbno, or block of a realtime group; agino (INO, FINO); file offset (BMBT) */
 	uint64_t len; /* blocks (BNO, CNT, RMAP, REFC, BMBT) */
 	uint64_t owner, offset; /* RMAP: offset with its flag bits 63 attr fork, 62 bmbt block, 61 unwritten */
 	uint32_t refcount; /* REFC; start has XR_REFC_COW for staging */
@@ -40,6 +40,12 @@ int xr_cur_ag(struct xr_cur **cur, struct xr_tx *tx, enum xr_btnum num, uint32_t
  * it, ino its number. Blocks are allocated near their siblings; the inode's nblocks follows, and its CRC is renewed. Errors as above.
  */
 int xr_cur_bmbt(struct xr_cur **cur, struct xr_tx *tx, struct xr_tx_buf *inode, uint32_t offset, uint64_t ino, bool attr);
+
+/*
+ * A cursor on a realtime group's tree, XR_RTRMAP or XR_RTREFC: its root is in the inode of a file, which has the records where they fit. Blocks are
+ * allocated near that inode; its nblocks, LSN and CRC follow. Errors as above.
+ */
+int xr_cur_rtgroup(struct xr_cur **cur, struct xr_tx *tx, enum xr_btnum num, uint32_t rgno);
 void xr_cur_end(struct xr_cur *cur);
 
 /*

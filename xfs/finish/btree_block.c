@@ -3,13 +3,15 @@
  * Blocks of B+trees
  *
  * A block is a header, then its entries as an array: records in a leaf, else keys, and a second array of as many pointers. A root in an inode has
- * a header of four bytes and as many places as the fork has room for. A node describes either, so that what changes trees does not see
- * the difference. What it does to a block is one of three things: put an entry in, take one out, move a run of them to another block.
+ * a header of four bytes and as many places as the fork has room for; an extent btree's is never a leaf, a realtime group's is while it can be. A
+ * node describes any of them, so that what changes trees does not see the difference. What it does to a block is one of three things: put an
+ * entry in, take one out, move a run of them to another block.
  *
  * Every block is checked when it is reached: whose it is, its level, its counts. Pointers are checked before they are followed. The CRC
  * is that of the last commit: only blocks that this transaction has not changed yet can be checked against it.
  *
- * Where blocks come from: the AG's free list for the trees that the allocator and its bookkeeping consist of, the allocator for the others.
+ * Where blocks come from: the AG's free list for the trees that the allocator and its bookkeeping consist of, the allocator for the others:
+ * in the same AG, or, for roots in inodes, in any.
  */
 #include "btree_impl.h"
 
@@ -39,14 +41,19 @@
 #define AGF(field) offsetof(struct xfs_agf, agf_##field)
 #define AGI(field) offsetof(struct xfs_agi, agi_##field)
 
-static bool long_form(const struct xr_cur *cur)
+bool xr_bt_realtime(const struct xr_cur *cur)
 {
-	return cur->kind->num == XR_BMBT;
+	return cur->kind->num == XR_RTRMAP || cur->kind->num == XR_RTREFC;
+}
+
+bool xr_bt_long(const struct xr_cur *cur)
+{
+	return cur->kind->ptr_size == 8;
 }
 
 static unsigned header_size(const struct xr_cur *cur)
 {
-	if (long_form(cur))
+	if (xr_bt_long(cur))
 		return cur->sb->v5 ? LONG_V5 : LONG_V4;
 	return cur->sb->v5 ? SHORT_V5 : SHORT_V4;
 }
@@ -63,10 +70,10 @@ size_t xr_bt_keys_size(const struct xr_bt_kind *kind)
 
 const char *xr_bt_place(const struct xr_cur *cur, char text[40])
 {
-	if (long_form(cur))
+	if (cur->kind->num == XR_BMBT)
 		snprintf(text, 40, "inode %llu", (unsigned long long)cur->ino);
 	else
-		snprintf(text, 40, "allocation group %u", cur->agno);
+		snprintf(text, 40, "%s group %u", xr_bt_realtime(cur) ? "realtime" : "allocation", cur->group);
 	return text;
 }
 
@@ -90,7 +97,7 @@ int xr_bt_compare(struct xr_bt_order a, struct xr_bt_order b)
 
 bool xr_bt_root_in_inode(const struct xr_cur *cur, unsigned level)
 {
-	return long_form(cur) && level == cur->nlevels - 1;
+	return xr_bt_long(cur) && level == cur->nlevels - 1;
 }
 
 /* How many entries a block has room for. */
@@ -154,11 +161,15 @@ struct xr_bt_order xr_bt_entry_order(const struct xr_cur *cur, const struct xr_b
 	return cur->kind->order(key);
 }
 
-/* An inode carries its own CRC. */
+/* An inode carries its own CRC. Of files the LSN and the count of changes are others' care; a realtime group's tree is all that changes in its inode. */
 static void log_inode(struct xr_cur *cur)
 {
 	uint8_t *raw = cur->home->data + cur->inode;
 
+	if (xr_bt_realtime(cur) && xr_be64(raw + DI(lsn)) != xr_tx_lsn(cur->tx)) {
+		xr_put_be64(raw + DI(lsn), xr_tx_lsn(cur->tx));
+		xr_put_be64(raw + DI(changecount), xr_be64(raw + DI(changecount)) + 1);
+	}
 	if (cur->sb->v5)
 		xr_crc_update(raw, cur->sb->inodesize, DI(crc));
 	xr_tx_log(cur->tx, cur->home, cur->inode, cur->sb->inodesize);
@@ -166,7 +177,7 @@ static void log_inode(struct xr_cur *cur)
 
 static void log_bytes(struct xr_cur *cur, struct xr_tx_buf *buf, size_t offset, size_t size)
 {
-	if (long_form(cur) && buf == cur->home)
+	if (xr_bt_long(cur) && buf == cur->home)
 		log_inode(cur);
 	else
 		xr_tx_log(cur->tx, buf, offset, size);
@@ -263,16 +274,16 @@ void xr_bt_keys(const struct xr_cur *cur, const struct xr_bt_node *node, uint8_t
 uint64_t xr_bt_sibling(const struct xr_cur *cur, const struct xr_tx_buf *buf, enum xr_bt_side side)
 {
 	const uint8_t *at = buf->data + SIBLINGS_AT + (size_t)side * cur->kind->ptr_size;
-	uint64_t block = long_form(cur) ? xr_be64(at) : xr_be32(at);
+	uint64_t block = xr_bt_long(cur) ? xr_be64(at) : xr_be32(at);
 
-	return block == (long_form(cur) ? UINT64_MAX : UINT32_MAX) ? 0 : block;
+	return block == (xr_bt_long(cur) ? UINT64_MAX : UINT32_MAX) ? 0 : block;
 }
 
 void xr_bt_set_sibling(struct xr_cur *cur, struct xr_tx_buf *buf, enum xr_bt_side side, uint64_t block)
 {
 	uint8_t *at = buf->data + SIBLINGS_AT + (size_t)side * cur->kind->ptr_size;
 
-	if (long_form(cur))
+	if (xr_bt_long(cur))
 		xr_put_be64(at, block ? block : UINT64_MAX);
 	else
 		xr_put_be32(at, block ? (uint32_t)block : UINT32_MAX);
@@ -283,13 +294,13 @@ void xr_bt_set_sibling(struct xr_cur *cur, struct xr_tx_buf *buf, enum xr_bt_sid
 
 static uint64_t fsb_of(const struct xr_cur *cur, uint64_t block)
 {
-	return long_form(cur) ? block : (uint64_t)cur->agno << cur->sb->agblklog | block;
+	return xr_bt_long(cur) ? block : (uint64_t)cur->group << cur->sb->agblklog | block;
 }
 
 /* Whether a pointer can be one: 0 stands for none within this code, and no block of a tree has it. */
 static bool block_ok(const struct xr_cur *cur, uint64_t block)
 {
-	if (!long_form(cur) && block >= xr_ag_blocks(cur->sb, cur->agno))
+	if (!xr_bt_long(cur) && block >= xr_ag_blocks(cur->sb, cur->group))
 		return false;
 	return xr_fsb_ok(cur->sb, fsb_of(cur, block), 1);
 }
@@ -301,13 +312,13 @@ static uint32_t block_bbs(const struct xr_cur *cur)
 
 static uint64_t owner_of(const struct xr_cur *cur, const uint8_t *raw)
 {
-	return long_form(cur) ? xr_be64(raw + OWNER_AT(true)) : xr_be32(raw + OWNER_AT(false));
+	return xr_bt_long(cur) ? xr_be64(raw + OWNER_AT(true)) : xr_be32(raw + OWNER_AT(false));
 }
 
 static const char *header_fault(const struct xr_cur *cur, const struct xr_tx_buf *buf, unsigned level)
 {
 	const uint8_t *raw = buf->data;
-	bool lform = long_form(cur);
+	bool lform = xr_bt_long(cur);
 	unsigned numrecs = xr_be16(raw + NUMRECS_AT);
 
 	if (xr_be32(raw) != magic_of(cur))
@@ -322,7 +333,7 @@ static const char *header_fault(const struct xr_cur *cur, const struct xr_tx_buf
 		return "it says that it belongs elsewhere";
 	if (memcmp(raw + UUID_AT(lform), cur->sb->meta_uuid, 16) != 0)
 		return "it belongs to another filesystem";
-	if (owner_of(cur, raw) != (lform ? cur->ino : cur->agno))
+	if (owner_of(cur, raw) != (lform ? cur->ino : cur->group))
 		return "it says that it has another owner";
 	if (!xr_tx_changed(buf) && !xr_crc_ok(raw, buf->size, CRC_AT(lform)))
 		return "its checksum is wrong";
@@ -370,7 +381,7 @@ static void count_blocks(struct xr_cur *cur, int by)
 		if (cur->sb->ro_compat & XFS_SB_FEAT_RO_COMPAT_INOBTCNT)
 			add32(cur, cur->kind->num == XR_INO ? AGI(iblocks) : AGI(fblocks), by);
 		break;
-	case XR_BMBT:
+	default:
 		xr_put_be64(nblocks, xr_be64(nblocks) + (uint64_t)(int64_t)by);
 		log_inode(cur);
 		break;
@@ -388,7 +399,7 @@ static uint64_t block_owner(const struct xr_cur *cur, uint64_t *offset)
 	*offset = 0;
 	if (cur->kind->num == XR_REFC)
 		return XR_OWN_REFC;
-	if (cur->kind->num != XR_BMBT)
+	if (!xr_bt_long(cur))
 		return XR_OWN_INOBT;
 	*offset = XR_RMAP_BMBT | (cur->attr ? XR_RMAP_ATTR : 0);
 	return cur->ino;
@@ -400,19 +411,21 @@ static int allocate(struct xr_cur *cur, uint64_t near, uint64_t *block)
 	uint32_t agbno = 0;
 	int ret;
 
-	if (long_form(cur))
+	if (xr_bt_realtime(cur))
+		near = cur->ino >> cur->sb->inopblog;
+	if (xr_bt_long(cur))
 		return xr_alloc_block(cur->tx, near, owner, offset, block);
 	if (from_free_list(cur))
-		ret = xr_agfl_take(cur->tx, cur->agno, &agbno);
+		ret = xr_agfl_take(cur->tx, cur->group, &agbno);
 	else
-		ret = xr_alloc_block_in(cur->tx, cur->agno, (uint32_t)near, owner, offset, &agbno);
+		ret = xr_alloc_block_in(cur->tx, cur->group, (uint32_t)near, owner, offset, &agbno);
 	*block = agbno;
 	return ret;
 }
 
 int xr_bt_new(struct xr_cur *cur, uint64_t near, unsigned level, uint64_t *block, struct xr_tx_buf **buf)
 {
-	bool lform = long_form(cur);
+	bool lform = xr_bt_long(cur);
 	uint64_t daddr;
 	uint8_t *raw;
 	int ret = allocate(cur, near, block);
@@ -434,7 +447,7 @@ int xr_bt_new(struct xr_cur *cur, uint64_t near, unsigned level, uint64_t *block
 		if (lform)
 			xr_put_be64(raw + OWNER_AT(true), cur->ino);
 		else
-			xr_put_be32(raw + OWNER_AT(false), cur->agno);
+			xr_put_be32(raw + OWNER_AT(false), cur->group);
 	}
 	count_blocks(cur, 1);
 	return 0;
@@ -449,7 +462,7 @@ int xr_bt_free(struct xr_cur *cur, uint64_t block)
 		return ret;
 	count_blocks(cur, -1);
 	if (from_free_list(cur))
-		return xr_agfl_give(cur->tx, cur->agno, (uint32_t)block);
+		return xr_agfl_give(cur->tx, cur->group, (uint32_t)block);
 	return xr_free_extent(cur->tx, fsb, 1, owner, offset);
 }
 
@@ -461,14 +474,14 @@ static int load_fork(struct xr_cur *cur)
 	struct xr_bt_node node;
 	unsigned level = xr_be16(cur->home->data + cur->fork);
 
-	if (!level || level >= XR_BTREE_MAXLEVELS - 1)
+	if ((!level && !xr_bt_realtime(cur)) || level >= XR_BTREE_MAXLEVELS - 1)
 		return xr_bt_bad(cur, 0, "its root has an impossible level");
 	cur->nlevels = level + 1;
 	root = &cur->level[level];
 	root->buf = cur->home;
 	root->block = 0;
 	xr_bt_node(cur, level, &node);
-	if (!node.numrecs || node.numrecs > node.max)
+	if ((level && !node.numrecs) || node.numrecs > node.max)
 		return xr_bt_bad(cur, 0, "its root has an impossible number of entries");
 	return 0;
 }
@@ -478,7 +491,7 @@ int xr_bt_load_root(struct xr_cur *cur)
 	struct xr_bt_level *root;
 	unsigned nlevels;
 
-	if (long_form(cur))
+	if (xr_bt_long(cur))
 		return load_fork(cur);
 	nlevels = xr_be32(cur->home->data + cur->kind->level_at);
 	if (!nlevels || nlevels >= XR_BTREE_MAXLEVELS)

@@ -64,7 +64,7 @@ static int push_root_down(struct xr_cur *cur)
 	if (cur->nlevels + 1 >= XR_BTREE_MAXLEVELS)
 		return xr_bt_bad(cur, 0, "it is too high to grow");
 	xr_bt_node(cur, level, &from);
-	ret = xr_bt_new(cur, xr_bt_pointer(&from, 0), level, &child.block, &child.buf);
+	ret = xr_bt_new(cur, level ? xr_bt_pointer(&from, 0) : 0, level, &child.block, &child.buf);
 	if (ret)
 		return ret;
 	cur->nlevels++;
@@ -218,7 +218,10 @@ int xr_cur_insert_right(struct xr_cur *cur, const struct xr_rec *rec)
 
 /* --- deletion --- */
 
-/* The root in the inode leads to one node only: take its entries back where they fit. Leaves stay: those go with the btree format. */
+/*
+ * The root in the inode leads to one block only: take its entries back where they fit. An extent btree's leaf stays: it goes with the btree format.
+ * A realtime group's goes, but only with no more records than a node in the inode has room for, though a leaf there has more: the kernel's rule.
+ */
 static int pull_root_up(struct xr_cur *cur)
 {
 	unsigned level = cur->nlevels - 1;
@@ -227,7 +230,7 @@ static int pull_root_up(struct xr_cur *cur)
 	int ret;
 
 	xr_bt_node(cur, level, &root);
-	if (level < 2 || root.numrecs != 1)
+	if (level < (xr_bt_realtime(cur) ? 1 : 2) || root.numrecs != 1)
 		return 0;
 	child.block = xr_bt_pointer(&root, 0);
 	ret = xr_bt_read(cur, child.block, level - 1, &child.buf);
@@ -239,8 +242,10 @@ static int pull_root_up(struct xr_cur *cur)
 		return 0;
 	xr_bt_drop(cur, &root, 0);
 	xr_bt_set_level(cur, &root, level - 1);
-	xr_bt_move(cur, &node, 0, &root, 0, node.numrecs);
 	cur->nlevels--;
+	cur->level[level - 1] = (struct xr_bt_level){.buf = cur->home};
+	xr_bt_node(cur, level - 1, &root);
+	xr_bt_move(cur, &node, 0, &root, 0, node.numrecs);
 	return xr_bt_free(cur, child.block);
 }
 

@@ -21,13 +21,13 @@ struct xr_bt_kind {
 	const char *name;
 	uint32_t magic, magic_v4; /* 0: version 4 has no such tree */
 	uint8_t rec_size, key_size, ptr_size;
-	uint16_t root_at, level_at; /* in the AG's header; the extent btree's root lies in the inode */
+	uint16_t root_at, level_at; /* in the AG's header; others have their root in an inode */
 	void (*encode)(const struct xr_sb *sb, const struct xr_rec *rec, uint8_t *raw);
 	void (*decode)(const struct xr_sb *sb, const uint8_t *raw, struct xr_rec *rec);
 	void (*low)(const uint8_t *raw, uint8_t *key);
 	void (*high)(const uint8_t *raw, uint8_t *key); /* NULL: records do not overlap, nodes have no high keys */
 	struct xr_bt_order (*order)(const uint8_t *key);
-	bool (*ok)(const struct xr_sb *sb, uint32_t agno, const struct xr_rec *rec); /* can this record be? */
+	bool (*ok)(const struct xr_sb *sb, uint32_t group, const struct xr_rec *rec); /* can this record be? */
 };
 
 /* One level of a path. */
@@ -42,9 +42,9 @@ struct xr_cur {
 	const struct xr_sb *sb;
 	const struct xr_msg *msg;
 	const struct xr_bt_kind *kind;
-	uint32_t agno;
+	uint32_t group; /* allocation group, or realtime group */
 	struct xr_tx_buf *home; /* AGF, AGI or inode cluster: where the root is, or is named */
-	uint32_t inode; /* the rest for the extent btree: where the inode and its fork lie in home */
+	uint32_t inode; /* the rest for roots in inodes: where the inode and its fork lie in home */
 	uint32_t fork, fork_size;
 	uint64_t ino;
 	bool attr;
@@ -68,11 +68,14 @@ int xr_bt_compare(struct xr_bt_order a, struct xr_bt_order b);
 
 /* Say that the tree is damaged, where and why. -EUCLEAN. */
 int xr_bt_bad(const struct xr_cur *cur, uint64_t block, const char *why);
-/* The name of the place, for messages: "allocation group 3" or "inode 99". */
+/* The name of the place, for messages: "allocation group 3", "realtime group 3" or "inode 99". */
 const char *xr_bt_place(const struct xr_cur *cur, char text[40]);
 
 /* --- blocks (btree_block.c) --- */
 
+/* Trees of realtime groups; and any that have their root in an inode: pointers and block headers have the long form. */
+bool xr_bt_realtime(const struct xr_cur *cur);
+bool xr_bt_long(const struct xr_cur *cur);
 bool xr_bt_root_in_inode(const struct xr_cur *cur, unsigned level);
 void xr_bt_node(const struct xr_cur *cur, unsigned level, struct xr_bt_node *node);
 uint8_t *xr_bt_entry(const struct xr_bt_node *node, unsigned i);

@@ -26,6 +26,14 @@ static bool in_ag(const struct xr_sb *sb, uint32_t agno, uint64_t start, uint64_
 	return len && start < blocks && len <= blocks - start;
 }
 
+/* The same of a realtime group. */
+static bool in_rtgroup(const struct xr_sb *sb, uint32_t rgno, uint64_t start, uint64_t len)
+{
+	uint32_t blocks = xr_rg_blocks(sb, rgno);
+
+	return len && start < blocks && len <= blocks - start;
+}
+
 /* --- free extents, by start and by length --- */
 
 static void alloc_encode(const struct xr_sb *sb, const struct xr_rec *rec, uint8_t *raw)
@@ -110,6 +118,11 @@ static bool rmap_ok(const struct xr_sb *sb, uint32_t agno, const struct xr_rec *
 	return in_ag(sb, agno, rec->start, rec->len);
 }
 
+static bool rtrmap_ok(const struct xr_sb *sb, uint32_t rgno, const struct xr_rec *rec)
+{
+	return in_rtgroup(sb, rgno, rec->start, rec->len);
+}
+
 /* --- reference counts --- */
 
 static void refc_encode(const struct xr_sb *sb, const struct xr_rec *rec, uint8_t *raw)
@@ -136,11 +149,19 @@ static struct xr_bt_order start_order(const uint8_t *key)
 	return (struct xr_bt_order){{xr_be32(key)}};
 }
 
+static bool refcount_ok(const struct xr_rec *rec)
+{
+	return rec->start & XR_REFC_COW ? rec->refcount == 1 : rec->refcount >= 2;
+}
+
 static bool refc_ok(const struct xr_sb *sb, uint32_t agno, const struct xr_rec *rec)
 {
-	bool cow = rec->start & XR_REFC_COW;
+	return in_ag(sb, agno, rec->start & ~(uint64_t)XR_REFC_COW, rec->len) && refcount_ok(rec);
+}
 
-	return in_ag(sb, agno, rec->start & ~(uint64_t)XR_REFC_COW, rec->len) && (cow ? rec->refcount == 1 : rec->refcount >= 2);
+static bool rtrefc_ok(const struct xr_sb *sb, uint32_t rgno, const struct xr_rec *rec)
+{
+	return in_rtgroup(sb, rgno, rec->start & ~(uint64_t)XR_REFC_COW, rec->len) && refcount_ok(rec);
 }
 
 /* --- inode chunks; without sparse ones the counters' four bytes are one number --- */
@@ -239,4 +260,8 @@ const struct xr_bt_kind xr_bt_kinds[] = {
 		     ino_decode, start_low, NULL, start_order, ino_ok},
 	[XR_BMBT] = {XR_BMBT, "extent btree", XFS_BMAP_CRC_MAGIC, XFS_BMAP_MAGIC, 16, 8, 8, 0, 0, bmbt_encode, bmbt_decode,
 		     bmbt_low, NULL, bmbt_order, bmbt_ok},
+	[XR_RTRMAP] = {XR_RTRMAP, "rmap btree", XR_RTRMAP_MAGIC, 0, 24, 20, 8, 0, 0, rmap_encode, rmap_decode, rmap_low,
+		       rmap_high, rmap_order, rtrmap_ok},
+	[XR_RTREFC] = {XR_RTREFC, "refcount btree", XR_RTREFC_MAGIC, 0, 12, 4, 8, 0, 0, refc_encode, refc_decode, start_low, NULL,
+		       start_order, rtrefc_ok},
 };

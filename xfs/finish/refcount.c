@@ -19,12 +19,12 @@
 
 #define MAX_COUNT UINT32_MAX /* a count that got here stays */
 
-/* One change: the tree of its AG, and the range, with XR_REFC_COW in its start where it is about staging. */
+/* One change: the tree of its group, and the range, with XR_REFC_COW in its start where it is about staging. */
 struct change {
 	struct xr_tx *tx;
 	enum xr_section section;
 	struct xr_cur *cur;
-	uint32_t agno;
+	uint32_t group;
 	uint64_t start, end;
 	int by; /* 1, -1; 0 where blocks get staged, whose count is that of a gap */
 	int (*freed)(void *arg, uint64_t fsb, uint32_t len);
@@ -33,9 +33,9 @@ struct change {
 
 static int bad(const struct change *c, const char *why)
 {
-	return xr_fail(xr_tx_msg(c->tx), -EUCLEAN,
-		       "allocation group %u: the refcounts of blocks %#llx+%llu: %s; run xfs_repair -n", c->agno,
-		       (unsigned long long)c->start, (unsigned long long)(c->end - c->start), why);
+	return xr_fail(xr_tx_msg(c->tx), -EUCLEAN, "%s group %u: the refcounts of blocks %#llx+%llu: %s; run xfs_repair -n",
+		       xr_section_name(c->section), c->group, (unsigned long long)c->start,
+		       (unsigned long long)(c->end - c->start), why);
 }
 
 /* The record that has block start, or the first behind it; found: there is one. The cursor is at it. */
@@ -189,7 +189,7 @@ static int change_single(struct change *c, uint64_t start, uint64_t len)
 {
 	if (c->by > 0)
 		return xr_cur_insert_right(c->cur, &(struct xr_rec){.start = start, .len = len, .refcount = 2});
-	return c->freed(c->arg, xr_ag_fsb(xr_tx_sb(c->tx), c->agno, (uint32_t)start), (uint32_t)len);
+	return c->freed(c->arg, xr_section_fsb(xr_tx_sb(c->tx), c->section, c->group, (uint32_t)start), (uint32_t)len);
 }
 
 /* The record at the cursor. */
@@ -257,19 +257,17 @@ static int run(struct change *c, int (*how)(struct change *c))
 
 static int change(struct change *c, int (*how)(struct change *c), uint64_t fsb, uint32_t len, uint64_t domain)
 {
-	uint32_t agbno;
+	uint32_t block;
 	int ret;
 
 	if (!xr_tx_sb(c->tx)->has_reflink)
 		return xr_fail(xr_tx_msg(c->tx), -EUCLEAN, "a change of refcounts, on a filesystem that has none");
-	if (c->section == XR_REALTIME)
-		return xr_fail(xr_tx_msg(c->tx), -EOPNOTSUPP, "refcounts of realtime groups, which cannot be changed here");
-	ret = xr_ag_range(c->tx, fsb, len, "a change of refcounts", &c->agno, &agbno);
+	ret = xr_section_range(c->tx, c->section, fsb, len, "a change of refcounts", &c->group, &block);
 	if (ret)
 		return ret;
-	c->start = agbno | domain;
+	c->start = block | domain;
 	c->end = c->start + len;
-	ret = xr_cur_ag(&c->cur, c->tx, XR_REFC, c->agno);
+	ret = xr_section_cur(&c->cur, c->tx, c->section, XR_REFC, c->group);
 	if (!ret)
 		ret = run(c, how);
 	xr_cur_end(c->cur);
@@ -312,7 +310,7 @@ struct staged {
 	size_t n, room;
 };
 
-static int collect(struct xr_cur *cur, struct xr_tx *tx, uint32_t agno, struct staged *staged)
+static int collect(struct xr_cur *cur, struct xr_tx *tx, enum xr_section section, uint32_t group, struct staged *staged)
 {
 	struct xr_rec rec;
 	bool found;
@@ -331,8 +329,8 @@ static int collect(struct xr_cur *cur, struct xr_tx *tx, uint32_t agno, struct s
 			staged->extents = larger;
 			staged->room = room;
 		}
-		staged->extents[staged->n++] =
-			(struct xr_freed){xr_ag_fsb(xr_tx_sb(tx), agno, (uint32_t)rec.start & ~XR_REFC_COW), (uint32_t)rec.len};
+		staged->extents[staged->n++] = (struct xr_freed){
+			xr_section_fsb(xr_tx_sb(tx), section, group, (uint32_t)rec.start & ~XR_REFC_COW), (uint32_t)rec.len};
 		ret = xr_cur_next(cur, &found);
 	}
 	return ret;
@@ -347,11 +345,9 @@ int xr_refcount_cow_each(struct xr_tx *tx, enum xr_section section, uint32_t gro
 
 	if (!xr_tx_sb(tx)->has_reflink)
 		return 0;
-	if (section == XR_REALTIME)
-		return xr_fail(xr_tx_msg(tx), -EOPNOTSUPP, "refcounts of realtime groups, which cannot be looked at here");
-	ret = xr_cur_ag(&cur, tx, XR_REFC, group);
+	ret = xr_section_cur(&cur, tx, section, XR_REFC, group);
 	if (!ret)
-		ret = collect(cur, tx, group, &staged);
+		ret = collect(cur, tx, section, group, &staged);
 	xr_cur_end(cur);
 	for (size_t i = 0; i < staged.n && !ret; i++)
 		ret = fn(arg, staged.extents[i].fsb, staged.extents[i].count);

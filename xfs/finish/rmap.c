@@ -18,11 +18,12 @@
 
 #define FLAGS (XR_RMAP_ATTR | XR_RMAP_BMBT | XR_RMAP_UNWRITTEN)
 
-/* One change: the tree of its AG, and the mapping. */
+/* One change: the tree of its group, and the mapping. */
 struct change {
 	struct xr_tx *tx;
+	enum xr_section section;
 	struct xr_cur *cur;
-	uint32_t agno;
+	uint32_t group;
 	struct xr_rec rec;
 	bool shared;
 };
@@ -30,9 +31,9 @@ struct change {
 static int bad(const struct change *c, const char *why)
 {
 	return xr_fail(xr_tx_msg(c->tx), -EUCLEAN,
-		       "allocation group %u: the rmap of blocks %llu+%llu, owner %lld, offset %#llx, %s; run xfs_repair -n",
-		       c->agno, (unsigned long long)c->rec.start, (unsigned long long)c->rec.len, (long long)c->rec.owner,
-		       (unsigned long long)c->rec.offset, why);
+		       "%s group %u: the rmap of blocks %llu+%llu, owner %lld, offset %#llx, %s; run xfs_repair -n",
+		       xr_section_name(c->section), c->group, (unsigned long long)c->rec.start, (unsigned long long)c->rec.len,
+		       (long long)c->rec.owner, (unsigned long long)c->rec.offset, why);
 }
 
 /* Whether offsets count: only those of file data do. */
@@ -60,14 +61,14 @@ static bool continues(const struct xr_rec *a, const struct xr_rec *b)
 	       (a->offset & FLAGS) == (b->offset & FLAGS) && (!has_offset(a) || a->offset + a->len == b->offset);
 }
 
-static int begin(struct change *c, struct xr_tx *tx, uint32_t agno, uint32_t agbno, uint32_t len, uint64_t owner, uint64_t offset,
-		 bool shared)
+static int begin(struct change *c, struct xr_tx *tx, enum xr_section section, uint32_t group, uint32_t block, uint32_t len,
+		 uint64_t owner, uint64_t offset, bool shared)
 {
-	*c = (struct change){.tx = tx, .agno = agno, .shared = shared};
-	c->rec = (struct xr_rec){.start = agbno, .len = len, .owner = owner, .offset = offset};
+	*c = (struct change){.tx = tx, .section = section, .group = group, .shared = shared};
+	c->rec = (struct xr_rec){.start = block, .len = len, .owner = owner, .offset = offset};
 	if (!has_offset(&c->rec))
 		c->rec.offset &= FLAGS;
-	return xr_cur_ag(&c->cur, tx, XR_RMAP, agno);
+	return xr_section_cur(&c->cur, tx, section, XR_RMAP, group);
 }
 
 /* Insert among records of one owner a block, or several. */
@@ -263,15 +264,15 @@ static int convert(struct change *c)
 
 /* --- what others call --- */
 
-static int change(int (*how)(struct change *c), struct xr_tx *tx, uint32_t agno, uint32_t agbno, uint32_t len, uint64_t owner,
-		  uint64_t offset, bool shared)
+static int change(int (*how)(struct change *c), struct xr_tx *tx, enum xr_section section, uint32_t group, uint32_t block,
+		  uint32_t len, uint64_t owner, uint64_t offset, bool shared)
 {
 	struct change c;
 	int ret;
 
 	if (!xr_tx_sb(tx)->has_rmapbt)
 		return 0;
-	ret = begin(&c, tx, agno, agbno, len, owner, offset, shared);
+	ret = begin(&c, tx, section, group, block, len, owner, offset, shared);
 	if (!ret)
 		ret = how(&c);
 	xr_cur_end(c.cur);
@@ -280,29 +281,27 @@ static int change(int (*how)(struct change *c), struct xr_tx *tx, uint32_t agno,
 
 int xr_rmap_add(struct xr_tx *tx, uint32_t agno, uint32_t agbno, uint32_t len, uint64_t owner, uint64_t offset, bool shared)
 {
-	return change(add, tx, agno, agbno, len, owner, offset, shared);
+	return change(add, tx, XR_DATA, agno, agbno, len, owner, offset, shared);
 }
 
 int xr_rmap_remove(struct xr_tx *tx, uint32_t agno, uint32_t agbno, uint32_t len, uint64_t owner, uint64_t offset, bool shared)
 {
-	return change(take_out, tx, agno, agbno, len, owner, offset, shared);
+	return change(take_out, tx, XR_DATA, agno, agbno, len, owner, offset, shared);
 }
 
-/* As above, on fs blocks, and with the free list in order. */
+/* As above, in either section, and with the free list in order. */
 static int change_fsb(int (*how)(struct change *c), struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len,
 		      uint64_t owner, uint64_t offset, bool shared)
 {
-	uint32_t agno, agbno;
+	uint32_t group, block;
 	int ret;
 
 	if (!xr_tx_sb(tx)->has_rmapbt)
 		return 0;
-	if (section == XR_REALTIME)
-		return xr_fail(xr_tx_msg(tx), -EOPNOTSUPP, "reverse mappings of realtime groups, which cannot be changed here");
-	ret = xr_ag_range(tx, fsb, len, "a reverse mapping", &agno, &agbno);
-	if (!ret)
-		ret = xr_ag_fix_freelist(tx, agno);
-	return ret ? ret : change(how, tx, agno, agbno, len, owner, offset, shared);
+	ret = xr_section_range(tx, section, fsb, len, "a reverse mapping", &group, &block);
+	if (!ret && section == XR_DATA)
+		ret = xr_ag_fix_freelist(tx, group);
+	return ret ? ret : change(how, tx, section, group, block, len, owner, offset, shared);
 }
 
 int xr_rmap_map(struct xr_tx *tx, enum xr_section section, uint64_t fsb, uint32_t len, uint64_t owner, uint64_t offset,

@@ -63,8 +63,9 @@ static bool blocks_ok(const struct walk *walk, const struct xr_mapping *m)
 
 	if (!walk->map->realtime)
 		return xr_fsb_ok(sb, m->block, m->count);
-	/* With realtime groups block is split into group and block, which only the group's own metadata can check. */
-	return sb->rgcount || (m->block < sb->rblocks && m->count <= sb->rblocks - m->block);
+	if (sb->has_rtgroups)
+		return xr_rtb_ok(sb, m->block, m->count);
+	return m->block < sb->rblocks && m->count <= sb->rblocks - m->block;
 }
 
 static int add(struct walk *walk, const uint8_t *record)

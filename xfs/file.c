@@ -23,7 +23,7 @@ int xr_file_open(struct xr_file *file, const struct xr_fs *fs, const struct xr_d
 	if (!S_ISREG(inode->mode))
 		return -EINVAL;
 	error = xr_bmap_read(fs, inode, XR_DATA_FORK, &file->map);
-	if (file->map.realtime && (!rt || fs->sb->rgcount)) {
+	if (file->map.realtime && !rt) {
 		xr_bmap_free(&file->map);
 		return xr_fail(fs->msg, -EOPNOTSUPP, "inode %" PRIu64 ": its data is on a realtime device that cannot be read",
 			       file->ino);
@@ -62,7 +62,7 @@ static int read_mapping(const struct xr_file *file, const struct xr_mapping *m, 
 	int error = 0;
 
 	if (file->map.realtime)
-		return xr_dev_read(file->rt, to, size, (m->block << sb->blocklog) + within);
+		return xr_dev_read(file->rt, to, size, (xr_rt_device_block(sb, m->block) << sb->blocklog) + within);
 	while (size && !error) {
 		uint64_t at = (xr_fsb_daddr(sb, m->block) << XR_BB_SHIFT) + within;
 		uint32_t skip = (uint32_t)(at % XR_BB), step = size < PIECE ? (uint32_t)size : PIECE;

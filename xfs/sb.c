@@ -410,3 +410,10 @@ uint64_t xr_rtb(const struct xr_sb *sb, uint32_t rgno, uint32_t block)
 {
 	return (uint64_t)rgno << sb->rgblklog | block;
 }
+
+uint64_t xr_rt_device_block(const struct xr_sb *sb, uint64_t rtb)
+{
+	if (!sb->has_rtgroups)
+		return rtb;
+	return (uint64_t)xr_rtb_group(sb, rtb) * sb->rgextents * sb->rextsize + xr_rtb_block(sb, rtb);
+}

@@ -68,4 +68,10 @@ uint32_t xr_rtb_group(const struct xr_sb *sb, uint64_t rtb);
 uint32_t xr_rtb_block(const struct xr_sb *sb, uint64_t rtb);
 uint64_t xr_rtb(const struct xr_sb *sb, uint32_t rgno, uint32_t block);
 
+/*
+ * Where on the realtime device, in blocks, realtime block rtb is, with groups and without. Groups lie one behind the other there, while their numbers
+ * have gaps where the size of a group is no power of two.
+ */
+uint64_t xr_rt_device_block(const struct xr_sb *sb, uint64_t rtb);
+
 #endif

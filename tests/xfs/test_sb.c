@@ -266,6 +266,10 @@ static void test_rtgroups(void **state)
 	assert_false(xr_rtb_ok(&sb, 2 << 12, UINT64_MAX));
 	assert_false(xr_rtb_ok(&sb, 3 << 12, 1));
 	assert_false(xr_rtb_ok(&sb, UINT64_MAX, 1));
+	assert_int_equal(xr_rt_device_block(&sb, 3999), 3999);
+	assert_int_equal(xr_rt_device_block(&sb, (2 << 12) + 27), 8027);
+	sb.has_rtgroups = false;
+	assert_int_equal(xr_rt_device_block(&sb, (2 << 12) + 27), (2 << 12) + 27);
 }
 
 static void test_impossible_rtgroups(void **state)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Space of an allocation group against arrays with one entry a block: what is free, who uses it, how often; and inode chunks. The trees of
- * every geometry are checked after each batch, and in the end, when all is as mkfs left it, the filesystem by xfs_repair.
+ * Space of an allocation group against arrays with one entry a block: what is free, who uses it, how often, and the latter two of a realtime group too;
+ * and inode chunks. The trees of every geometry are checked after each batch, and in the end, when all is as mkfs left it, the filesystem by
+ * xfs_repair.
  */
-#include "agbuild.h"
+#include "rtbuild.h"
 
 #include <errno.h>
 #include "bytes.h"
@@ -18,15 +19,38 @@
 static struct ag_test t;
 static uint32_t seed;
 
-static void make(const char *options)
+/* The group whose reverse mappings and refcounts are changed, and block BASE of it. */
+static enum xr_section section;
+static uint32_t group;
+static uint64_t base;
+
+static void make_in(enum xr_section where, const char *options)
 {
 	seed = 7;
-	ag_test_begin(&t, options, "d--755 0 0\nfile ---644 0 0 /dev/null\n");
+	section = where;
+	group = 0;
+	base = BASE;
+	if (where == XR_DATA) {
+		ag_test_begin(&t, options, "d--755 0 0\nfile ---644 0 0 /dev/null\n");
+		return;
+	}
+	rt_test_begin(&t, options, 24);
+	group = RT_GROUPS - 1;
+	base = xr_rtb(&t.fs.sb, group, BASE);
+}
+
+static void make(const char *options)
+{
+	make_in(XR_DATA, options);
 }
 
 static void finish(void)
 {
 	ag_check(&t, 0);
+	if (section == XR_REALTIME) {
+		rt_test_end(&t);
+		return;
+	}
 	assert_true(ag_test_repair(&t));
 	ag_test_end(&t);
 }
@@ -47,13 +71,13 @@ static void range(uint32_t *start, uint32_t *len, uint32_t most)
 		*len = BLOCKS - *start;
 }
 
-/* The records of a tree of AG 0 from start on. */
+/* The records of a tree of the group from start on. */
 static size_t records(enum xr_btnum num, uint64_t start, struct xr_rec **recs)
 {
 	struct xr_cur *cur;
 	size_t n, skip = 0;
 
-	assert_int_equal(xr_cur_ag(&cur, t.tx, num, 0), 0);
+	assert_int_equal(num == XR_INO ? xr_cur_ag(&cur, t.tx, num, 0) : xr_section_cur(&cur, t.tx, section, num, group), 0);
 	ag_check_tree(cur, recs, &n);
 	xr_cur_end(cur);
 	while (skip < n && (*recs)[skip].start < start)
@@ -279,14 +303,14 @@ static void change_rmap(bool shared)
 	if (!*how) {
 		uint8_t now = k < 3 && ag_random(&seed, 2) ? 2 : 1;
 
-		assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE + start, len, owner_of(k), offset_of(k, start, now), shared), 0);
+		assert_int_equal(xr_rmap_map(t.tx, section, base + start, len, owner_of(k), offset_of(k, start, now), shared), 0);
 		memset(how, now, len);
 	} else if (k < 3 && ag_random(&seed, 2)) {
 		assert_int_equal(
-			xr_rmap_convert(t.tx, XR_DATA, BASE + start, len, owner_of(k), offset_of(k, start, 3 - *how), shared), 0);
+			xr_rmap_convert(t.tx, section, base + start, len, owner_of(k), offset_of(k, start, 3 - *how), shared), 0);
 		memset(how, 3 - *how, len);
 	} else {
-		assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + start, len, owner_of(k), offset_of(k, start, *how), shared),
+		assert_int_equal(xr_rmap_unmap(t.tx, section, base + start, len, owner_of(k), offset_of(k, start, *how), shared),
 				 0);
 		memset(how, 0, len);
 	}
@@ -322,10 +346,10 @@ static void compare_rmap(void)
 	free(recs);
 }
 
-static void test_rmap_in(const char *options, bool shared)
+static void test_rmap_in(enum xr_section where, const char *options, bool shared)
 {
 	memset(mapped, 0, sizeof(mapped));
-	make(options);
+	make_in(where, options);
 	for (unsigned i = 0; i < OPS; i++) {
 		change_rmap(shared);
 		if (i % BATCH == 0)
@@ -336,7 +360,7 @@ static void test_rmap_in(const char *options, bool shared)
 	for (unsigned k = 0; k < OWNERS; k++)
 		for (uint32_t i = 0; i < BLOCKS; i++)
 			if (mapped[k][i])
-				assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + i, 1, owner_of(k),
+				assert_int_equal(xr_rmap_unmap(t.tx, section, base + i, 1, owner_of(k),
 							       offset_of(k, i, mapped[k][i]), shared),
 						 0);
 	finish();
@@ -345,8 +369,10 @@ static void test_rmap_in(const char *options, bool shared)
 static void test_rmap(void **state)
 {
 	(void)state;
-	test_rmap_in("-b size=1k -m rmapbt=1", false);
-	test_rmap_in("-b size=1k -m rmapbt=1,reflink=1", true);
+	test_rmap_in(XR_DATA, "-b size=1k -m rmapbt=1", false);
+	test_rmap_in(XR_DATA, "-b size=1k -m rmapbt=1,reflink=1", true);
+	test_rmap_in(XR_REALTIME, "-b size=1k -m rmapbt=1", false);
+	test_rmap_in(XR_REALTIME, "-b size=1k -m rmapbt=1,reflink=1", true);
 }
 
 /* The high key above a record: its last block, and for file data the offset of that. What xfs_repair does not look at, the kernel's scrub does. */
@@ -376,21 +402,34 @@ static void test_rmap_keys(void **state)
 	assert_int_equal(xr_be64(key + 12), 0);
 }
 
+static void rmap_errors_in(enum xr_section where)
+{
+	make_in(where, "-m rmapbt=1");
+	assert_int_equal(xr_rmap_map(t.tx, section, base, 10, 1000, 5, false), 0);
+	assert_int_equal(xr_rmap_map(t.tx, section, base + 9, 2, 1001, 5, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_map(t.tx, section, base - 1, 2, 1001, 5, false), -EUCLEAN);
+	assert_said(&t.fs.t, "in use already");
+	assert_int_equal(xr_rmap_unmap(t.tx, section, base + 5, 6, 1000, 10, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_unmap(t.tx, section, base + 5, 2, 1000, 11, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_unmap(t.tx, section, base + 5, 2, 1000, 10 | XR_RMAP_UNWRITTEN, false), -EUCLEAN);
+	assert_int_equal(xr_rmap_unmap(t.tx, section, base + 5, 2, 1000, 10, true), 0);
+	assert_int_equal(xr_rmap_unmap(t.tx, section, base + 5, 1, 1000, 10, true), -EUCLEAN);
+	assert_said(&t.fs.t, "is not there as a whole");
+	if (where == XR_REALTIME) {
+		assert_said(&t.fs.t, "realtime group 2: the rmap of blocks");
+		assert_int_equal(xr_rmap_map(t.tx, XR_REALTIME, xr_rtb(&t.fs.sb, 2, RT_LAST_BLOCKS - 1), 2, 1000, 5, false),
+				 -EUCLEAN);
+		assert_said(&t.fs.t, "are not in one realtime group");
+		assert_int_equal(xr_rmap_map(t.tx, XR_REALTIME, xr_rtb(&t.fs.sb, RT_GROUPS, 0), 1, 1000, 5, false), -EUCLEAN);
+	}
+	ag_test_end(&t);
+}
+
 static void test_rmap_errors(void **state)
 {
 	(void)state;
-	make("-m rmapbt=1");
-	assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE, 10, 1000, 5, false), 0);
-	assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE + 9, 2, 1001, 5, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_map(t.tx, XR_DATA, BASE - 1, 2, 1001, 5, false), -EUCLEAN);
-	assert_said(&t.fs.t, "in use already");
-	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 6, 1000, 10, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 2, 1000, 11, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 2, 1000, 10 | XR_RMAP_UNWRITTEN, false), -EUCLEAN);
-	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 2, 1000, 10, true), 0);
-	assert_int_equal(xr_rmap_unmap(t.tx, XR_DATA, BASE + 5, 1, 1000, 10, true), -EUCLEAN);
-	assert_said(&t.fs.t, "is not there as a whole");
-	ag_test_end(&t);
+	rmap_errors_in(XR_DATA);
+	rmap_errors_in(XR_REALTIME);
 }
 
 /* --- reference counts --- */
@@ -403,13 +442,13 @@ static int was_freed(void *arg, uint64_t fsb, uint32_t len)
 {
 	(void)arg;
 	for (uint32_t i = 0; i < len; i++)
-		assert_int_equal(expected[fsb - BASE + i]--, 1);
+		assert_int_equal(expected[fsb - base + i]--, 1);
 	return 0;
 }
 
 static void increase(uint32_t start, uint32_t len)
 {
-	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + start, len), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, section, base + start, len), 0);
 	for (uint32_t i = start; i < start + len; i++)
 		users[i]++;
 }
@@ -421,7 +460,7 @@ static void decrease(uint32_t start, uint32_t len)
 		expected[i] = users[i] == 1;
 		users[i] -= users[i] > 1;
 	}
-	assert_int_equal(xr_refcount_decrease(t.tx, XR_DATA, BASE + start, len, was_freed, NULL), 0);
+	assert_int_equal(xr_refcount_decrease(t.tx, section, base + start, len, was_freed, NULL), 0);
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		assert_int_equal(expected[i], 0);
 }
@@ -434,8 +473,8 @@ static void stage(uint32_t start, uint32_t len)
 		same = same && staged[start + i] == staged[start];
 	if (!same)
 		return;
-	assert_int_equal(staged[start] ? xr_refcount_cow_free(t.tx, XR_DATA, BASE + start, len)
-				       : xr_refcount_cow_alloc(t.tx, XR_DATA, BASE + start, len),
+	assert_int_equal(staged[start] ? xr_refcount_cow_free(t.tx, section, base + start, len)
+				       : xr_refcount_cow_alloc(t.tx, section, base + start, len),
 			 0);
 	memset(&staged[start], !staged[start], len);
 }
@@ -469,21 +508,21 @@ static void compare_refcounts(void)
 static int unstage(void *arg, uint64_t fsb, uint32_t len)
 {
 	(void)arg;
-	assert_int_equal(xr_refcount_cow_free(t.tx, XR_DATA, fsb, len), 0);
+	assert_int_equal(xr_refcount_cow_free(t.tx, section, fsb, len), 0);
 	for (uint32_t i = 0; i < len; i++) {
-		assert_true(staged[fsb - BASE + i]);
-		staged[fsb - BASE + i] = false;
+		assert_true(staged[fsb - base + i]);
+		staged[fsb - base + i] = false;
 	}
 	return 0;
 }
 
-static void test_refcount_in(const char *options)
+static void test_refcount_in(enum xr_section where, const char *options)
 {
 	uint32_t start, len;
 
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		users[i] = 1;
-	make(options);
+	make_in(where, options);
 	for (unsigned i = 0; i < OPS; i++) {
 		range(&start, &len, 20);
 		switch (ag_random(&seed, 3)) {
@@ -501,7 +540,7 @@ static void test_refcount_in(const char *options)
 		batch(i);
 	}
 	compare_refcounts();
-	assert_int_equal(xr_refcount_cow_each(t.tx, XR_DATA, 0, unstage, NULL), 0);
+	assert_int_equal(xr_refcount_cow_each(t.tx, section, group, unstage, NULL), 0);
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		while (users[i] > 1)
 			decrease(i, 1);
@@ -512,8 +551,10 @@ static void test_refcount_in(const char *options)
 static void test_refcount(void **state)
 {
 	(void)state;
-	test_refcount_in("-b size=1k -m reflink=1,rmapbt=1");
-	test_refcount_in("-m reflink=1,rmapbt=0");
+	test_refcount_in(XR_DATA, "-b size=1k -m reflink=1,rmapbt=1");
+	test_refcount_in(XR_DATA, "-m reflink=1,rmapbt=0");
+	test_refcount_in(XR_REALTIME, "-b size=1k -m reflink=1,rmapbt=1");
+	test_refcount_in(XR_REALTIME, "-m reflink=1,rmapbt=0");
 }
 
 #define REFCOUNT_LEAF 80u /* records in a leaf, blocks of 1 KiB */
@@ -526,43 +567,49 @@ static void test_refcount_order(void **state)
 	(void)state;
 	make("-b size=1k -m reflink=1");
 	for (uint32_t i = 0; i < REFCOUNT_LEAF - 2; i++)
-		assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 2 * i, 1), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 1000, 2), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 1000, 1), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 1001, 2), 0);
+		assert_int_equal(xr_refcount_increase(t.tx, section, base + 2 * i, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, section, base + 1000, 2), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, section, base + 1000, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, section, base + 1001, 2), 0);
 	assert_int_equal(xr_ag_header(t.tx, 0, XR_AGF, &agf), 0);
 	assert_int_equal(xr_be32(agf->data + offsetof(struct xfs_agf, agf_refcount_blocks)), 1);
-	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE + 500, 1), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, section, base + 500, 1), 0);
 	assert_int_equal(xr_be32(agf->data + offsetof(struct xfs_agf, agf_refcount_blocks)), 3);
 	ag_test_end(&t);
 }
 
-static void test_refcount_limits(void **state)
+static void refcount_limits_in(enum xr_section where)
 {
 	const struct xr_rec full = {.start = BASE, .len = 4, .refcount = UINT32_MAX - 1};
 	struct xr_cur *cur;
 	struct xr_rec *recs;
 
-	(void)state;
-	make("-m reflink=1");
-	assert_int_equal(xr_cur_ag(&cur, t.tx, XR_REFC, 0), 0);
+	make_in(where, "-m reflink=1");
+	assert_int_equal(xr_section_cur(&cur, t.tx, section, XR_REFC, group), 0);
 	assert_int_equal(xr_cur_insert(cur, &full), 0);
 	assert_int_equal(xr_cur_insert(cur, &full), -EUCLEAN);
 	assert_said(&t.fs.t, "there already");
 	xr_cur_end(cur);
-	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE, 2), 0);
-	assert_int_equal(xr_refcount_increase(t.tx, XR_DATA, BASE, 2), 0);
-	assert_int_equal(xr_refcount_decrease(t.tx, XR_DATA, BASE, 4, was_freed, NULL), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, section, base, 2), 0);
+	assert_int_equal(xr_refcount_increase(t.tx, section, base, 2), 0);
+	assert_int_equal(xr_refcount_decrease(t.tx, section, base, 4, was_freed, NULL), 0);
 	assert_int_equal(records(XR_REFC, BASE, &recs), 2);
 	assert_int_equal(recs[0].refcount, UINT32_MAX);
 	assert_int_equal(recs[1].refcount, UINT32_MAX - 2);
 	free(recs);
-	assert_int_equal(xr_refcount_cow_free(t.tx, XR_DATA, BASE, 1), -EUCLEAN);
+	assert_int_equal(xr_refcount_cow_free(t.tx, section, base, 1), -EUCLEAN);
 	assert_said(&t.fs.t, "not staged");
-	assert_int_equal(xr_refcount_cow_alloc(t.tx, XR_DATA, BASE, 5), 0);
-	assert_int_equal(xr_refcount_cow_alloc(t.tx, XR_DATA, BASE + 4, 5), -EUCLEAN);
+	assert_int_equal(xr_refcount_cow_alloc(t.tx, section, base, 5), 0);
+	assert_int_equal(xr_refcount_cow_alloc(t.tx, section, base + 4, 5), -EUCLEAN);
 	assert_said(&t.fs.t, "staged for copy-on-write already");
 	ag_test_end(&t);
+}
+
+static void test_refcount_limits(void **state)
+{
+	(void)state;
+	refcount_limits_in(XR_DATA);
+	refcount_limits_in(XR_REALTIME);
 }
 
 /* --- inodes --- */

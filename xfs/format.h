@@ -52,6 +52,9 @@
 #define XR_METATYPE_RTRMAP 7
 #define XR_METATYPE_RTREFC 8
 
+/* The root of a realtime refcount btree, as a node: it has room for so many entries as if keys were pairs, as those of reverse mappings are. */
+#define XR_RTREFC_ROOT_SHARE 16u
+
 /* Inode flags. */
 #ifndef XFS_DIFLAG2_METADATA
 #define XFS_DIFLAG2_METADATA (1 << 5)

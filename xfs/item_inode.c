@@ -135,22 +135,23 @@ static void core_to_disk(struct xr_order order, const uint8_t *core, size_t size
 
 /* --- forks --- */
 
-/* How the records of a btree root are laid out: those of leaves, and keys and pointers above. */
+/* How the records of a btree root are laid out: those of leaves, and keys and pointers above; share: the room in the inode for one of these. */
 struct root_shape {
-	uint32_t header, record, key;
+	uint32_t header, record, key, share;
 };
 
 static bool root_shape(const struct xr_sb *sb, const uint8_t *disk, bool attr, struct root_shape *shape)
 {
 	unsigned metatype = xr_be16(disk + DI(onlink));
 
-	*shape = (struct root_shape){sb->v5 ? BTREE_HEADER_V5 : BTREE_HEADER_V4, 0, 8};
+	*shape = (struct root_shape){sb->v5 ? BTREE_HEADER_V5 : BTREE_HEADER_V4, 0, 8, 16};
 	if (attr || disk[DI(format)] == XFS_DINODE_FMT_BTREE)
 		return true;
 	if (disk[DI(format)] != XR_DINODE_FMT_META_BTREE)
 		return false;
 	shape->record = metatype == XR_METATYPE_RTRMAP ? 24 : 12;
 	shape->key = metatype == XR_METATYPE_RTRMAP ? 40 : 4;
+	shape->share = metatype == XR_METATYPE_RTRMAP ? 48 : XR_RTREFC_ROOT_SHARE;
 	return metatype == XR_METATYPE_RTRMAP || metatype == XR_METATYPE_RTREFC;
 }
 
@@ -166,13 +167,14 @@ static bool root_fits(const struct root_shape *shape, const struct xr_region *re
 	each = level ? shape->key + 8 : shape->record;
 	if (!each || level > XR_BMBT_MAX_LEVEL)
 		return false;
-	return numrecs <= (region->size - shape->header) / each && numrecs <= (room - ROOT_HEADER) / each;
+	return numrecs <= (region->size - shape->header) / each &&
+	       numrecs <= (room - ROOT_HEADER) / (level ? shape->share : shape->record);
 }
 
 static void root_to_disk(const struct root_shape *shape, const struct xr_region *region, uint8_t *to, uint32_t room)
 {
 	uint32_t level = xr_be16(region->data + 4), numrecs = xr_be16(region->data + 6);
-	uint32_t in_max = (region->size - shape->header) / (shape->key + 8), disk_max = (room - ROOT_HEADER) / (shape->key + 8);
+	uint32_t in_max = (region->size - shape->header) / (shape->key + 8), disk_max = (room - ROOT_HEADER) / shape->share;
 	const uint8_t *from = region->data + shape->header;
 
 	memcpy(to, region->data + 4, ROOT_HEADER);

@@ -236,6 +236,90 @@ static void test_btree_root(void **state)
 	assert_said(&rb->lb.said, "does not fit");
 }
 
+/* The root of a realtime group's btree in an inode with 192 bytes for it: n entries, in a region that has room for one more. */
+static void rt_item(struct rb *rb, struct inode_item *item, uint16_t metatype, unsigned level, unsigned n)
+{
+	unsigned record = metatype == XR_METATYPE_RTRMAP ? 24 : 12, key = metatype == XR_METATYPE_RTRMAP ? 40 : 4;
+	uint8_t *root = item->fork[0];
+
+	put_cluster(rb, 0);
+	valid_item(rb, item);
+	item->core[DI(format)] = XR_DINODE_FMT_META_BTREE;
+	item->core[DI(forkoff)] = 192 / 8;
+	lb_put(&rb->lb, item->core + DI(onlink), metatype, 2);
+	lb_put(&rb->lb, item->core + DI(nextents), 0, 4);
+	item->fields = XFS_ILOG_CORE | XFS_ILOG_DBROOT;
+	item->fork_size[0] = 72 + (n + 1) * (level ? key + 8 : record);
+	memset(root, 0, 72);
+	xr_put_be16(root + 4, (uint16_t)level);
+	xr_put_be16(root + 6, (uint16_t)n);
+	for (unsigned i = 0; i < n * (level ? key : record); i++)
+		root[72 + i] = (uint8_t)(i + 1);
+	for (unsigned i = 0; level && i < n; i++)
+		xr_put_be64(root + 72 + (n + 1) * key + 8 * i, 0x2000u + i);
+	log_inode(rb, item);
+}
+
+/* most: how many entries the inode has room for. */
+static void rt_root(struct rb *rb, uint16_t metatype, unsigned level, unsigned most)
+{
+	unsigned size = metatype == XR_METATYPE_RTRMAP ? (level ? 40 : 24) : level ? 4 : 12;
+	uint8_t raw[RB_INODE];
+	struct inode_item item;
+
+	rt_item(rb, &item, metatype, level, most);
+	assert_int_equal(rb_run(rb), 0);
+	get_inode(rb, raw);
+	assert_int_equal(xr_be16(raw + DI(onlink)), metatype);
+	assert_int_equal(xr_be16(raw + 176), level);
+	assert_int_equal(xr_be16(raw + 178), most);
+	assert_memory_equal(raw + 180, item.fork[0] + 72, most * size);
+	for (unsigned i = 0; level && i < most; i++)
+		assert_int_equal(xr_be64(raw + 180 + most * size + 8 * i), 0x2000 + i);
+	rt_item(rb, &item, metatype, level, most + 1);
+	assert_int_equal(rb_run(rb), -EUCLEAN);
+	assert_said(&rb->lb.said, "does not fit");
+}
+
+static int metadir_setup(void **state)
+{
+	struct sb_build b = SB_BUILD_DEFAULT;
+
+	b.incompat = XFS_SB_FEAT_INCOMPAT_METADIR;
+	return rb_setup_with(state, &b);
+}
+
+static void test_rt_rmap_leaf(void **state)
+{
+	rt_root(*state, XR_METATYPE_RTRMAP, 0, 7);
+}
+
+static void test_rt_rmap_node(void **state)
+{
+	rt_root(*state, XR_METATYPE_RTRMAP, 2, 3);
+}
+
+static void test_rt_refcount_leaf(void **state)
+{
+	rt_root(*state, XR_METATYPE_RTREFC, 0, 15);
+}
+
+/* There would be room for fifteen, but the pointers begin where eleven keys end. */
+static void test_rt_refcount_node(void **state)
+{
+	rt_root(*state, XR_METATYPE_RTREFC, 1, 11);
+}
+
+static void test_rt_others(void **state)
+{
+	struct rb *rb = *state;
+	struct inode_item item;
+
+	rt_item(rb, &item, XR_METATYPE_RTBITMAP, 0, 1);
+	assert_int_equal(rb_run(rb), -EUCLEAN);
+	assert_said(&rb->lb.said, "does not fit");
+}
+
 #define OWNED_FSB 3000u
 
 /* An inode whose extent btree, of one block, is a block on the disk that says it is another inode's. */
@@ -442,12 +526,15 @@ static void test_malformed_format(void **state)
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, rb_setup, rb_teardown)
+#define RT(name) cmocka_unit_test_setup_teardown(test_rt_##name, metadir_setup, rb_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(core_and_extents), T(packed_format),      T(lsn_order),       T(device),    T(btree_root), T(owner_change),
-		T(owner_of_damaged), T(owner_of_unstamped), T(no_inodes_there), T(malformed), T(bad_target), T(malformed_format),
+		T(core_and_extents), T(packed_format),    T(lsn_order),          T(device),          T(btree_root),
+		T(owner_change),     T(owner_of_damaged), T(owner_of_unstamped), T(no_inodes_there), T(malformed),
+		T(bad_target),       T(malformed_format), RT(rmap_leaf),         RT(rmap_node),      RT(refcount_leaf),
+		RT(refcount_node),   RT(others),
 	};
 
 	/* In the byte order of either kind of machine. */

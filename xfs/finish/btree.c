@@ -57,14 +57,14 @@ int xr_cur_ag(struct xr_cur **out, struct xr_tx *tx, enum xr_btnum num, uint32_t
 /* The root is in a fork, which has room for one entry of a node at least. */
 static int in_inode(struct xr_cur *cur, struct xr_tx_buf *inode, uint32_t offset, uint64_t ino, bool attr)
 {
-	uint32_t least = 4 + (uint32_t)xr_bt_keys_size(cur->kind) + cur->kind->ptr_size;
 	struct xr_forks forks;
 
 	cur->home = inode;
 	cur->inode = offset;
 	cur->ino = ino;
 	cur->attr = attr;
-	if (!xr_forks_of(cur->sb, inode->data + offset, &forks) || (attr ? forks.attr_size : forks.data_size) < least)
+	if (!xr_forks_of(cur->sb, inode->data + offset, &forks) ||
+	    (attr ? forks.attr_size : forks.data_size) < 4u + cur->kind->root_share)
 		return xr_bt_bad(cur, 0, "its root has no room in the inode");
 	cur->fork = offset + (attr ? forks.attr : forks.data);
 	cur->fork_size = attr ? forks.attr_size : forks.data_size;

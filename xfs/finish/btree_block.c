@@ -117,7 +117,7 @@ void xr_bt_node(const struct xr_cur *cur, unsigned level, struct xr_bt_node *nod
 	if (xr_bt_root_in_inode(cur, level)) {
 		node->level_at = cur->fork;
 		node->entries = cur->fork + FORK_HEADER;
-		node->max = (cur->fork_size - FORK_HEADER) / (node->entry_size + node->ptr_size);
+		node->max = (cur->fork_size - FORK_HEADER) / (level ? kind->root_share : kind->rec_size);
 	} else {
 		node->level_at = 4;
 		node->entries = header_size(cur);

@@ -220,7 +220,8 @@ int xr_cur_insert_right(struct xr_cur *cur, const struct xr_rec *rec)
 
 /*
  * The root in the inode leads to one block only: take its entries back where they fit. An extent btree's leaf stays: it goes with the btree format.
- * A realtime group's goes, but only with no more records than a node in the inode has room for, though a leaf there has more: the kernel's rule.
+ * A realtime group's goes, but only with no more records than a node in the inode has room for, though a leaf there has room for more: the kernel's
+ * rule.
  */
 static int pull_root_up(struct xr_cur *cur)
 {

@@ -21,7 +21,8 @@ struct xr_bt_kind {
 	const char *name;
 	uint32_t magic, magic_v4; /* 0: version 4 has no such tree */
 	uint8_t rec_size, key_size, ptr_size;
-	uint16_t root_at, level_at; /* in the AG's header; others have their root in an inode */
+	uint8_t root_share; /* of roots in inodes: the bytes of the fork for each entry of a node, though it may take less of them */
+	uint16_t root_at, level_at; /* in the AG's header */
 	void (*encode)(const struct xr_sb *sb, const struct xr_rec *rec, uint8_t *raw);
 	void (*decode)(const struct xr_sb *sb, const uint8_t *raw, struct xr_rec *rec);
 	void (*low)(const uint8_t *raw, uint8_t *key);

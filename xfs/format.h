@@ -47,6 +47,9 @@
 
 /* Inode formats, and the kinds of metadata files (di_metatype, at the place of di_onlink). */
 #define XR_DINODE_FMT_META_BTREE 5
+#define XR_METATYPE_USRQUOTA 2
+#define XR_METATYPE_GRPQUOTA 3
+#define XR_METATYPE_PRJQUOTA 4
 #define XR_METATYPE_RTBITMAP 5
 #define XR_METATYPE_RTSUMMARY 6
 #define XR_METATYPE_RTRMAP 7

@@ -3,6 +3,7 @@
 #define XR_RTGROUP_H
 
 #include "bmapedit.h"
+#include "metadir.h"
 
 /*
  * The files of realtime groups
@@ -10,7 +11,6 @@
  * The realtime device of a filesystem with a metadata directory is divided in groups, and what other filesystems have in an AG's header are files there:
  * a bitmap and a summary of free extents, and two btrees with their roots in their inodes. Numbers and sizes of groups: sb.h.
  */
-enum xr_rtfile { XR_RT_BITMAP, XR_RT_SUMMARY, XR_RT_RMAP, XR_RT_REFCOUNT };
 
 /*
  * Join the inode of a group's file, checked: it is what and whose it should be. The files of all groups are found once in the life of a transaction.

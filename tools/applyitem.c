@@ -48,10 +48,7 @@ int apply_item(struct run *run)
 {
 	struct xr_fs fs = {&run->replay.sb, run->cache, run->msg};
 	struct xr_quarantined q;
-	int ret = run_check_rtgroups(run);
-
-	if (!ret)
-		ret = xr_quarantine_read(&q, run->options->apply_item, run->msg);
+	int ret = xr_quarantine_read(&q, run->options->apply_item, run->msg);
 
 	if (ret)
 		return ret;

@@ -193,11 +193,10 @@ void report_summary(struct report *report, const struct xr_replay *replay, const
 	if (replay->intents.count || summary->unlinked || summary->cow)
 		xr_say(&report->msg, XR_INFO,
 		       "left for the kernel: %zu unfinished intents, %" PRIu64
-		       " lists of unlinked inodes, copy-on-write leftovers in %" PRIu64 " allocation groups",
+		       " lists of unlinked inodes, copy-on-write leftovers in %" PRIu64 " groups",
 		       replay->intents.count, summary->unlinked, summary->cow);
 	if (summary->damaged)
-		xr_say(&report->msg, XR_WARN,
-		       "%" PRIu64 " allocation groups are damaged: the superblock's counters are left as they are",
+		xr_say(&report->msg, XR_WARN, "%" PRIu64 " groups are damaged: the superblock's counters are left as they are",
 		       summary->damaged);
 	else
 		xr_say(&report->msg, XR_DETAIL, "counted: %" PRIu64 " inodes, %" PRIu64 " of them free; %" PRIu64 " blocks free",
@@ -211,11 +210,9 @@ void report_summary(struct report *report, const struct xr_replay *replay, const
 	if (summary->damaged)
 		return;
 	json_object_set_new(report->json, "counters",
-			    json_pack("{s:I, s:I, s:I}", "icount", (json_int_t)summary->icount, "ifree",
-				      (json_int_t)summary->ifree, "fdblocks", (json_int_t)summary->fdblocks));
-	if (!replay->sb.has_rtgroups)
-		json_object_set_new(json_object_get(report->json, "counters"), "frextents",
-				    json_integer((json_int_t)summary->frextents));
+			    json_pack("{s:I, s:I, s:I, s:I}", "icount", (json_int_t)summary->icount, "ifree",
+				      (json_int_t)summary->ifree, "fdblocks", (json_int_t)summary->fdblocks, "frextents",
+				      (json_int_t)summary->frextents));
 }
 
 /* The most memory this process ever had, in KiB, as the kernel counts it; 0 where it does not say. */

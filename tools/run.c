@@ -268,19 +268,6 @@ static int refuse_fragments(struct run *run)
 		xr_lsn_cycle(s->fragment_lsn), xr_lsn_block(s->fragment_lsn));
 }
 
-/* Their free space, and what hangs in their trees, is not known here. */
-int run_check_rtgroups(const struct run *run)
-{
-	if (!run->sb.has_rtgroups || run->options->pass2_only || run->options->dry_run)
-		return 0;
-	return xr_fail(
-		run->msg, -EOPNOTSUPP,
-		"%s: it has realtime groups (feature metadir, with a realtime section), in which nothing can be completed "
-		"here: mount it on a kernel that has them, Linux 6.13 or later; -n, --tree and their like show it as the log "
-		"makes it, --pass2-only replays the log and leaves it dirty for that kernel",
-		run->options->image);
-}
-
 void run_begin_replay(struct run *run)
 {
 	const struct options *o = run->options;
@@ -308,8 +295,6 @@ int run_replay(struct run *run)
 	struct xr_fs fs = {&r->sb, run->cache, run->msg};
 	int ret = xr_sb_gate(&run->sb, true, run->msg);
 
-	if (!ret)
-		ret = run_check_rtgroups(run);
 	if (ret)
 		return ret;
 	run_begin_replay(run);
@@ -336,8 +321,6 @@ bool run_finished(const struct run *run)
 {
 	const struct xr_summary *s = &run->summary;
 
-	if (run->replay.sb.has_rtgroups)
-		return false;
 	return run->completed || (!run->replay.intents.count && !s->unlinked && !s->cow && !s->damaged);
 }
 
@@ -372,7 +355,7 @@ int run_complete(struct run *run)
 	struct xr_fs fs = {&run->replay.sb, run->cache, run->msg};
 	int ret = 0;
 
-	if (!run_finished(run) && !run->options->pass2_only && !run->head.cut && !run->replay.sb.has_rtgroups) {
+	if (!run_finished(run) && !run->options->pass2_only && !run->head.cut) {
 		ret = complete(run);
 		if (!ret)
 			ret = xr_summary_read(&run->summary, &fs);

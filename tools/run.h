@@ -57,16 +57,13 @@ void run_begin_replay(struct run *run);
  */
 int run_complete(struct run *run);
 
-/* -EOPNOTSUPP, said: the filesystem has realtime groups, and the options do not leave them to a kernel. */
-int run_check_rtgroups(const struct run *run);
-
 /* Nothing is left to be completed: the log can be made clean. */
 bool run_finished(const struct run *run);
 
 /* A part of the log was left out, on request. */
 bool run_salvaged(const struct run *run);
 
-/* Allocation groups are damaged: what they hold was not counted, or not freed. */
+/* Groups, of allocation or realtime, are damaged: what they hold was not counted, or not freed. */
 bool run_damaged(const struct run *run);
 
 #endif

@@ -15,7 +15,7 @@ struct xr_mapping {
 struct xr_mapping xr_mapping_unpack(const uint8_t *record);
 void xr_mapping_pack(uint8_t *record, const struct xr_mapping *mapping);
 
-/* All mappings of a fork: ascending, not overlapping, each inside one AG (realtime data: inside the realtime device). */
+/* All mappings of a fork: ascending, not overlapping, each inside one AG (realtime data: inside the realtime device, and one group of it). */
 struct xr_bmap {
 	struct xr_mapping *map;
 	size_t n, room;

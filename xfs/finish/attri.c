@@ -263,7 +263,7 @@ static int apply(struct attri *a, struct xr_tx_inode *inode)
 		renew_ctime(a, inode);
 		xr_chain_count(&a->chain, a->work->tx, inode);
 	}
-	return ret ? ret : xr_quota_charge(a->work, owners, xr_inode_nblocks(inode) - blocks, 0);
+	return ret ? ret : xr_quota_charge(a->work, owners, xr_inode_nblocks(inode) - blocks, 0, 0);
 }
 
 int xr_work_attri(struct xr_work *work, const struct xr_intent *intent)

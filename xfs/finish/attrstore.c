@@ -56,7 +56,7 @@ static int release(void *arg, const struct xr_mapping *m)
 		ret = xr_tx_cancel(tx, xr_fsb_daddr(xr_tx_sb(tx), m->block + i), block_bbs(xr_tx_sb(tx)));
 	if (!ret)
 		ret = xr_work_rmap_mapping(list->work, false, list->inode, true, m);
-	return ret ? ret : xr_work_free(list->work, m->block, m->count);
+	return ret ? ret : xr_work_free(list->work, XR_DATA, m->block, m->count);
 }
 
 /* Take a range out of the fork. There may be holes in it: a value whose setting was interrupted. */

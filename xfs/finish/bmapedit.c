@@ -67,10 +67,6 @@ static int fork_open(struct fork *fork, struct xr_tx *tx, struct xr_tx_inode *in
 	if (!fork->size)
 		return damaged(tx, inode->ino, "it has no attribute fork");
 	fork->realtime = !attr && xr_inode_realtime(raw);
-	if (fork->realtime && xr_tx_sb(tx)->has_metadir)
-		return xr_fail(xr_tx_msg(tx), -EOPNOTSUPP,
-			       "inode %llu: its data is in realtime groups, whose space cannot be managed here: mount it once",
-			       (unsigned long long)inode->ino);
 	if (*fork->format != XFS_DINODE_FMT_EXTENTS && *fork->format != XFS_DINODE_FMT_BTREE)
 		return damaged(tx, inode->ino, "blocks are to be mapped in a fork that has no block map");
 	if (*fork->format == XFS_DINODE_FMT_EXTENTS && xr_inode_nextents(inode, attr) > fork->room)
@@ -370,9 +366,13 @@ static int insert(struct place *p, const struct xr_mapping *m, bool right)
 	return ret ? ret : count_one_more(fork);
 }
 
-/* Whether b continues a, as the kernel merges them. */
-static bool continues(const struct xr_mapping *a, const struct xr_mapping *b)
+/* Whether b continues a, as the kernel merges them: never over the border of two realtime groups. */
+static bool continues(const struct fork *fork, const struct xr_mapping *a, const struct xr_mapping *b)
 {
+	const struct xr_sb *sb = xr_tx_sb(fork->tx);
+
+	if (fork->realtime && sb->has_rtgroups && xr_rtb_group(sb, a->block) != xr_rtb_group(sb, b->block))
+		return false;
 	return a->offset + a->count == b->offset && a->block + a->count == b->block && a->unwritten == b->unwritten &&
 	       (uint64_t)a->count + b->count <= MAX_EXTLEN;
 }
@@ -401,7 +401,7 @@ static int merge(struct fork *fork, struct xr_mapping m, bool *merged)
 
 	if (ret)
 		return ret;
-	with_left = left.found && continues(&left.m, &m);
+	with_left = left.found && continues(fork, &left.m, &m);
 	place_end(&left);
 	ret = place_find(&right, fork, m.offset);
 	if (ret)
@@ -410,7 +410,7 @@ static int merge(struct fork *fork, struct xr_mapping m, bool *merged)
 		place_end(&right);
 		return damaged(fork->tx, fork->inode->ino, "an extent is to be mapped where it has one already");
 	}
-	with_right = right.found && continues(&m, &right.m);
+	with_right = right.found && continues(fork, &m, &right.m);
 	if (with_right && with_left && (uint64_t)left.m.count + m.count + right.m.count > MAX_EXTLEN)
 		with_right = false;
 	*merged = with_left || with_right;

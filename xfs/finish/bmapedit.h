@@ -8,7 +8,6 @@
 /*
  * Changing the block map of an inode's fork: extents <-> btree format as the room in the fork demands, nextents and nblocks kept up to date,
  * the inode's CRC and LSN renewed. No blocks of the file are freed or allocated here, no rmap or refcount changes: callers do that.
- * Forks in realtime groups and metadata btrees are -EOPNOTSUPP, said.
  */
 
 /* An inode joined to a transaction: its cluster's buffer, and where it lies in it. */

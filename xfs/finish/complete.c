@@ -26,8 +26,8 @@
 struct xr_follow {
 	struct xr_follow *next;
 	enum { FREE, MAP, UNMAP } what;
-	uint64_t fsb;
-	uint32_t count;
+	enum xr_section section;
+	uint64_t fsb, count;
 	uint64_t owner, offset;
 	bool shared;
 };
@@ -44,14 +44,16 @@ static int later(struct xr_work *work, struct xr_follow follow)
 	return 0;
 }
 
-int xr_work_free(struct xr_work *work, uint64_t fsb, uint32_t count)
+int xr_work_free(struct xr_work *work, enum xr_section section, uint64_t fsb, uint64_t count)
 {
-	return later(work, (struct xr_follow){.what = FREE, .fsb = fsb, .count = count});
+	return later(work, (struct xr_follow){.what = FREE, .section = section, .fsb = fsb, .count = count});
 }
 
-int xr_work_rmap(struct xr_work *work, bool map, uint64_t fsb, uint32_t count, uint64_t owner, uint64_t offset, bool shared)
+int xr_work_rmap(struct xr_work *work, bool map, enum xr_section section, uint64_t fsb, uint32_t count, uint64_t owner,
+		 uint64_t offset, bool shared)
 {
 	return later(work, (struct xr_follow){.what = map ? MAP : UNMAP,
+					      .section = section,
 					      .fsb = fsb,
 					      .count = count,
 					      .owner = owner,
@@ -67,22 +69,26 @@ bool xr_inode_shares(const struct xr_sb *sb, const uint8_t *raw)
 int xr_work_rmap_mapping(struct xr_work *work, bool map, const struct xr_tx_inode *inode, bool attr, const struct xr_mapping *m)
 {
 	uint64_t offset = m->offset | (attr ? XR_RMAP_ATTR : 0) | (m->unwritten ? XR_RMAP_UNWRITTEN : 0);
+	enum xr_section section = xr_inode_section(inode->raw, attr);
 
-	if (!attr && xr_inode_realtime(inode->raw)) /* those of realtime groups only have any */
+	if (!xr_section_has_rmaps(xr_tx_sb(work->tx), section))
 		return 0;
-	return xr_work_rmap(work, map, m->block, m->count, inode->ino, offset,
+	return xr_work_rmap(work, map, section, m->block, m->count, inode->ino, offset,
 			    !attr && xr_inode_shares(xr_tx_sb(work->tx), inode->raw));
 }
 
-static int follow_up(struct xr_tx *tx, const struct xr_follow *f)
+static int follow_up(struct xr_work *work, const struct xr_follow *f)
 {
+	struct xr_tx *tx = work->tx;
+
 	switch (f->what) {
 	case FREE:
-		return xr_free_extent(tx, f->fsb, f->count, XR_OWN_NULL, 0);
+		return f->section == XR_REALTIME ? xr_rt_free(work, f->fsb, f->count)
+						 : xr_free_extent(tx, f->fsb, (uint32_t)f->count, XR_OWN_NULL, 0);
 	case MAP:
-		return xr_rmap_map(tx, XR_DATA, f->fsb, f->count, f->owner, f->offset, f->shared);
+		return xr_rmap_map(tx, f->section, f->fsb, (uint32_t)f->count, f->owner, f->offset, f->shared);
 	default:
-		return xr_rmap_unmap(tx, XR_DATA, f->fsb, f->count, f->owner, f->offset, f->shared);
+		return xr_rmap_unmap(tx, f->section, f->fsb, (uint32_t)f->count, f->owner, f->offset, f->shared);
 	}
 }
 
@@ -101,7 +107,7 @@ int xr_work_run(struct xr_work *work)
 	int ret = 0;
 
 	while (!ret && (f = take(work))) {
-		ret = follow_up(work->tx, f);
+		ret = follow_up(work, f);
 		free(f);
 	}
 	return ret;

@@ -10,41 +10,67 @@
 #include <errno.h>
 
 #include "ag.h"
+#include "rtspace.h"
+
+/* The leftovers of one group. */
+struct leftovers {
+	struct xr_work *work;
+	enum xr_section section;
+	uint32_t group;
+};
 
 static int free_leftover(void *arg, uint64_t fsb, uint32_t count)
 {
-	struct xr_work *work = arg;
-	int ret = xr_refcount_cow_free(work->tx, XR_DATA, fsb, count);
+	const struct leftovers *l = arg;
+	struct xr_work *work = l->work;
+	int ret = xr_refcount_cow_free(work->tx, l->section, fsb, count);
 
 	if (!ret)
-		ret = xr_rmap_unmap(work->tx, XR_DATA, fsb, count, XR_OWN_COW, 0, false);
-	if (!ret)
+		ret = xr_rmap_unmap(work->tx, l->section, fsb, count, XR_OWN_COW, 0, false);
+	if (!ret && l->section == XR_REALTIME)
+		ret = xr_rt_free(work, fsb, count);
+	else if (!ret)
 		ret = xr_free_extent(work->tx, fsb, count, XR_OWN_NULL, 0);
 	work->stats->cow_extents++;
 	return !ret && xr_tx_full(work->tx) ? xr_work_commit(work) : ret;
 }
 
 /* Nobody's data: xfs_repair frees what only the refcount btree has. */
-static int give_up_group(struct xr_work *work, uint32_t agno)
+static int give_up_group(const struct leftovers *l)
 {
-	int ret = xr_work_undo(work);
+	int ret = xr_work_undo(l->work);
 
-	xr_say(work->replay->msg, XR_WARN,
-	       "allocation group %u: its copy-on-write leftovers stay allocated until xfs_repair frees them", agno);
-	work->stats->groups_kept++;
+	xr_say(l->work->replay->msg, XR_WARN,
+	       "%s group %u: its copy-on-write leftovers stay allocated until xfs_repair frees them",
+	       l->section == XR_REALTIME ? "realtime" : "allocation", l->group);
+	l->work->stats->groups_kept++;
+	return ret;
+}
+
+static int free_group(struct leftovers *l)
+{
+	struct xr_work *work = l->work;
+	int ret = work->careful ? xr_work_commit(work) : 0;
+
+	if (!ret)
+		ret = xr_refcount_cow_each(work->tx, l->section, l->group, free_leftover, l);
+	return ret == -EUCLEAN && work->careful ? give_up_group(l) : ret;
+}
+
+static int free_section(struct xr_work *work, enum xr_section section, uint32_t groups)
+{
+	struct leftovers l = {work, section, 0};
+	int ret = 0;
+
+	for (; l.group < groups && !ret; l.group++)
+		ret = free_group(&l);
 	return ret;
 }
 
 int xr_work_cow(struct xr_work *work)
 {
-	int ret = 0;
+	const struct xr_sb *sb = &work->replay->sb;
+	int ret = free_section(work, XR_DATA, sb->agcount);
 
-	for (uint32_t agno = 0; agno < work->replay->sb.agcount && !ret; agno++) {
-		ret = work->careful ? xr_work_commit(work) : 0;
-		if (!ret)
-			ret = xr_refcount_cow_each(work->tx, XR_DATA, agno, free_leftover, work);
-		if (ret == -EUCLEAN && work->careful)
-			ret = give_up_group(work, agno);
-	}
-	return ret;
+	return ret || !sb->has_rtgroups ? ret : free_section(work, XR_REALTIME, sb->rgcount);
 }

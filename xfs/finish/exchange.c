@@ -85,7 +85,7 @@ static int parse(struct exchange *ex)
 	ret = join(ex, &ex->side[0], p + 16, p + 32);
 	if (!ret)
 		ret = join(ex, &ex->side[1], p + 24, p + 36);
-	if (!ret && !ex->attr && xr_inode_realtime(ex->side[0].inode.raw) != xr_inode_realtime(ex->side[1].inode.raw))
+	if (!ret && xr_inode_section(ex->side[0].inode.raw, ex->attr) != xr_inode_section(ex->side[1].inode.raw, ex->attr))
 		ret = bad(ex, "one of its files is on the realtime device and the other is not");
 	return ret;
 }
@@ -116,8 +116,7 @@ static int look(struct exchange *ex, struct side *side, uint64_t left)
 static int mapped(struct exchange *ex, bool map, struct side *side, const struct xr_mapping *m)
 {
 	xr_chain_follow(&ex->chain, 1);
-	if (ex->attr || !xr_inode_realtime(side->inode.raw))
-		xr_chain_mapped(&ex->chain, xr_tx_sb(ex->work->tx));
+	xr_chain_follow(&ex->chain, xr_section_has_rmaps(xr_tx_sb(ex->work->tx), xr_inode_section(side->inode.raw, ex->attr)));
 	return xr_work_rmap_mapping(ex->work, map, &side->inode, ex->attr, m);
 }
 
@@ -221,6 +220,13 @@ static void finish(struct exchange *ex)
 	}
 }
 
+static int charge(const struct exchange *ex, const struct side *side)
+{
+	bool realtime = xr_inode_section(side->inode.raw, ex->attr) == XR_REALTIME;
+
+	return xr_quota_charge(ex->work, side->owners, realtime ? 0 : side->blocks, realtime ? side->blocks : 0, 0);
+}
+
 int xr_work_exchange(struct xr_work *work, const struct xr_intent *intent)
 {
 	struct exchange ex = {.work = work, .intent = intent};
@@ -235,6 +241,6 @@ int xr_work_exchange(struct xr_work *work, const struct xr_intent *intent)
 		return ret;
 	finish(&ex);
 	for (int i = 0; i < 2 && !ret; i++)
-		ret = xr_quota_charge(work, ex.side[i].owners, ex.side[i].blocks, 0);
+		ret = charge(&ex, &ex.side[i]);
 	return ret ? ret : xr_tx_done(work->tx, XFS_LI_XMD, intent->id, NULL, 0);
 }

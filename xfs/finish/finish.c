@@ -36,7 +36,7 @@ int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const s
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_ifree), summary->ifree);
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_fdblocks), summary->fdblocks);
 	}
-	if (sb->rextents)
+	if (sb->rextents && !(sb->has_rtgroups && summary->damaged))
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_frextents), summary->frextents);
 	if (sb->v5) {
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_lsn), xr_lsn(head->cycle, head->head));

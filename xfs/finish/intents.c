@@ -61,37 +61,37 @@ static const uint8_t *entry(const struct entries *e, uint32_t i)
 	return e->intent->regions[0].data + ENTRIES_AT + (size_t)i * e->size;
 }
 
-static int check_blocks(struct xr_work *work, const struct xr_intent *intent, uint64_t fsb, uint32_t count)
+/* The section that an intent of this type is about; those of block maps say it themselves. */
+static enum xr_section section_of(const struct xr_intent *intent)
 {
-	if (count && xr_fsb_ok(xr_tx_sb(work->tx), fsb, count))
-		return 0;
-	return bad(work, intent, "its blocks lie outside an allocation group");
+	return intent->type == XFS_LI_EFI_RT || intent->type == XFS_LI_RUI_RT || intent->type == XFS_LI_CUI_RT ? XR_REALTIME
+													       : XR_DATA;
 }
 
-static int check_rt_blocks(struct xr_work *work, const struct xr_intent *intent, uint64_t block, uint32_t count)
+static int check_blocks(struct xr_work *work, const struct xr_intent *intent, enum xr_section section, uint64_t fsb,
+			uint32_t count)
 {
-	if (xr_tx_sb(work->tx)->has_metadir)
-		return xr_fail(work->replay->msg, -EOPNOTSUPP,
-			       "%s intent at LSN %u:%u: blocks of realtime groups, which cannot be completed here",
-			       xr_item_type_name(intent->type), xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));
-	return xr_rt_blocks_ok(xr_tx_sb(work->tx), block, count)
-		       ? 0
-		       : bad(work, intent, "its blocks lie outside the realtime device");
+	const struct xr_sb *sb = xr_tx_sb(work->tx);
+
+	if (section == XR_REALTIME)
+		return xr_rt_blocks_ok(sb, fsb, count)
+			       ? 0
+			       : bad(work, intent, "its blocks lie outside the realtime device, or a group of it");
+	return count && xr_fsb_ok(sb, fsb, count) ? 0 : bad(work, intent, "its blocks lie outside an allocation group");
 }
 
 /* --- extent free --- */
 
-/* Of the data device, or of the realtime device, whose blocks have no reverse mappings. */
+/* What an EFI frees on the data device may still have a reverse mapping. On the realtime device there is none: that was another intent's. */
 static int free_one(struct xr_work *work, const struct xr_intent *intent, const struct xr_freed *freed)
 {
-	int ret;
+	enum xr_section section = section_of(intent);
+	int ret = check_blocks(work, intent, section, freed->fsb, freed->count);
 
-	if (intent->type == XFS_LI_EFI_RT) {
-		ret = check_rt_blocks(work, intent, freed->fsb, freed->count);
-		return ret ? ret : xr_rt_free(work, freed->fsb, freed->count);
-	}
-	ret = check_blocks(work, intent, freed->fsb, freed->count);
-	return ret ? ret : xr_free_extent(work->tx, freed->fsb, freed->count, XR_OWN_UNKNOWN, 0);
+	if (ret)
+		return ret;
+	return section == XR_REALTIME ? xr_rt_free(work, freed->fsb, freed->count)
+				      : xr_free_extent(work->tx, freed->fsb, freed->count, XR_OWN_UNKNOWN, 0);
 }
 
 static int do_efi(struct xr_work *work, const struct xr_intent *intent)
@@ -120,7 +120,8 @@ static int do_rmap(struct xr_work *work, const struct xr_intent *intent, const u
 	struct xr_order order = work->replay->log->order;
 	uint64_t owner = xr_get64(order, p), fsb = xr_get64(order, p + 8), offset = xr_get64(order, p + 16);
 	uint32_t count = xr_get32(order, p + 24), flags = xr_get32(order, p + 28);
-	int ret = check_blocks(work, intent, fsb, count);
+	enum xr_section section = section_of(intent);
+	int ret = check_blocks(work, intent, section, fsb, count);
 
 	if (ret)
 		return ret;
@@ -132,14 +133,14 @@ static int do_rmap(struct xr_work *work, const struct xr_intent *intent, const u
 	case RUI_MAP:
 	case RUI_MAP_SHARED:
 	case RUI_ALLOC:
-		return xr_rmap_map(work->tx, XR_DATA, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_MAP_SHARED);
+		return xr_rmap_map(work->tx, section, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_MAP_SHARED);
 	case RUI_UNMAP:
 	case RUI_UNMAP_SHARED:
 	case RUI_FREE:
-		return xr_rmap_unmap(work->tx, XR_DATA, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_UNMAP_SHARED);
+		return xr_rmap_unmap(work->tx, section, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_UNMAP_SHARED);
 	case RUI_CONVERT:
 	case RUI_CONVERT_SHARED:
-		return xr_rmap_convert(work->tx, XR_DATA, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_CONVERT_SHARED);
+		return xr_rmap_convert(work->tx, section, fsb, count, owner, offset, (flags & TYPE_MASK) == RUI_CONVERT_SHARED);
 	default:
 		return bad(work, intent, "unknown change of a reverse mapping");
 	}
@@ -148,18 +149,25 @@ static int do_rmap(struct xr_work *work, const struct xr_intent *intent, const u
 static int do_rui(struct xr_work *work, const struct xr_intent *intent)
 {
 	struct entries e = entries_of(work, intent);
-	int ret = xr_tx_sb(work->tx)->has_rmapbt ? 0 : bad(work, intent, "this filesystem has no reverse mappings");
+	int ret = xr_section_has_rmaps(xr_tx_sb(work->tx), section_of(intent))
+			  ? 0
+			  : bad(work, intent, "this filesystem has no reverse mappings there");
 
 	for (uint32_t i = 0; i < e.n && !ret; i++)
 		ret = do_rmap(work, intent, entry(&e, i));
-	return ret ? ret : xr_tx_done(work->tx, XFS_LI_RUD, intent->id, NULL, 0);
+	return ret ? ret : xr_tx_done(work->tx, xr_intent_done_type(intent->type), intent->id, NULL, 0);
 }
 
 /* --- reference counts --- */
 
 static int free_unshared(void *arg, uint64_t fsb, uint32_t count)
 {
-	return xr_work_free(arg, fsb, count);
+	return xr_work_free(arg, XR_DATA, fsb, count);
+}
+
+static int free_unshared_rt(void *arg, uint64_t fsb, uint32_t count)
+{
+	return xr_work_free(arg, XR_REALTIME, fsb, count);
 }
 
 static int do_refcount(struct xr_work *work, const struct xr_intent *intent, const uint8_t *p)
@@ -167,19 +175,21 @@ static int do_refcount(struct xr_work *work, const struct xr_intent *intent, con
 	struct xr_order order = work->replay->log->order;
 	uint64_t fsb = xr_get64(order, p);
 	uint32_t count = xr_get32(order, p + 8);
-	int ret = check_blocks(work, intent, fsb, count);
+	enum xr_section section = section_of(intent);
+	int ret = check_blocks(work, intent, section, fsb, count);
 
 	if (ret)
 		return ret;
 	switch (xr_get32(order, p + 12)) {
 	case CUI_INCREASE:
-		return xr_refcount_increase(work->tx, XR_DATA, fsb, count);
+		return xr_refcount_increase(work->tx, section, fsb, count);
 	case CUI_DECREASE:
-		return xr_refcount_decrease(work->tx, XR_DATA, fsb, count, free_unshared, work);
+		return xr_refcount_decrease(work->tx, section, fsb, count,
+					    section == XR_REALTIME ? free_unshared_rt : free_unshared, work);
 	case CUI_ALLOC_COW:
-		return xr_refcount_cow_alloc(work->tx, XR_DATA, fsb, count);
+		return xr_refcount_cow_alloc(work->tx, section, fsb, count);
 	case CUI_FREE_COW:
-		return xr_refcount_cow_free(work->tx, XR_DATA, fsb, count);
+		return xr_refcount_cow_free(work->tx, section, fsb, count);
 	default:
 		return bad(work, intent, "unknown change of a reference count");
 	}
@@ -192,7 +202,7 @@ static int do_cui(struct xr_work *work, const struct xr_intent *intent)
 
 	for (uint32_t i = 0; i < e.n && !ret; i++)
 		ret = do_refcount(work, intent, entry(&e, i));
-	return ret ? ret : xr_tx_done(work->tx, XFS_LI_CUD, intent->id, NULL, 0);
+	return ret ? ret : xr_tx_done(work->tx, xr_intent_done_type(intent->type), intent->id, NULL, 0);
 }
 
 /* --- block maps --- */
@@ -202,8 +212,7 @@ static int mapped(struct xr_work *work, bool map, struct xr_tx_inode *inode, boo
 		  struct xr_chain *chain)
 {
 	xr_chain_step(chain, true);
-	if (attr || !xr_inode_realtime(inode->raw))
-		xr_chain_mapped(chain, xr_tx_sb(work->tx));
+	xr_chain_follow(chain, xr_section_has_rmaps(xr_tx_sb(work->tx), xr_inode_section(inode->raw, attr)));
 	return xr_work_rmap_mapping(work, map, inode, attr, m);
 }
 
@@ -236,6 +245,7 @@ static int do_bui(struct xr_work *work, const struct xr_intent *intent)
 	const uint8_t *p = entry(&e, 0);
 	struct xr_chain chain = {0};
 	struct xr_tx_inode inode;
+	enum xr_section section;
 	struct xr_mapping m;
 	uint32_t flags;
 	bool attr;
@@ -245,19 +255,19 @@ static int do_bui(struct xr_work *work, const struct xr_intent *intent)
 		return bad(work, intent, "it must have one entry");
 	flags = xr_get32(order, p + 28);
 	attr = flags & MAP_ATTR;
+	section = flags & BUI_REALTIME ? XR_REALTIME : XR_DATA;
 	m = (struct xr_mapping){.block = xr_get64(order, p + 8),
 				.offset = xr_get64(order, p + 16),
 				.count = xr_get32(order, p + 24),
 				.unwritten = flags & BUI_UNWRITTEN};
 	if (flags & ~(TYPE_MASK | MAP_ATTR | BUI_UNWRITTEN | BUI_REALTIME) || m.offset >> 54 || m.count > BMBT_BLOCKCOUNT_MASK)
 		return bad(work, intent, "unknown flags, or an impossible extent");
-	ret = flags & BUI_REALTIME ? check_rt_blocks(work, intent, m.block, m.count)
-				   : check_blocks(work, intent, m.block, m.count);
+	ret = check_blocks(work, intent, section, m.block, m.count);
 	if (!ret)
 		ret = xr_tx_inode(work->tx, xr_get64(order, p), &inode);
 	if (ret)
 		return ret;
-	if (!(flags & BUI_REALTIME) != (attr || !xr_inode_realtime(inode.raw)))
+	if (section != xr_inode_section(inode.raw, attr))
 		return bad(work, intent, "its blocks are not on the device that its inode's are on");
 	if (!xr_be16(inode.raw + offsetof(struct xfs_dinode, di_mode)))
 		return bad(work, intent, "its inode is free");
@@ -284,8 +294,10 @@ static int do_intent(struct xr_work *work, const struct xr_intent *intent)
 	case XFS_LI_EFI_RT:
 		return do_efi(work, intent);
 	case XFS_LI_RUI:
+	case XFS_LI_RUI_RT:
 		return do_rui(work, intent);
 	case XFS_LI_CUI:
+	case XFS_LI_CUI_RT:
 		return do_cui(work, intent);
 	case XFS_LI_BUI:
 		return do_bui(work, intent);
@@ -294,9 +306,7 @@ static int do_intent(struct xr_work *work, const struct xr_intent *intent)
 	case XFS_LI_ATTRI:
 		return xr_work_attri(work, intent);
 	default:
-		return xr_fail(work->replay->msg, -EOPNOTSUPP,
-			       "%s intent at LSN %u:%u: of realtime groups, which cannot be completed here",
-			       xr_item_type_name(intent->type), xr_lsn_cycle(intent->lsn), xr_lsn_block(intent->lsn));
+		return bad(work, intent, "unknown here");
 	}
 }
 

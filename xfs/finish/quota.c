@@ -5,6 +5,8 @@
  * A dquot is a record of 136 bytes at a place that its id gives, in a block of a file: it is found through that file's block map and changed in the
  * transaction. Where it cannot be, because quota inodes are not where we look for them or the record is damaged, the superblock says
  * that this kind of quota is unchecked, and the next mount that wants it counts everything anew.
+ *
+ * Where the quota files are, the superblock says, or the metadata directory, where there is one.
  */
 #include "work.h"
 
@@ -12,6 +14,8 @@
 
 #include "bytes.h"
 #include "format.h"
+#include "metadir.h"
+#include "path.h"
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define DQ(field) offsetof(struct xfs_disk_dquot, d_##field)
@@ -32,6 +36,13 @@ struct kind {
 	uint16_t acct, checked;
 	unsigned dqtype, buftype;
 	uint64_t ino;
+	const char *name; /* below the metadata directory */
+	uint16_t metatype;
+};
+
+/* What there is more of, modulo 2^64. */
+struct usage {
+	uint64_t blocks, rtblocks, inodes;
 };
 
 struct xr_owners xr_inode_owners(const uint8_t *raw)
@@ -43,6 +54,23 @@ struct xr_owners xr_inode_owners(const uint8_t *raw)
 	};
 }
 
+/* The number of a quota file. 0: there is none. */
+static int find_file(struct xr_work *work, const struct kind *kind, uint64_t *ino)
+{
+	struct xr_fs fs = {xr_tx_sb(work->tx), xr_tx_cache(work->tx), xr_tx_msg(work->tx)};
+	struct xr_inode directory;
+	int ret;
+
+	*ino = kind->ino;
+	if (!fs.sb->has_metadir)
+		return 0;
+	*ino = 0;
+	ret = xr_metadir_read(&fs, "quota", &directory);
+	if (!ret)
+		ret = xr_name_lookup(&fs, &directory, kind->name, strlen(kind->name), ino);
+	return ret == -ENOENT ? 0 : ret;
+}
+
 /* The record of a dquot, in a buffer of the transaction. -ENOENT: it is not to be found. */
 static int find(struct xr_work *work, const struct kind *kind, uint32_t id, struct xr_tx_buf **buf, uint8_t **record)
 {
@@ -50,11 +78,16 @@ static int find(struct xr_work *work, const struct kind *kind, uint32_t id, stru
 	uint32_t per_block = sb->blocksize / (uint32_t)RECORD;
 	struct xr_tx_inode inode;
 	struct xr_mapping m;
-	int ret;
+	uint64_t ino;
+	int ret = find_file(work, kind, &ino);
 
-	if (!kind->ino || !xr_ino_ok(sb, kind->ino))
+	if (ret)
+		return ret;
+	if (!ino || !xr_ino_ok(sb, ino))
 		return -ENOENT;
-	ret = xr_tx_inode(work->tx, kind->ino, &inode);
+	ret = xr_tx_inode(work->tx, ino, &inode);
+	if (!ret && sb->has_metadir && xr_metafile_fault(inode.raw, kind->metatype))
+		ret = -ENOENT;
 	if (!ret)
 		ret = xr_bmap_lookup(work->tx, &inode, false, id / per_block, &m);
 	if (ret)
@@ -95,7 +128,7 @@ static void add(uint8_t *field, uint64_t n)
 	xr_put_be64(field, n >> 63 && sum > have ? 0 : sum);
 }
 
-static int charge(struct xr_work *work, const struct kind *kind, uint32_t id, uint64_t blocks, uint64_t inodes)
+static int charge(struct xr_work *work, const struct kind *kind, uint32_t id, const struct usage *usage)
 {
 	const struct xr_sb *sb = xr_tx_sb(work->tx);
 	struct xr_tx_buf *buf;
@@ -109,8 +142,9 @@ static int charge(struct xr_work *work, const struct kind *kind, uint32_t id, ui
 		return uncheck(work, kind);
 	if (ret)
 		return ret;
-	add(record + DQ(bcount), blocks);
-	add(record + DQ(icount), inodes);
+	add(record + DQ(bcount), usage->blocks);
+	add(record + DQ(icount), usage->inodes);
+	add(record + DQ(rtbcount), usage->rtblocks);
 	if (sb->v5) {
 		xr_put_be64(record + offsetof(struct xfs_dqblk, dd_lsn), xr_tx_lsn(work->tx));
 		xr_crc_update(record, RECORD, XFS_DQUOT_CRC_OFF);
@@ -120,20 +154,25 @@ static int charge(struct xr_work *work, const struct kind *kind, uint32_t id, ui
 	return 0;
 }
 
-int xr_quota_charge(struct xr_work *work, struct xr_owners owners, uint64_t blocks, uint64_t inodes)
+int xr_quota_charge(struct xr_work *work, struct xr_owners owners, uint64_t blocks, uint64_t rtblocks, uint64_t inodes)
 {
 	const struct xr_sb *sb = xr_tx_sb(work->tx);
-	const struct kind user = {USER_ACCT, USER_CHECKED, XFS_DQTYPE_USER, XFS_BLFT_UDQUOT_BUF, sb->uquotino};
-	const struct kind group = {GROUP_ACCT, sb->v5 ? GROUP_CHECKED : OLD_CHECKED, XFS_DQTYPE_GROUP, XFS_BLFT_GDQUOT_BUF,
-				   sb->gquotino};
-	const struct kind project = {PROJECT_ACCT, sb->v5 ? PROJECT_CHECKED : OLD_CHECKED, XFS_DQTYPE_PROJ, XFS_BLFT_PDQUOT_BUF,
-				     sb->v5 ? sb->pquotino : sb->gquotino};
+	const struct kind user = {USER_ACCT,    USER_CHECKED, XFS_DQTYPE_USER,     XFS_BLFT_UDQUOT_BUF,
+				  sb->uquotino, "user",       XR_METATYPE_USRQUOTA};
+	const struct kind group = {GROUP_ACCT,          sb->v5 ? GROUP_CHECKED : OLD_CHECKED,
+				   XFS_DQTYPE_GROUP,    XFS_BLFT_GDQUOT_BUF,
+				   sb->gquotino,        "group",
+				   XR_METATYPE_GRPQUOTA};
+	const struct kind project = {PROJECT_ACCT,        sb->v5 ? PROJECT_CHECKED : OLD_CHECKED, XFS_DQTYPE_PROJ,
+				     XFS_BLFT_PDQUOT_BUF, sb->v5 ? sb->pquotino : sb->gquotino,   "project",
+				     XR_METATYPE_PRJQUOTA};
+	const struct usage usage = {blocks, rtblocks, inodes};
 	int ret = 0;
 
-	if (!blocks && !inodes)
+	if (!blocks && !rtblocks && !inodes)
 		return 0;
-	ret = charge(work, &user, owners.uid, blocks, inodes);
+	ret = charge(work, &user, owners.uid, &usage);
 	if (!ret)
-		ret = charge(work, &group, owners.gid, blocks, inodes);
-	return ret ? ret : charge(work, &project, owners.projid, blocks, inodes);
+		ret = charge(work, &group, owners.gid, &usage);
+	return ret ? ret : charge(work, &project, owners.projid, &usage);
 }

@@ -31,8 +31,9 @@ struct orphan {
 	struct xr_work *work;
 	struct xr_tx_inode inode;
 	bool attr, shares;
-	bool realtime; /* its data is: the extent at hand, of which mappings are pieces, are these blocks */
-	uint64_t rt_block, rt_count;
+	enum xr_section section; /* of the fork at hand */
+	uint64_t rt_blocks; /* realtime blocks that were its own */
+	uint64_t rt_block, rt_count; /* those at hand: pieces of a realtime extent, or whole ones */
 	uint32_t piece; /* fs blocks of a metadata buffer in this fork; 0: it holds file data, which is never logged */
 };
 
@@ -62,21 +63,24 @@ static int cancel(const struct orphan *o, const struct xr_mapping *m)
 
 static int free_later(void *arg, uint64_t fsb, uint32_t count)
 {
-	return xr_work_free(arg, fsb, count);
+	const struct orphan *o = arg;
+
+	return xr_work_free(o->work, o->section, fsb, count);
 }
 
 static int free_rt_extent(struct orphan *o)
 {
-	int ret = o->rt_count ? xr_rt_free(o->work, o->rt_block, o->rt_count) : 0;
+	int ret = o->rt_count ? xr_work_free(o->work, XR_REALTIME, o->rt_block, o->rt_count) : 0;
 
 	o->rt_count = 0;
 	return ret;
 }
 
-/* Written and unwritten parts of one realtime extent are mappings of their own, but they go together. */
+/* Written and unwritten parts of one realtime extent are mappings of their own, but they go together. From the end of the file on. */
 static int free_rt_mapping(struct orphan *o, const struct xr_mapping *m)
 {
-	int ret = o->rt_count && m->block + m->count != o->rt_block ? free_rt_extent(o) : 0;
+	bool more = o->rt_count && m->block + m->count == o->rt_block && !xr_rt_whole(xr_tx_sb(o->work->tx), o->rt_block);
+	int ret = more ? 0 : free_rt_extent(o);
 
 	o->rt_block = m->block;
 	o->rt_count += m->count;
@@ -86,17 +90,17 @@ static int free_rt_mapping(struct orphan *o, const struct xr_mapping *m)
 static int free_mapping(void *arg, const struct xr_mapping *m)
 {
 	struct orphan *o = arg;
+	bool realtime = o->section == XR_REALTIME;
 	int ret = cancel(o, m);
-
-	if (!ret && o->realtime)
-		return free_rt_mapping(o, m);
 
 	if (!ret)
 		ret = xr_work_rmap_mapping(o->work, false, &o->inode, o->attr, m);
 	if (ret)
 		return ret;
-	return o->shares ? xr_refcount_decrease(o->work->tx, XR_DATA, m->block, m->count, free_later, o->work)
-			 : xr_work_free(o->work, m->block, m->count);
+	o->rt_blocks += realtime ? m->count : 0;
+	if (o->shares)
+		return xr_refcount_decrease(o->work->tx, o->section, m->block, m->count, free_later, o);
+	return realtime ? free_rt_mapping(o, m) : xr_work_free(o->work, XR_DATA, m->block, m->count);
 }
 
 static bool has_map(uint8_t format)
@@ -119,12 +123,9 @@ static int free_data(struct orphan *o)
 	o->piece = type == S_IFREG ? 0 : type == S_IFDIR ? 1u << sb->dirblklog : UINT32_MAX;
 	if (type != S_IFDIR)
 		xr_put_be64(raw + DI(size), 0);
-	o->realtime = xr_inode_realtime(raw);
+	o->section = xr_inode_section(raw, false);
 	ret = xr_bmap_free_fork(o->work->tx, &o->inode, false, free_mapping, o);
-	if (!ret && o->realtime)
-		ret = free_rt_extent(o);
-	o->realtime = false;
-	return ret;
+	return ret ? ret : free_rt_extent(o);
 }
 
 static int free_attrs(struct orphan *o)
@@ -136,6 +137,7 @@ static int free_attrs(struct orphan *o)
 		return 0;
 	count_change(o);
 	o->attr = true;
+	o->section = XR_DATA;
 	o->shares = false;
 	o->piece = 1;
 	if (has_map(raw[DI(aformat)]))
@@ -205,7 +207,7 @@ static int free_orphan(struct orphan *o)
 	clear_inode(o);
 	ret = xr_inode_free(o->work->tx, o->inode.ino, &chunk_gone);
 	if (!ret)
-		ret = xr_quota_charge(o->work, owners, -blocks, UINT64_MAX);
+		ret = xr_quota_charge(o->work, owners, o->rt_blocks - blocks, -o->rt_blocks, UINT64_MAX);
 	o->work->stats->unlinked++;
 	o->work->stats->chunks_freed += !ret && chunk_gone;
 	return ret ? ret : xr_work_run(o->work);

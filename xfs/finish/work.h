@@ -2,6 +2,7 @@
 #ifndef XR_WORK_H
 #define XR_WORK_H
 
+#include "ag.h"
 #include "bmapedit.h"
 #include "complete.h"
 #include "summary.h"
@@ -28,9 +29,10 @@ struct xr_work {
 	struct xr_follow *first, *last;
 };
 
-/* Follow-up work: free blocks whose reverse mapping is or was dealt with elsewhere; make or remove a reverse mapping. -ENOMEM, said. */
-int xr_work_free(struct xr_work *work, uint64_t fsb, uint32_t count);
-int xr_work_rmap(struct xr_work *work, bool map, uint64_t fsb, uint32_t count, uint64_t owner, uint64_t offset, bool shared);
+/* Follow-up work: free blocks (of the data device: less than 2^32) whose reverse mapping is or was dealt with elsewhere; make or remove a reverse mapping. -ENOMEM, said. */
+int xr_work_free(struct xr_work *work, enum xr_section section, uint64_t fsb, uint64_t count);
+int xr_work_rmap(struct xr_work *work, bool map, enum xr_section section, uint64_t fsb, uint32_t count, uint64_t owner,
+		 uint64_t offset, bool shared);
 
 /* The same for a mapping of an inode's fork. */
 int xr_work_rmap_mapping(struct xr_work *work, bool map, const struct xr_tx_inode *inode, bool attr, const struct xr_mapping *m);
@@ -55,13 +57,13 @@ int xr_work_cow(struct xr_work *work);
 bool xr_inode_shares(const struct xr_sb *sb, const uint8_t *raw);
 
 /*
- * An inode with these owners uses blocks and inodes more (or less: modulo 2^64) than before: tell its dquots, if quota is on and checked. Where
+ * An inode with these owners uses blocks, realtime blocks and inodes more (or less: modulo 2^64) than before: tell its dquots, if quota is on and checked. Where
  * that cannot be done quota is marked as unchecked: the next mount with quota counts anew.
  */
 struct xr_owners {
 	uint32_t uid, gid, projid;
 };
 struct xr_owners xr_inode_owners(const uint8_t *raw);
-int xr_quota_charge(struct xr_work *work, struct xr_owners owners, uint64_t blocks, uint64_t inodes);
+int xr_quota_charge(struct xr_work *work, struct xr_owners owners, uint64_t blocks, uint64_t rtblocks, uint64_t inodes);
 
 #endif

@@ -40,6 +40,18 @@ bool xr_forks_of(const struct xr_sb *sb, const uint8_t *raw, struct xr_forks *fo
 	return true;
 }
 
+/* The root of a realtime group's btree in an inode, by what the inode says it is. */
+static const char *meta_btree_fault(const struct xr_sb *sb, const uint8_t *raw)
+{
+	unsigned metatype = xr_be16(raw + DI(onlink));
+
+	if (!sb->has_metadir || !(flags2_of(raw) & XFS_DIFLAG2_METADATA))
+		return "a metadata btree without that feature, or in a file that is no metadata";
+	if (metatype == XR_METATYPE_RTRMAP ? sb->has_rmapbt : metatype == XR_METATYPE_RTREFC && sb->has_reflink)
+		return NULL;
+	return "an impossible kind of metadata btree";
+}
+
 static const char *mode_fault(const struct xr_sb *sb, const uint8_t *raw, uint16_t mode, uint64_t size)
 {
 	unsigned format = raw[DI(format)];
@@ -52,7 +64,7 @@ static const char *mode_fault(const struct xr_sb *sb, const uint8_t *raw, uint16
 		return format == XFS_DINODE_FMT_DEV ? NULL : "a special file without device format";
 	case S_IFREG:
 		if (format == XR_DINODE_FMT_META_BTREE)
-			return sb->has_metadir ? NULL : "a metadata btree without that feature";
+			return meta_btree_fault(sb, raw);
 		return format == XFS_DINODE_FMT_EXTENTS || format == XFS_DINODE_FMT_BTREE ? NULL
 											  : "an impossible format for a file";
 	case S_IFDIR:

@@ -247,6 +247,7 @@ static void rt_item(struct rb *rb, struct inode_item *item, uint16_t metatype, u
 	item->core[DI(format)] = XR_DINODE_FMT_META_BTREE;
 	item->core[DI(forkoff)] = 192 / 8;
 	lb_put(&rb->lb, item->core + DI(onlink), metatype, 2);
+	lb_put(&rb->lb, item->core + DI(flags2), XFS_DIFLAG2_METADATA, 8);
 	lb_put(&rb->lb, item->core + DI(nextents), 0, 4);
 	item->fields = XFS_ILOG_CORE | XFS_ILOG_DBROOT;
 	item->fork_size[0] = 72 + (n + 1) * (level ? key + 8 : record);
@@ -257,7 +258,6 @@ static void rt_item(struct rb *rb, struct inode_item *item, uint16_t metatype, u
 		root[72 + i] = (uint8_t)(i + 1);
 	for (unsigned i = 0; level && i < n; i++)
 		xr_put_be64(root + 72 + (n + 1) * key + 8 * i, 0x2000u + i);
-	log_inode(rb, item);
 }
 
 /* most: how many entries the inode has room for. */
@@ -268,6 +268,7 @@ static void rt_root(struct rb *rb, uint16_t metatype, unsigned level, unsigned m
 	struct inode_item item;
 
 	rt_item(rb, &item, metatype, level, most);
+	log_inode(rb, &item);
 	assert_int_equal(rb_run(rb), 0);
 	get_inode(rb, raw);
 	assert_int_equal(xr_be16(raw + DI(onlink)), metatype);
@@ -277,6 +278,7 @@ static void rt_root(struct rb *rb, uint16_t metatype, unsigned level, unsigned m
 	for (unsigned i = 0; level && i < most; i++)
 		assert_int_equal(xr_be64(raw + 180 + most * size + 8 * i), 0x2000 + i);
 	rt_item(rb, &item, metatype, level, most + 1);
+	log_inode(rb, &item);
 	assert_int_equal(rb_run(rb), -EUCLEAN);
 	assert_said(&rb->lb.said, "does not fit");
 }
@@ -286,6 +288,7 @@ static int metadir_setup(void **state)
 	struct sb_build b = SB_BUILD_DEFAULT;
 
 	b.incompat = XFS_SB_FEAT_INCOMPAT_METADIR;
+	b.ro_compat = XFS_SB_FEAT_RO_COMPAT_RMAPBT | XFS_SB_FEAT_RO_COMPAT_REFLINK;
 	return rb_setup_with(state, &b);
 }
 
@@ -310,14 +313,27 @@ static void test_rt_refcount_node(void **state)
 	rt_root(*state, XR_METATYPE_RTREFC, 1, 11);
 }
 
-static void test_rt_others(void **state)
+static void test_rt_kind(void **state)
 {
 	struct rb *rb = *state;
 	struct inode_item item;
 
 	rt_item(rb, &item, XR_METATYPE_RTBITMAP, 0, 1);
+	log_inode(rb, &item);
 	assert_int_equal(rb_run(rb), -EUCLEAN);
-	assert_said(&rb->lb.said, "does not fit");
+	assert_said(&rb->lb.said, "an impossible kind of metadata btree");
+}
+
+static void test_rt_no_metadata(void **state)
+{
+	struct rb *rb = *state;
+	struct inode_item item;
+
+	rt_item(rb, &item, XR_METATYPE_RTRMAP, 0, 1);
+	lb_put(&rb->lb, item.core + DI(flags2), 0, 8);
+	log_inode(rb, &item);
+	assert_int_equal(rb_run(rb), -EUCLEAN);
+	assert_said(&rb->lb.said, "in a file that is no metadata");
 }
 
 #define OWNED_FSB 3000u
@@ -531,10 +547,24 @@ static void test_malformed_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(core_and_extents), T(packed_format),    T(lsn_order),          T(device),          T(btree_root),
-		T(owner_change),     T(owner_of_damaged), T(owner_of_unstamped), T(no_inodes_there), T(malformed),
-		T(bad_target),       T(malformed_format), RT(rmap_leaf),         RT(rmap_node),      RT(refcount_leaf),
-		RT(refcount_node),   RT(others),
+		T(core_and_extents),
+		T(packed_format),
+		T(lsn_order),
+		T(device),
+		T(btree_root),
+		T(owner_change),
+		T(owner_of_damaged),
+		T(owner_of_unstamped),
+		T(no_inodes_there),
+		T(malformed),
+		T(bad_target),
+		T(malformed_format),
+		RT(rmap_leaf),
+		RT(rmap_node),
+		RT(refcount_leaf),
+		RT(refcount_node),
+		RT(kind),
+		RT(no_metadata),
 	};
 
 	/* In the byte order of either kind of machine. */

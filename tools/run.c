@@ -18,18 +18,11 @@
 
 /* --- opening --- */
 
-static void say_nothing(void *arg, enum xr_level level, const char *text)
-{
-	(void)arg;
-	(void)level;
-	(void)text;
-}
-
 /* How long a filesystem of bytes becomes as its log is replayed: pass 1 of a dry run tells. Whatever is wrong with it, the real run says. */
 static uint64_t grown(const struct run *run, uint64_t bytes)
 {
 	struct options options = *run->options;
-	struct report silent = {.msg = {.emit = say_nothing}};
+	struct report silent = {.msg = xr_silent};
 	uint64_t grown = 0;
 	struct run dry;
 

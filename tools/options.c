@@ -85,7 +85,7 @@ static const char help[] =
 	"  -V, --version  the version\n"
 	"\n"
 	"Exit status: 0 the log is clean now, 1 error or corruption, 2 a dirty log remains, 4 replayed and clean (with -e),\n"
-	"8 salvaged: the log is clean and a part of it is lost.\n";
+	"8 salvaged: the log is clean and a part of it is lost, or damage kept something from being freed: run xfs_repair.\n";
 
 static int wrong(const char *what)
 {

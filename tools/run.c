@@ -319,7 +319,7 @@ bool run_finished(const struct run *run)
 
 bool run_damaged(const struct run *run)
 {
-	return run->summary.damaged || run->groups_kept;
+	return run->summary.damaged || run->kept;
 }
 
 /* The steps cannot be repeated, so what they build on has to be written first. */
@@ -333,7 +333,7 @@ static int complete(struct run *run)
 		return ret;
 	ret = xr_complete(&run->replay, write ? &run->log : NULL, &run->head, &stats);
 	run->completed = !ret;
-	run->groups_kept = stats.groups_kept;
+	run->kept = stats.groups_kept || stats.unlinked_kept;
 	run->contradicted = ret == -EUCLEAN;
 	run->given_up = run->contradicted && run->options->until_bad;
 	if (!ret)

@@ -110,6 +110,21 @@ static int open_log_dev(struct run *run)
 	return open_dev(run, &run->logdev, o->logdev, "log device", !o->dry_run, run->log_out, &run->log_copy);
 }
 
+/* A kernel refuses it, too. What looks at log and disk apart shows what there is of them. */
+static int check_size(const struct run *run)
+{
+	const struct options *o = run->options;
+	uint64_t bytes = run->sb.dblocks << run->sb.blocklog;
+	bool apart = o->look == LOOK_LOG || o->look == LOOK_TREE_BEFORE;
+
+	if (run->data.size >= bytes)
+		return 0;
+	xr_say(run->msg, apart ? XR_WARN : XR_ERROR,
+	       "%s: ends at byte %llu, the filesystem on it at %llu: it was cut short: copy it again, all of it", o->image,
+	       (unsigned long long)run->data.size, (unsigned long long)bytes);
+	return apart ? 0 : -EUCLEAN;
+}
+
 /* Realtime blocks are never in the log: the device must be there, be large enough, and be nobody else's. */
 static int check_realtime(struct run *run)
 {
@@ -147,6 +162,8 @@ static int open_all(struct run *run)
 		ret = xr_sb_read(&run->sb, &run->data, run->msg);
 	if (!ret)
 		ret = xr_sb_gate(&run->sb, false, run->msg);
+	if (!ret)
+		ret = check_size(run);
 	if (!ret)
 		ret = check_realtime(run);
 	if (!ret && o->logdev)

@@ -614,6 +614,11 @@ static void test_wrong_intents(void **state)
 	bed_refuse(&bed, -EUCLEAN, "impossible range");
 	put_exchange(&bed, 0, 0, 8, 64, 0, 0);
 	bed_refuse(&bed, -EOPNOTSUPP, "flags 0x40");
+	b = bed.b;
+	bed.b = bed.a;
+	put_exchange(&bed, 0, 7, 8, 0, 0, 0);
+	bed_refuse(&bed, -EUCLEAN, "its ranges overlap");
+	bed.b = b;
 	bed_put(&bed, XFS_LI_EFI_RT, 1, 32, 1);
 	bed_refuse(&bed, -EUCLEAN, "outside the realtime device");
 	bed_put(&bed, XFS_LI_RUI_RT, 1, 48, 1);

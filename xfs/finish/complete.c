@@ -25,11 +25,12 @@
 
 struct xr_follow {
 	struct xr_follow *next;
-	enum { FREE, MAP, UNMAP } what;
+	enum { FREE, MAP, UNMAP, EXCHANGE } what;
 	enum xr_section section;
 	uint64_t fsb, count;
 	uint64_t owner, offset;
 	bool shared;
+	const struct xr_intent *intent;
 };
 
 static int later(struct xr_work *work, struct xr_follow follow)
@@ -61,6 +62,11 @@ int xr_work_rmap(struct xr_work *work, bool map, enum xr_section section, uint64
 					      .shared = shared});
 }
 
+int xr_work_exchange_later(struct xr_work *work, const struct xr_intent *intent)
+{
+	return later(work, (struct xr_follow){.what = EXCHANGE, .intent = intent});
+}
+
 bool xr_inode_shares(const struct xr_sb *sb, const uint8_t *raw)
 {
 	return sb->has_reflink && xr_be64(raw + offsetof(struct xfs_dinode, di_flags2)) & XFS_DIFLAG2_REFLINK;
@@ -77,6 +83,21 @@ int xr_work_rmap_mapping(struct xr_work *work, bool map, const struct xr_tx_inod
 			    !attr && xr_inode_shares(xr_tx_sb(work->tx), inode->raw));
 }
 
+/* What an exchange leads to comes before what else there is to do. */
+static int exchange(struct xr_work *work, const struct xr_intent *intent)
+{
+	struct xr_follow *first = work->first, *last = work->last;
+	int ret;
+
+	work->first = NULL;
+	ret = xr_work_exchange(work, intent);
+	if (!ret)
+		ret = xr_work_run(work);
+	*(work->first ? &work->last->next : &work->first) = first;
+	work->last = first ? last : work->last;
+	return ret;
+}
+
 static int follow_up(struct xr_work *work, const struct xr_follow *f)
 {
 	struct xr_tx *tx = work->tx;
@@ -87,6 +108,8 @@ static int follow_up(struct xr_work *work, const struct xr_follow *f)
 						 : xr_free_extent(tx, f->fsb, (uint32_t)f->count, XR_OWN_NULL, 0);
 	case MAP:
 		return xr_rmap_map(tx, f->section, f->fsb, (uint32_t)f->count, f->owner, f->offset, f->shared);
+	case EXCHANGE:
+		return exchange(work, f->intent);
 	default:
 		return xr_rmap_unmap(tx, f->section, f->fsb, (uint32_t)f->count, f->owner, f->offset, f->shared);
 	}

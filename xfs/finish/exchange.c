@@ -4,6 +4,9 @@
  *
  * Two ranges of files swap their blocks, piece by piece: a piece is as much as is one mapping, or one hole, in both. Nothing is copied and no
  * block changes hands otherwise than through the two block maps; the reverse mappings follow. A pending intent names what remains.
+ *
+ * The kernel's recovery finds the first piece and puts its changes behind everything that the intent leads to, all other pieces included: so they are the
+ * last here. Where records merge, and blocks of btrees are joined, depends on it.
  */
 #include "work.h"
 
@@ -85,6 +88,9 @@ static int parse(struct exchange *ex)
 	ret = join(ex, &ex->side[0], p + 16, p + 32);
 	if (!ret)
 		ret = join(ex, &ex->side[1], p + 24, p + 36);
+	if (!ret && ex->side[0].inode.ino == ex->side[1].inode.ino && ex->side[0].at < ex->side[1].at + ex->left &&
+	    ex->side[1].at < ex->side[0].at + ex->left)
+		return bad(ex, "its ranges overlap");
 	if (!ret && xr_inode_section(ex->side[0].inode.raw, ex->attr) != xr_inode_section(ex->side[1].inode.raw, ex->attr))
 		ret = bad(ex, "one of its files is on the realtime device and the other is not");
 	return ret;
@@ -152,36 +158,76 @@ static bool same(const struct side *a, const struct side *b)
 	return a->hole == b->hole && (a->hole || a->m.block == b->m.block);
 }
 
-static int step(struct exchange *ex)
+/* Find the next piece that is not the same in both. *found: there is one. */
+static int find(struct exchange *ex, bool *found)
 {
 	struct side *a = &ex->side[0], *b = &ex->side[1];
-	bool skip;
 	int ret = look(ex, a, ex->left);
 
-	if (ret)
+	*found = false;
+	if (ret || (ex->flags & EX_WRITTEN && (a->hole || a->m.unwritten)))
 		return ret;
-	skip = ex->flags & EX_WRITTEN && (a->hole || a->m.unwritten);
-	if (!skip) {
-		ret = look(ex, b, a->len);
-		if (ret)
-			return ret;
-		a->len = b->len;
-		skip = same(a, b);
-	}
-	if (!skip) {
-		xr_chain_step(&ex->chain, true);
-		ret = unmap(ex, a);
-		if (!ret)
-			ret = unmap(ex, b);
-		if (!ret)
-			ret = map(ex, a, b);
-		if (!ret)
-			ret = map(ex, b, a);
-	}
-	a->at += a->len;
-	b->at += a->len;
-	ex->left -= a->len;
+	ret = look(ex, b, a->len);
+	a->len = b->len;
+	*found = !ret && !same(a, b);
 	return ret;
+}
+
+/* Go on behind the piece. */
+static void advance(struct exchange *ex)
+{
+	uint64_t len = ex->side[0].len;
+
+	ex->side[0].at += len;
+	ex->side[1].at += len;
+	ex->left -= len;
+}
+
+static int swap_piece(struct exchange *ex)
+{
+	struct side *a = &ex->side[0], *b = &ex->side[1];
+	int ret;
+
+	xr_chain_step(&ex->chain, true);
+	ret = unmap(ex, a);
+	if (!ret)
+		ret = unmap(ex, b);
+	if (!ret)
+		ret = map(ex, a, b);
+	return ret ? ret : map(ex, b, a);
+}
+
+/* Have a side at a piece again. */
+static void recall(struct side *side, const struct side *then)
+{
+	side->at = then->at;
+	side->len = then->len;
+	side->m = then->m;
+	side->hole = then->hole;
+}
+
+static int swap_all(struct exchange *ex)
+{
+	struct side first[2];
+	bool have_first = false, found;
+	int ret = 0;
+
+	memcpy(first, ex->side, sizeof(first));
+	for (; ex->left && !ret; advance(ex)) {
+		ret = find(ex, &found);
+		if (ret || !found)
+			continue;
+		if (have_first)
+			ret = swap_piece(ex);
+		else
+			memcpy(first, ex->side, sizeof(first));
+		have_first = true;
+	}
+	if (ret || !have_first)
+		return ret;
+	recall(&ex->side[0], &first[0]);
+	recall(&ex->side[1], &first[1]);
+	return swap_piece(ex);
 }
 
 static void set_shares(struct side *side, bool shares)
@@ -235,8 +281,7 @@ int xr_work_exchange(struct xr_work *work, const struct xr_intent *intent)
 	if (ret)
 		return ret;
 	prepare(&ex);
-	while (ex.left && !ret)
-		ret = step(&ex);
+	ret = swap_all(&ex);
 	if (ret)
 		return ret;
 	finish(&ex);

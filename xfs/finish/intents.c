@@ -302,7 +302,7 @@ static int do_intent(struct xr_work *work, const struct xr_intent *intent)
 	case XFS_LI_BUI:
 		return do_bui(work, intent);
 	case XFS_LI_XMI:
-		return xr_work_exchange(work, intent);
+		return xr_work_exchange_later(work, intent);
 	case XFS_LI_ATTRI:
 		return xr_work_attri(work, intent);
 	default:

@@ -37,6 +37,9 @@ int xr_work_rmap(struct xr_work *work, bool map, enum xr_section section, uint64
 /* The same for a mapping of an inode's fork. */
 int xr_work_rmap_mapping(struct xr_work *work, bool map, const struct xr_tx_inode *inode, bool attr, const struct xr_mapping *m);
 
+/* An XMI: the kernel makes the changes of maps that it still has to make after all that other intents say. -ENOMEM, said. */
+int xr_work_exchange_later(struct xr_work *work, const struct xr_intent *intent);
+
 /* Do it, and what follows from it, until there is none. */
 int xr_work_run(struct xr_work *work);
 

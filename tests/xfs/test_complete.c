@@ -568,7 +568,7 @@ static void test_features_last(void **state)
 static void test_wrong_intents(void **state)
 {
 	struct xr_mapping m = {.offset = 0, .count = 1}, other;
-	uint64_t blocks[4], before;
+	uint64_t blocks[4], before, b;
 	struct bed bed;
 
 	(void)state;

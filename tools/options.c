@@ -85,7 +85,7 @@ static const char help[] =
 	"  -V, --version  the version\n"
 	"\n"
 	"Exit status: 0 the log is clean now, 1 error or corruption, 2 a dirty log remains, 4 replayed and clean (with -e),\n"
-	"8 salvaged: the log is clean and a part of it is lost.\n";
+	"8 salvaged: the log is clean and a part of it is lost, or damage kept something from being freed: run xfs_repair.\n";
 
 static int wrong(const char *what)
 {
@@ -176,6 +176,16 @@ static int add_skip(struct options *o, const char *text)
 	return 0;
 }
 
+void options_unknown(int c, char **argv, char *text, size_t room)
+{
+	const char *what = c == ':' ? "needs an argument" : "no such option, or one that takes no argument";
+
+	if (optopt > ' ' && optopt < 0x7f) /* one letter, perhaps among others */
+		snprintf(text, room, "-%c: %s", optopt, what);
+	else
+		snprintf(text, room, "%s: %s", argv[optind - 1], what);
+}
+
 bool options_stdout_taken(const struct options *o)
 {
 	return o->look && o->look != LOOK_EXTRACT;
@@ -183,10 +193,12 @@ bool options_stdout_taken(const struct options *o)
 
 int options_parse(struct options *o, int argc, char **argv)
 {
+	char unknown[160];
 	int c, ret = 0;
 
 	*o = (struct options){.program = "xfs_replay"};
-	while (!ret && (c = getopt_long(argc, argv, "nl:r:evhV", longs, NULL)) != -1) {
+	opterr = 0;
+	while (!ret && (c = getopt_long(argc, argv, ":nl:r:evhV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'n':
 			o->dry_run = true;
@@ -270,7 +282,8 @@ int options_parse(struct options *o, int argc, char **argv)
 			puts("xfs_replay version " XR_VERSION);
 			return 1;
 		default:
-			return wrong("unknown option, or one without its argument");
+			options_unknown(c, argv, unknown, sizeof(unknown));
+			return wrong(unknown);
 		}
 	}
 	if (ret)

@@ -3,6 +3,7 @@
 #define XR_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What is to be shown of the filesystem: all of these write nothing to it. */
@@ -38,6 +39,9 @@ struct options {
 
 /* A number of bytes, perhaps with a suffix: k, m, g, t, or s for sectors. False: it is none, or no multiple of 512 below 2^63. */
 bool options_bytes(const char *text, uint64_t *bytes);
+
+/* What is wrong with the option that getopt_long(), told to be silent, returned c for. */
+void options_unknown(int c, char **argv, char *text, size_t room);
 
 /* Whether standard output is taken by what is shown, so that the lines of the report go to standard error. */
 bool options_stdout_taken(const struct options *options);

@@ -18,6 +18,14 @@ static FILE *lines(const struct report *report)
 	return options_stdout_taken(report->options) ? stderr : stdout;
 }
 
+json_t *report_text(const char *text)
+{
+	json_t *json = json_string(text);
+	char escaped[4096];
+
+	return json ? json : json_string(xr_escape(escaped, sizeof(escaped), text, strlen(text)));
+}
+
 /* Who meets the same damage again need not say so twice in a row. */
 static bool said_just_now(struct report *report, const char *text)
 {
@@ -40,7 +48,7 @@ static void emit(void *arg, enum xr_level level, const char *text)
 	xr_progress_clear(&report->progress);
 	if (report->json)
 		json_array_append_new(json_object_get(report->json, "messages"),
-				      json_pack("{s:s, s:s}", "level", names[level], "text", text));
+				      json_pack("{s:s, s:o}", "level", names[level], "text", report_text(text)));
 	if (level <= XR_WARN)
 		fprintf(stderr, "%s: %s%s\n", report->options->program, level == XR_WARN ? "warning: " : "", text);
 	else if (!report->json)
@@ -64,8 +72,8 @@ void report_init(struct report *report, const struct options *options)
 	report->msg = (struct xr_msg){emit, report, options->verbose ? XR_DETAIL : XR_INFO};
 	xr_progress_init(&report->progress, stderr, true);
 	if (options->json)
-		report->json =
-			json_pack("{s:s, s:s, s:[]}", "program", "xfs_replay " XR_VERSION, "image", options->image, "messages");
+		report->json = json_pack("{s:s, s:o, s:[]}", "program", "xfs_replay " XR_VERSION, "image",
+					 report_text(options->image), "messages");
 }
 
 json_t *report_lsn(uint64_t lsn)

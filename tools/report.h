@@ -27,6 +27,9 @@ struct report {
 
 void report_init(struct report *report, const struct options *options);
 
+/* A text with names from the command line, which need not be UTF-8 as JSON is: then it is escaped as names from the disk are. */
+json_t *report_text(const char *text);
+
 /* An LSN, as all reports have it. */
 json_t *report_lsn(uint64_t lsn);
 

@@ -18,18 +18,11 @@
 
 /* --- opening --- */
 
-static void say_nothing(void *arg, enum xr_level level, const char *text)
-{
-	(void)arg;
-	(void)level;
-	(void)text;
-}
-
 /* How long a filesystem of bytes becomes as its log is replayed: pass 1 of a dry run tells. Whatever is wrong with it, the real run says. */
 static uint64_t grown(const struct run *run, uint64_t bytes)
 {
 	struct options options = *run->options;
-	struct report silent = {.msg = {.emit = say_nothing}};
+	struct report silent = {.msg = xr_silent};
 	uint64_t grown = 0;
 	struct run dry;
 
@@ -117,6 +110,21 @@ static int open_log_dev(struct run *run)
 	return open_dev(run, &run->logdev, o->logdev, "log device", !o->dry_run, run->log_out, &run->log_copy);
 }
 
+/* A kernel refuses it, too. What looks at log and disk apart shows what there is of them. */
+static int check_size(const struct run *run)
+{
+	const struct options *o = run->options;
+	uint64_t bytes = run->sb.dblocks << run->sb.blocklog;
+	bool apart = o->look == LOOK_LOG || o->look == LOOK_TREE_BEFORE;
+
+	if (run->data.size >= bytes)
+		return 0;
+	xr_say(run->msg, apart ? XR_WARN : XR_ERROR,
+	       "%s: ends at byte %llu, the filesystem on it at %llu: it was cut short: copy it again, all of it", o->image,
+	       (unsigned long long)run->data.size, (unsigned long long)bytes);
+	return apart ? 0 : -EUCLEAN;
+}
+
 /* Realtime blocks are never in the log: the device must be there, be large enough, and be nobody else's. */
 static int check_realtime(struct run *run)
 {
@@ -154,6 +162,8 @@ static int open_all(struct run *run)
 		ret = xr_sb_read(&run->sb, &run->data, run->msg);
 	if (!ret)
 		ret = xr_sb_gate(&run->sb, false, run->msg);
+	if (!ret)
+		ret = check_size(run);
 	if (!ret)
 		ret = check_realtime(run);
 	if (!ret && o->logdev)
@@ -326,7 +336,7 @@ bool run_finished(const struct run *run)
 
 bool run_damaged(const struct run *run)
 {
-	return run->summary.damaged || run->groups_kept;
+	return run->summary.damaged || run->kept;
 }
 
 /* The steps cannot be repeated, so what they build on has to be written first. */
@@ -340,7 +350,7 @@ static int complete(struct run *run)
 		return ret;
 	ret = xr_complete(&run->replay, write ? &run->log : NULL, &run->head, &stats);
 	run->completed = !ret;
-	run->groups_kept = stats.groups_kept;
+	run->kept = stats.groups_kept || stats.unlinked_kept;
 	run->contradicted = ret == -EUCLEAN;
 	run->given_up = run->contradicted && run->options->until_bad;
 	if (!ret)

@@ -27,7 +27,7 @@ struct run {
 	struct xr_log item_log; /* --apply-item: log, in the byte order of the item's writer */
 	struct xr_summary summary;
 	bool completed; /* all that was interrupted is, but for what damage kept from it */
-	uint64_t groups_kept; /* see struct xr_complete_stats */
+	bool kept; /* ... and that did: see struct xr_complete_stats */
 	bool contradicted; /* something that was interrupted cannot be completed on this filesystem */
 	bool given_up; /* ... and so is left out, on request */
 };
@@ -63,7 +63,7 @@ bool run_finished(const struct run *run);
 /* A part of the log was left out, on request. */
 bool run_salvaged(const struct run *run);
 
-/* Groups, of allocation or realtime, are damaged: what they hold was not counted, or not freed. */
+/* Groups, of allocation or realtime, or unlinked inodes are damaged: something was not counted, or not freed. */
 bool run_damaged(const struct run *run);
 
 #endif

@@ -162,9 +162,9 @@ static int find_skipped(struct listing *l)
 			       skip->target.bbs);
 		if (array)
 			json_array_append_new(array,
-					      json_pack("{s:o, s:I, s:I, s:s, s:I, s:I}", "lsn", report_lsn(skip->lsn),
+					      json_pack("{s:o, s:I, s:I, s:o, s:I, s:I}", "lsn", report_lsn(skip->lsn),
 							"transaction", (json_int_t)skip->tid, "number", (json_int_t)skip->number,
-							"file", run->options->skips[i].file, "block",
+							"file", report_text(run->options->skips[i].file), "block",
 							(json_int_t)skip->target.daddr, "blocks", (json_int_t)skip->target.bbs));
 	}
 	if (array)

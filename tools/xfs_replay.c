@@ -81,8 +81,8 @@ static int verdict(const struct run *run)
 	}
 	if (run_damaged(run)) {
 		xr_say(run->msg, XR_WARN,
-		       "%s: the log is clean now, but groups are damaged, and kernels may refuse to mount it: run "
-		       "xfs_repair",
+		       "%s: the log is clean now, but the filesystem is damaged, as said above, and kernels may refuse to mount "
+		       "it: run xfs_repair",
 		       target);
 		return SALVAGED;
 	}

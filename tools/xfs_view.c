@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "view.h"
+
+enum { OFFSET = 256 };
 
 struct call {
 	struct options options;
@@ -41,15 +44,17 @@ static int wrong(const char *what)
 /* As options_parse(). */
 static int parse(struct call *call, int argc, char **argv)
 {
-	static const struct option longs[] = {{"offset", required_argument, NULL, 'O'},
+	static const struct option longs[] = {{"offset", required_argument, NULL, OFFSET},
 					      {"help", no_argument, NULL, 'h'},
 					      {"version", no_argument, NULL, 'V'},
 					      {NULL, 0, NULL, 0}};
 	struct options *o = &call->options;
+	char unknown[160];
 	int c;
 
 	*call = (struct call){.options = {.program = "xfs_view", .dry_run = true, .look = LOOK_TREE}};
-	while ((c = getopt_long(argc, argv, "fl:o:r:vhV", longs, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":fl:o:r:vhV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
 			call->foreground = true;
@@ -68,7 +73,7 @@ static int parse(struct call *call, int argc, char **argv)
 		case 'v':
 			o->verbose = true;
 			break;
-		case 'O':
+		case OFFSET:
 			if (!options_bytes(optarg, &o->offset))
 				return wrong("--offset needs a multiple of 512");
 			break;
@@ -79,7 +84,8 @@ static int parse(struct call *call, int argc, char **argv)
 			puts("xfs_view version " XR_VERSION);
 			return 1;
 		default:
-			return wrong("unknown option, or one without its argument");
+			options_unknown(c, argv, unknown, sizeof(unknown));
+			return wrong(unknown);
 		}
 	}
 	if (optind != argc - 2)
@@ -87,6 +93,16 @@ static int parse(struct call *call, int argc, char **argv)
 	o->image = argv[optind];
 	call->mountpoint = argv[optind + 1];
 	return 0;
+}
+
+/* Asked before the work: FUSE would mount on a file, too. */
+static int check_mountpoint(const char *name, const struct xr_msg *msg)
+{
+	struct stat st;
+
+	if (stat(name, &st))
+		return xr_fail(msg, -errno, "%s: cannot be mounted on: %s", name, strerror(errno));
+	return S_ISDIR(st.st_mode) ? 0 : xr_fail(msg, -ENOTDIR, "%s: cannot be mounted on: name a directory", name);
 }
 
 /* Open the image and replay its log, if there is something in it, in memory. */
@@ -165,6 +181,11 @@ int main(int argc, char **argv)
 	}
 	report_init(&report, &call.options);
 	report.msg.verbosity = call.options.verbose ? XR_DETAIL : XR_WARN;
+	ret = check_mountpoint(call.mountpoint, &report.msg);
+	if (ret) {
+		free(view);
+		return 1;
+	}
 	ret = recover(view, &call.options, &report);
 	if (!ret)
 		ret = serve(view, &call);

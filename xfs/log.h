@@ -60,6 +60,12 @@ static inline uint32_t xr_log_distance(const struct xr_log *log, uint32_t from, 
 	return to >= from ? to - from : to + log->bbs - from;
 }
 
+/* What a message about damage in the log ends with: what to do about it, but for whom does that already. */
+static inline const char *xr_log_advice(const struct xr_log *log)
+{
+	return log->until_bad ? "" : "; --until-bad replays what comes before it";
+}
+
 /*
  * Fill in *log for sb's log, internal (logdev NULL: it is on data) or external, checking that it fits its device; makes the
  * ring, whose pages and view come from process. 0; -EUCLEAN; -ENOMEM; -EINVAL: logdev given for an internal

@@ -15,6 +15,15 @@ static void say(const struct xr_msg *msg, enum xr_level level, const char *forma
 	msg->emit(msg->arg, level, line);
 }
 
+static void say_nothing(void *arg, enum xr_level level, const char *text)
+{
+	(void)arg;
+	(void)level;
+	(void)text;
+}
+
+const struct xr_msg xr_silent = {.emit = say_nothing};
+
 void xr_say(const struct xr_msg *msg, enum xr_level level, const char *format, ...)
 {
 	va_list ap;

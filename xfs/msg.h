@@ -27,6 +27,9 @@ struct xr_msg {
 
 void xr_say(const struct xr_msg *msg, enum xr_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* For who tries something whose failure nobody needs to hear of. */
+extern const struct xr_msg xr_silent;
+
 /* Say an error and return code, so that a check can be one line: return xr_fail(msg, -EUCLEAN, "..."). */
 int xr_fail(const struct xr_msg *msg, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -166,8 +166,8 @@ static const char *replay_fault(const struct xr_log *log, const struct xr_record
 
 static int record_said(const struct xr_log *log, const struct xr_record *rec, int error, const char *fault)
 {
-	return xr_fail(log->msg, error, "log record at block %u (LSN %u:%u): %s", rec->block, xr_lsn_cycle(rec->lsn),
-		       xr_lsn_block(rec->lsn), fault);
+	return xr_fail(log->msg, error, "log record at block %u (LSN %u:%u): %s%s", rec->block, xr_lsn_cycle(rec->lsn),
+		       xr_lsn_block(rec->lsn), fault, xr_log_advice(log));
 }
 
 int xr_record_damaged(const struct xr_log *log, const struct xr_record *rec, int error, const char *fault)

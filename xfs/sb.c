@@ -13,6 +13,7 @@
 #include <string.h>
 #include "bytes.h"
 #include "format.h"
+#include "guess.h"
 
 #define DSB(field) offsetof(struct xfs_dsb, sb_##field)
 #define MAX_SECTOR 32768u
@@ -247,6 +248,7 @@ int xr_sb_decode(struct xr_sb *sb, const void *raw, size_t size, const struct xr
 int xr_sb_read(struct xr_sb *sb, const struct xr_dev *dev, const struct xr_msg *msg)
 {
 	uint8_t raw[MAX_SECTOR];
+	char guess[160];
 	size_t size = XR_BB;
 	uint32_t sectsize;
 	int error = xr_dev_read(dev, raw, size, 0);
@@ -261,9 +263,10 @@ int xr_sb_read(struct xr_sb *sb, const struct xr_dev *dev, const struct xr_msg *
 		if (error)
 			return error;
 	}
-	if (xr_be32(raw) != XFS_SB_MAGIC)
-		return xr_fail(msg, -EUCLEAN, "%s: no XFS superblock at the beginning: not an XFS filesystem, or badly damaged",
-			       dev->name);
+	if (xr_be32(raw) != XFS_SB_MAGIC) {
+		xr_guess(dev, guess, sizeof(guess));
+		return xr_fail(msg, -EUCLEAN, "%s: no XFS superblock at byte %" PRIu64 ": %s", dev->name, dev->start, guess);
+	}
 	return xr_sb_decode(sb, raw, size, msg);
 }
 

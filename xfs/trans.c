@@ -83,8 +83,9 @@ struct op {
 
 static int bad_op(const struct assembly *as, const struct op *op, const char *what)
 {
-	return xr_fail(as->log->msg, -EUCLEAN, "log record at block %u (LSN %u:%u), operation %u, transaction 0x%08x: %s",
-		       op->rec->block, xr_lsn_cycle(op->rec->lsn), xr_lsn_block(op->rec->lsn), op->number, op->tid, what);
+	return xr_fail(as->log->msg, -EUCLEAN, "log record at block %u (LSN %u:%u), operation %u, transaction 0x%08x: %s%s",
+		       op->rec->block, xr_lsn_cycle(op->rec->lsn), xr_lsn_block(op->rec->lsn), op->number, op->tid, what,
+		       xr_log_advice(as->log));
 }
 
 static int no_memory(const struct assembly *as)

@@ -248,20 +248,12 @@ static bool forks_ok(const struct orphan *o, const struct xr_msg *msg)
 	       (!inode.forkoff || fork_ok(&fs, &inode, XR_ATTR_FORK, inode.aformat));
 }
 
-static void say_nothing(void *arg, enum xr_level level, const char *text)
-{
-	(void)arg;
-	(void)level;
-	(void)text;
-}
-
 /* Whether its blocks can be found out. What this transaction changed has no checksums yet: where there is doubt, commit and look again. */
 static int check_forks(struct orphan *o, bool *ok)
 {
-	const struct xr_msg silent = {.emit = say_nothing};
 	int ret;
 
-	*ok = forks_ok(o, &silent);
+	*ok = forks_ok(o, &xr_silent);
 	if (*ok)
 		return 0;
 	ret = xr_work_commit(o->work);

@@ -62,6 +62,18 @@ damaged "free space btree" 0 $((blocksize + 60)) 'cannot be freed: it is taken o
 damaged "refcount btree" 12 $(($(xfs_db -r -c 'agf 12' -c 'print refcntroot' "$D/img" | awk '{ print $3 }') * blocksize + 20)) \
   'group 12: its copy-on-write leftovers stay allocated'
 
+# Nothing but unlinked inodes, of which damage keeps all from being freed: the inode btree of their group.
+U=$work/unlinked
+mkdir "$U"
+zstd -q -d --sparse --long=29 "$(dirname "$0")/shipped/quota.img.zst" -o "$U/img"
+"$replay" --pass2-only "$U/img" >"$work/said" 2>&1 || [ $? = 2 ] || fail "--pass2-only: $(cat "$work/said")"
+printf '\377' | dd of="$U/img" bs=1 seek=$((3 * 4096 + 100)) conv=notrunc status=none
+rc=0
+"$replay" "$U/img" >"$work/said" 2>&1 || rc=$?
+{ [ "$rc" = 8 ] && [ "$(grep -c 'cannot be freed: it is taken off the list and kept' "$work/said")" = 5 ]; } ||
+  fail "unlinked inodes alone are kept: exit $rc: $(cat "$work/said")"
+xfs_repair "$U/img" >"$work/repair" 2>&1 || fail "unlinked inodes alone are kept: xfs_repair: $(tail -3 "$work/repair")"
+
 # An intent that contradicts the filesystem (this one has no parent pointers) is given up on request only.
 C=$work/contradiction
 copy_image "$K" "$C"

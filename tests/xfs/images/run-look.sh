@@ -79,6 +79,8 @@ unview() {
 
 check_view() {
   local other
+  "$view" "$D/img" "$D/img" 2>"$work/said" && fail "xfs_view mounts on a file"
+  grep -q 'cannot be mounted on: name a directory' "$work/said"
   mkdir "$work/view"
   "$view" -f "$D/img" "$work/view" 2>"$work/said" &
   view_pid=$!

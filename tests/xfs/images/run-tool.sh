@@ -203,6 +203,39 @@ check_items() {
   tool 1 --apply-item nothing salvaged
 }
 
+# An image that was cut short, and wrong calls: one line each.
+check_refusals() {
+  local size option odd=$'odd\xff"name'
+  size=$(stat -c %s dirty)
+  head -c $((size - 1048576)) dirty | dd of=img bs=1M conv=sparse iflag=fullblock status=none
+  truncate -s $((size - 1048576)) img
+  cp --sparse=always img img.before
+  for option in --stats -n --tree --until-bad; do
+    tool 1 "$option" img
+    said "ends at byte $((size - 1048576)), the filesystem on it at $size: it was cut short"
+    [ "$(cat out said | wc -l)" = 1 ] || fail "more than one line: $(cat out said)"
+  done
+  tool 2 --tree-before img
+  said "warning: img: ends at byte"
+  tool 2 --log img
+  same img img.before "an image that was cut short was changed"
+
+  for option in -q -nq --none --tree=x -l --output; do
+    tool 1 "$option"
+    [ "$(wc -l <said)" = 1 ] || fail "$option: more than one line: $(cat said)"
+    said "xfs_replay: -"
+  done
+
+  copy dirty "$odd"
+  tool 2 --json -n "$odd"
+  said '"image": "odd\\xff\"name"'
+  said '"exit_status": 2'
+  tool 1 --json "$odd.none"
+  said 'odd\\xff\"name.none: image: No such file'
+  rm "$odd"
+}
+
+check_refusals
 check_undo
 check_items
 check_offset

@@ -300,7 +300,8 @@ int xr_inuse_lock(const struct xr_dev *dev)
 		return 0;
 	if (dev->writable)
 		return xr_fail(dev->msg, -EBUSY,
-			       "%s: locked by another program (another xfs_replay, xfs_view, mkfs, a virtual machine): wait for it to end, "
+			       "%s: locked by another program (another xfs_replay, xfs_view, mkfs, a virtual machine): wait for "
+			       "it to end, "
 			       "fuser shows which it is",
 			       dev->name);
 	xr_say(dev->msg, XR_WARN, "%s: locked by another program: it may change while it is read", dev->name);

@@ -14,6 +14,9 @@
  * A transaction's regions are one array and so are its items; both grow, so addresses are put in only at commit. Memory is
  * bounded by what was read: every byte of the log goes into one arena at most, every region has at least a byte, every item a
  * region. Open transactions without any content are limited in number.
+ *
+ * With ASan every region is copied when it is whole, into a chunk of its own that ends where it does: what reads on behind it is then not hidden by
+ * what follows it in the record.
  */
 #include "trans.h"
 
@@ -33,6 +36,17 @@
 #define OP(field) offsetof(struct xlog_op_header, oh_##field)
 #define OP_BYTES sizeof(struct xlog_op_header)
 #define HEADER_BYTES sizeof(struct xfs_trans_header)
+
+#ifdef __SANITIZE_ADDRESS__
+#define ISOLATE true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ISOLATE true
+#endif
+#endif
+#ifndef ISOLATE
+#define ISOLATE false
+#endif
 
 struct chunk {
 	struct chunk *next;
@@ -307,11 +321,35 @@ static int finish_item(struct assembly *as, struct open *open)
 	return settled < 0 ? settled : 0;
 }
 
+/* Give the last region, which is whole, a chunk of its own. Those before it have theirs. */
+static int isolate(struct assembly *as, struct open *open)
+{
+	struct xr_region *region = &open->regions[open->nregions - 1];
+	struct chunk *chunk = malloc(sizeof(*chunk) + region->size);
+
+	if (!chunk)
+		return no_memory(as);
+	*chunk = (struct chunk){.next = open->chunks, .size = region->size, .used = region->size};
+	region->data = memcpy(chunk->data, region->data, region->size);
+	open->chunks = chunk;
+	open->nowned = open->nregions;
+	if (last_item(open)->have == 1) {
+		open->item_chunk = chunk;
+		open->item_used = 0;
+	}
+	give_back(open);
+	account(as, open, sizeof(*chunk) + region->size);
+	return 0;
+}
+
 /* The last region is whole. */
 static int finish_region(struct assembly *as, struct open *open)
 {
 	struct xr_item *item = last_item(open);
+	int error = ISOLATE && open->last != UNWANTED ? isolate(as, open) : 0;
 
+	if (error)
+		return error;
 	open->continued = false;
 	if (open->last == UNDECIDED)
 		decide(as, open);

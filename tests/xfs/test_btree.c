@@ -382,10 +382,14 @@ static struct xr_rec apart(unsigned number)
  */
 static void grow_and_shrink(enum xr_btnum kind, unsigned records, unsigned entries)
 {
+	const uint8_t *raw;
+	uint64_t changes;
 	bool found;
 
 	make_rt(kind, "-b size=1k -m reflink=1,rmapbt=1", 24);
 	open_tree();
+	raw = cur->home->data + cur->inode;
+	changes = xr_be64(raw + DI(changecount));
 	for (unsigned i = 0; i <= records; i++) {
 		struct xr_rec rec = apart(i);
 
@@ -393,7 +397,10 @@ static void grow_and_shrink(enum xr_btnum kind, unsigned records, unsigned entri
 		assert_int_equal(xr_cur_insert(cur, &rec), 0);
 	}
 	assert_int_equal(cur->nlevels, 2);
-	assert_int_equal(xr_be64(cur->home->data + cur->inode + DI(nblocks)), 1);
+	assert_int_equal(xr_be64(raw + DI(nblocks)), 1);
+	assert_int_equal(xr_be64(raw + DI(lsn)), xr_tx_lsn(t.tx));
+	assert_int_equal(xr_be64(raw + DI(changecount)), changes + 1); /* once a transaction */
+	assert_true(xr_crc_ok(raw, t.fs.sb.inodesize, DI(crc)));
 	assert_int_equal(cur->level[0].block >> t.fs.sb.agblklog, cur->ino >> t.fs.sb.inopblog >> t.fs.sb.agblklog);
 	for (unsigned i = records + 1; i; i--) {
 		struct xr_rec rec = apart(i - 1);
@@ -403,7 +410,7 @@ static void grow_and_shrink(enum xr_btnum kind, unsigned records, unsigned entri
 		assert_true(found);
 		assert_int_equal(xr_cur_delete(cur), 0);
 	}
-	assert_int_equal(xr_be64(cur->home->data + cur->inode + DI(nblocks)), 0);
+	assert_int_equal(xr_be64(raw + DI(nblocks)), 0);
 	xr_cur_end(cur);
 	finish_rt();
 }

@@ -19,12 +19,6 @@
 
 #define CHUNK (1u << 20)
 
-/* The realtime device, NULL where there is none. */
-static const struct xr_dev *realtime(const struct run *run)
-{
-	return run->rtdev.fd >= 0 ? &run->rtdev : NULL;
-}
-
 static int show_tree(struct run *run, const struct xr_fs *fs, const struct xr_tree_start *start)
 {
 	struct xr_tree_result result;
@@ -94,7 +88,7 @@ static int cat(const struct run *run, const struct xr_fs *fs, const struct xr_in
 
 	if (!S_ISREG(inode->mode))
 		return xr_fail(run->msg, -EINVAL, "%s: no regular file, there is no content to show", run->options->path);
-	error = xr_file_open(&file, fs, realtime(run), inode);
+	error = xr_file_open(&file, fs, run_realtime(run), inode);
 	if (!error)
 		error = cat_file(run, &file);
 	xr_file_close(&file);
@@ -111,7 +105,7 @@ static int extract(struct run *run, const struct xr_fs *fs, const struct xr_inod
 {
 	const char *to = run->options->to;
 	struct xr_extract_result r;
-	int error = xr_extract(fs, realtime(run), inode, path, to, &r);
+	int error = xr_extract(fs, run_realtime(run), inode, path, to, &r);
 
 	if (!error || r.directories)
 		xr_say(run->msg, XR_INFO,

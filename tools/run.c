@@ -54,9 +54,9 @@ static int fit(const struct run *run, struct xr_dev *dev, bool alone)
 		ret = xr_sb_read(&sb, dev, run->msg);
 	part = *dev;
 	if (!ret)
-		ret = xr_dev_window(&part, 0, sb.dblocks << sb.blocklog);
+		ret = xr_dev_window(&part, 0, xr_sb_bytes(&sb));
 	if (!ret && alone)
-		ret = xr_dev_window(dev, 0, grown(run, sb.dblocks << sb.blocklog));
+		ret = xr_dev_window(dev, 0, grown(run, xr_sb_bytes(&sb)));
 	return ret;
 }
 
@@ -114,7 +114,7 @@ static int open_log_dev(struct run *run)
 static int check_size(const struct run *run)
 {
 	const struct options *o = run->options;
-	uint64_t bytes = run->sb.dblocks << run->sb.blocklog;
+	uint64_t bytes = xr_sb_bytes(&run->sb);
 	bool apart = o->look == LOOK_LOG || o->look == LOOK_TREE_BEFORE;
 
 	if (run->data.size >= bytes)
@@ -133,9 +133,9 @@ static int check_realtime(struct run *run)
 
 	if (run->sb.has_rtgroups && !name) /* their metadata is on the data device */
 		return 0;
-	if (!run->sb.rblocks != !name)
+	if (!(run->sb.rblocks && !run->sb.rtstart) != !name)
 		return xr_fail(run->msg, -EINVAL,
-			       name ? "%s: it has no realtime section: give no -r"
+			       name ? "%s: it has no realtime section on a device of its own: give no -r"
 				    : "%s: it has a realtime section: name its device with -r",
 			       run->options->image);
 	if (!name)
@@ -323,6 +323,13 @@ int run_replay(struct run *run)
 	report_pending(run->report, r);
 	ret = salvage_report(run);
 	return ret ? ret : xr_summary_read(&run->summary, &fs);
+}
+
+const struct xr_dev *run_realtime(const struct run *run)
+{
+	if (run->sb.rtstart)
+		return &run->data;
+	return run->rtdev.fd >= 0 ? &run->rtdev : NULL;
 }
 
 /* --- completing --- */

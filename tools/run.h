@@ -57,6 +57,9 @@ void run_begin_replay(struct run *run);
  */
 int run_complete(struct run *run);
 
+/* The device that realtime blocks are read from, NULL where there is none. */
+const struct xr_dev *run_realtime(const struct run *run);
+
 /* Nothing is left to be completed: the log can be made clean. */
 bool run_finished(const struct run *run);
 

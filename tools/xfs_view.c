@@ -112,7 +112,7 @@ static int recover(struct view *view, const struct options *options, struct repo
 	int ret = run_open(run, options, report);
 
 	view->fs = (struct xr_fs){&run->sb, run->cache, run->msg};
-	view->rt = run->rtdev.fd >= 0 ? &run->rtdev : NULL;
+	view->rt = run_realtime(run);
 	run->log.to_be_walked = true;
 	if (!ret)
 		ret = xr_head_find(&run->log, &run->head);

@@ -21,6 +21,7 @@
 #define XR_DSB_RGCOUNT 272
 #define XR_DSB_RGEXTENTS 276
 #define XR_DSB_RGBLKLOG 280
+#define XR_DSB_RTSTART 288
 
 /* Incompatible features. */
 #ifndef XFS_SB_FEAT_INCOMPAT_EXCHRANGE

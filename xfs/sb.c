@@ -90,11 +90,13 @@ static void decode_v5(struct xr_sb *sb, const uint8_t *raw)
 		memcpy(sb->meta_uuid, raw + DSB(meta_uuid), sizeof(sb->meta_uuid));
 	sb->has_metadir = sb->incompat & XFS_SB_FEAT_INCOMPAT_METADIR;
 	sb->has_rtgroups = sb->has_metadir && sb->rblocks;
+	sb->has_zones = sb->has_rtgroups && sb->incompat & XFS_SB_FEAT_INCOMPAT_ZONED;
 	if (sb->has_metadir) {
 		sb->metadirino = xr_be64(raw + XR_DSB_METADIRINO);
 		sb->rgcount = xr_be32(raw + XR_DSB_RGCOUNT);
 		sb->rgextents = xr_be32(raw + XR_DSB_RGEXTENTS);
 		sb->rgblklog = raw[XR_DSB_RGBLKLOG];
+		sb->rtstart = xr_be64(raw + XR_DSB_RTSTART);
 	}
 }
 
@@ -156,6 +158,9 @@ static int check_rtgroups(const struct xr_sb *sb, const struct xr_msg *msg)
 		return bad(msg, "number of realtime groups", sb->rgcount);
 	if (sb->rgblklog > 31 || 1u << sb->rgblklog < blocks || 1u << sb->rgblklog >= 2ull * blocks)
 		return bad(msg, "realtime group shift", sb->rgblklog);
+	if (sb->rtstart && (sb->rtstart < sb->dblocks ||
+			    sb->rtstart > ((uint64_t)INT64_MAX >> sb->blocklog) - ((uint64_t)sb->rgcount << sb->rgblklog)))
+		return bad(msg, "start of the realtime section", sb->rtstart);
 	return 0;
 }
 
@@ -314,11 +319,11 @@ int xr_sb_gate(const struct xr_sb *sb, bool log_dirty, const struct xr_msg *msg)
 		return xr_fail(msg, -EOPNOTSUPP,
 			       "NEEDSREPAIR is set: a repair or upgrade did not finish, and its log must not be replayed: run "
 			       "xfs_repair");
-	if (sb->incompat & zoned)
+	if (sb->incompat & zoned && (!sb->has_metadir || !(sb->incompat & XFS_SB_FEAT_INCOMPAT_ZONED) || sb->has_reflink ||
+				     !sb->has_rmapbt || sb->rextsize != 1))
 		return xr_fail(msg, -EOPNOTSUPP,
-			       "a zoned filesystem (feature bits 0x%" PRIx32
-			       "): not supported: mount it with a kernel that has zoned XFS",
-			       sb->incompat & zoned);
+			       "a zoned filesystem without a metadata directory or reverse mappings, or with shared blocks or "
+			       "larger realtime extents: no kernel mounts that: run xfs_repair -n");
 	if (log_dirty && sb->log_incompat & ~(uint32_t)XFS_SB_FEAT_INCOMPAT_LOG_XATTRS)
 		return refuse_bits(msg, "log incompatible", sb->log_incompat & ~(uint32_t)XFS_SB_FEAT_INCOMPAT_LOG_XATTRS);
 	if (sb->compat)
@@ -393,7 +398,7 @@ bool xr_rtb_ok(const struct xr_sb *sb, uint64_t rtb, uint64_t count)
 	uint64_t rgno = rtb >> sb->rgblklog;
 	uint32_t block = xr_rtb_block(sb, rtb), blocks;
 
-	if (!sb->has_rtgroups || rgno >= sb->rgcount || (!rgno && block < sb->rextsize))
+	if (!sb->has_rtgroups || rgno >= sb->rgcount || (!rgno && block < sb->rextsize && !sb->has_zones))
 		return false;
 	blocks = xr_rg_blocks(sb, (uint32_t)rgno);
 	return block < blocks && count <= blocks - block;
@@ -418,5 +423,14 @@ uint64_t xr_rt_device_block(const struct xr_sb *sb, uint64_t rtb)
 {
 	if (!sb->has_rtgroups)
 		return rtb;
-	return (uint64_t)xr_rtb_group(sb, rtb) * sb->rgextents * sb->rextsize + xr_rtb_block(sb, rtb);
+	if (!(sb->incompat & XFS_SB_FEAT_INCOMPAT_ZONE_GAPS))
+		rtb = (uint64_t)xr_rtb_group(sb, rtb) * sb->rgextents * sb->rextsize + xr_rtb_block(sb, rtb);
+	return sb->rtstart + rtb;
+}
+
+uint64_t xr_sb_bytes(const struct xr_sb *sb)
+{
+	uint64_t last = sb->has_rtgroups ? xr_rtb(sb, sb->rgcount - 1, xr_rg_blocks(sb, sb->rgcount - 1) - 1) : 0;
+
+	return (sb->rtstart ? xr_rt_device_block(sb, last) + 1 : sb->dblocks) << sb->blocklog;
 }

@@ -23,11 +23,13 @@ struct xr_sb {
 	uint64_t lsn;
 	uint32_t rgcount, rgextents; /* realtime groups, and realtime extents in each but the last, which may have fewer */
 	uint8_t rgblklog;
+	uint64_t rtstart; /* the realtime section begins there, on the data device; 0: it has a device of its own */
 	uint8_t uuid[16], meta_uuid[16]; /* meta_uuid: what metadata blocks carry; equals uuid without that feature */
 
 	/* Derived. */
 	bool v5, logv2, lazy_count, has_ftype, has_bigtime, has_nrext64, has_reflink, has_rmapbt, has_finobt, has_metadir;
 	bool has_rtgroups; /* a realtime section in groups, whose metadata are files */
+	bool has_zones; /* groups are zones, written front to back: they have neither bitmap nor summary, and there is no realtime superblock */
 	uint32_t dirblocksize; /* bytes */
 	uint32_t chunk_inodes; /* inodes in an allocation chunk */
 	uint32_t cluster_blocks; /* fs blocks in an inode cluster buffer */
@@ -59,7 +61,7 @@ uint32_t xr_ag_blocks(const struct xr_sb *sb, uint32_t agno); /* blocks in this 
 
 /*
  * The same for realtime groups, of filesystems that have any. A realtime block number is the group's number, shifted by rgblklog, and the
- * block in it; a group's blocks are those of its whole realtime extents. The first extent of group 0 is the realtime superblock's: not ok.
+ * block in it; a group's blocks are those of its whole realtime extents. The first extent of group 0 is the realtime superblock's, if there is one: not ok.
  */
 uint32_t xr_rg_extents(const struct xr_sb *sb, uint32_t rgno);
 uint32_t xr_rg_blocks(const struct xr_sb *sb, uint32_t rgno);
@@ -73,5 +75,8 @@ uint64_t xr_rtb(const struct xr_sb *sb, uint32_t rgno, uint32_t block);
  * have gaps where the size of a group is no power of two.
  */
 uint64_t xr_rt_device_block(const struct xr_sb *sb, uint64_t rtb);
+
+/* How long the filesystem on the data device is, in bytes: with its realtime section, where that is there. */
+uint64_t xr_sb_bytes(const struct xr_sb *sb);
 
 #endif

@@ -217,8 +217,11 @@ static int add_rtgroups(struct xr_summary *summary, const struct xr_fs *fs)
 	return ret == -EUCLEAN ? 0 : ret;
 }
 
+/* Kernels find out what is free in zones when they mount them; the superblock says 0. */
 static int add_realtime(struct xr_summary *summary, const struct xr_fs *fs)
 {
+	if (fs->sb->has_zones)
+		return 0;
 	if (fs->sb->has_rtgroups)
 		return add_rtgroups(summary, fs);
 	return xr_rtbitmap_free(fs, &summary->frextents);

@@ -145,8 +145,6 @@ static void test_gate(void **state)
 		{{.ro_compat = 0x10}, false, -EOPNOTSUPP, "read-only compatible feature bits 0x10:"},
 		{{.incompat = 0x80000800}, false, -EOPNOTSUPP, "incompatible feature bits 0x80000800:"},
 		{{.incompat = 0x10}, false, -EOPNOTSUPP, "NEEDSREPAIR"},
-		{{.incompat = 0x300}, false, -EOPNOTSUPP, "zoned"},
-		{{.incompat = 0x400}, false, -EOPNOTSUPP, "zoned"},
 		{{.log_incompat = 6}, true, -EOPNOTSUPP, "log incompatible feature bits 0x6:"},
 		{{.log_incompat = 6}, false, 0, ""},
 	};
@@ -160,6 +158,36 @@ static void test_gate(void **state)
 		b.logstart = 64;
 		assert_int_equal(gate(b, cases[i].dirty, &t), cases[i].error);
 		assert_said(&t, cases[i].said);
+	}
+}
+
+/* Zones are groups of single blocks, with reverse mappings and without shared blocks. */
+static void test_zones(void **state)
+{
+	static const struct {
+		uint32_t ro_compat, incompat, rextsize;
+		int error;
+	} cases[] = {
+		{0xb, 0x700, 1, 0},           {0xb, 0x300, 1, 0},           {0xb, 0x300, 4, -EOPNOTSUPP},
+		{0x9, 0x300, 1, -EOPNOTSUPP}, {0xf, 0x300, 1, -EOPNOTSUPP}, {0xb, 0x200, 1, -EOPNOTSUPP},
+		{0xb, 0x500, 1, -EOPNOTSUPP},
+	};
+	uint8_t raw[XR_BB];
+	struct test_msg t;
+	struct xr_sb sb;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sb_build b = SB_BUILD_DEFAULT;
+
+		b.ro_compat = cases[i].ro_compat;
+		b.incompat = cases[i].incompat;
+		sb_build(&b, raw);
+		xr_put_be32(raw + DSB(rextsize), cases[i].rextsize);
+		sb_build_seal(raw);
+		assert_int_equal(decode(raw, &sb, &t), 0);
+		assert_int_equal(xr_sb_gate(&sb, false, &t.msg), cases[i].error);
+		assert_said(&t, cases[i].error ? "zoned" : "");
 	}
 }
 
@@ -268,6 +296,14 @@ static void test_rtgroups(void **state)
 	assert_false(xr_rtb_ok(&sb, UINT64_MAX, 1));
 	assert_int_equal(xr_rt_device_block(&sb, 3999), 3999);
 	assert_int_equal(xr_rt_device_block(&sb, (2 << 12) + 27), 8027);
+	assert_int_equal(xr_sb_bytes(&sb), sb.dblocks << sb.blocklog);
+	sb.has_zones = true;
+	assert_true(xr_rtb_ok(&sb, 0, 1)); /* no such superblock */
+	sb.rtstart = 100000; /* on the data device */
+	assert_int_equal(xr_rt_device_block(&sb, (2 << 12) + 27), 108027);
+	assert_int_equal(xr_sb_bytes(&sb), UINT64_C(108028) << sb.blocklog);
+	sb.incompat |= XFS_SB_FEAT_INCOMPAT_ZONE_GAPS;
+	assert_int_equal(xr_rt_device_block(&sb, (2 << 12) + 27), 100000 + (2 << 12) + 27);
 	sb.has_rtgroups = false;
 	assert_int_equal(xr_rt_device_block(&sb, (2 << 12) + 27), (2 << 12) + 27);
 }
@@ -284,6 +320,7 @@ static void test_impossible_rtgroups(void **state)
 		{XR_DSB_RGEXTENTS, 1, "realtime group size"},         {XR_DSB_RGEXTENTS, 1 << 29, "realtime group size"},
 		{XR_DSB_RGEXTENTS, 600, "number of realtime groups"}, {XR_DSB_RGBLKLOG, 11, "realtime group shift"},
 		{XR_DSB_RGBLKLOG, 13, "realtime group shift"},        {XR_DSB_RGBLKLOG, 255, "realtime group shift"},
+		{XR_DSB_RTSTART, 1u << 31, "start of the realtime"},  {XR_DSB_RTSTART + 4, 1, "start of the realtime"},
 	};
 	uint8_t raw[XR_BB];
 	struct test_msg t;
@@ -305,10 +342,9 @@ static void test_impossible_rtgroups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fields),   cmocka_unit_test(test_impossible),
-		cmocka_unit_test(test_checksum), cmocka_unit_test(test_gate),
-		cmocka_unit_test(test_gate_v4),  cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_rtgroups), cmocka_unit_test(test_impossible_rtgroups),
+		cmocka_unit_test(test_fields),    cmocka_unit_test(test_impossible), cmocka_unit_test(test_checksum),
+		cmocka_unit_test(test_gate),      cmocka_unit_test(test_gate_v4),    cmocka_unit_test(test_zones),
+		cmocka_unit_test(test_addresses), cmocka_unit_test(test_rtgroups),   cmocka_unit_test(test_impossible_rtgroups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,8 @@
  * free on either side out of the summary and put the whole run in.
  *
  * With realtime groups each group has its bitmap and its summary, whose blocks have headers (rtbitmap.h). Without, there is one of each, with nothing in
- * their blocks but words, neither a checksum nor an LSN, which is why every replay of them counts. The rest is the same.
+ * their blocks but words, neither a checksum nor an LSN, which is why every replay of them counts. The rest is the same. Zones have neither file: the
+ * inode of a zone's reverse mappings counts the blocks in use, and that is all there is to change.
  *
  * Cost: a look at the run that the freed blocks join, a word at a time.
  */
@@ -24,6 +25,7 @@
 
 #define DI(field) offsetof(struct xfs_dinode, di_##field)
 #define WORD 32u
+#define USED_BLOCKS DI(cowextsize) /* of an inode of reverse mappings of a zone */
 
 /* One of the two files, and the block of it that was looked at last. */
 struct file {
@@ -261,6 +263,22 @@ static int open_files(struct rt *rt, uint32_t rgno)
 	return ret ? ret : xr_tx_inode(tx, rt->sb->rsumino, &rt->summary.inode);
 }
 
+static int free_in_zone(const struct rt *rt, uint32_t rgno, uint64_t count)
+{
+	struct xr_tx_inode inode;
+	uint32_t used;
+	int ret = xr_rtgroup_file(rt->work->tx, rgno, XR_RT_RMAP, &inode);
+
+	if (ret)
+		return ret;
+	used = xr_be32(inode.raw + USED_BLOCKS);
+	if (count > used)
+		return bad(rt, "more blocks are to be freed in a zone than are in use");
+	xr_put_be32(inode.raw + USED_BLOCKS, used - (uint32_t)count);
+	xr_tx_inode_log(rt->work->tx, &inode);
+	return 0;
+}
+
 int xr_rt_free(struct xr_work *work, uint64_t block, uint64_t count)
 {
 	const struct xr_sb *sb = xr_tx_sb(work->tx);
@@ -278,6 +296,8 @@ int xr_rt_free(struct xr_work *work, uint64_t block, uint64_t count)
 
 	if (!xr_rt_blocks_ok(sb, block, count) || !xr_rt_whole(sb, block) || count % sb->rextsize)
 		return bad(&rt, "blocks are to be freed that are no whole realtime extents");
+	if (sb->has_zones)
+		return free_in_zone(&rt, xr_rtb_group(sb, block), count);
 	ret = open_files(&rt, sb->has_rtgroups ? xr_rtb_group(sb, block) : 0);
 	return ret ? ret : free_run(&rt, first / sb->rextsize, (first + count) / sb->rextsize);
 }

@@ -106,6 +106,11 @@ int xr_rtfiles_find(const struct xr_fs *fs, struct xr_table *files)
 
 	if (!ret)
 		ret = xr_dir_read(fs, &directory, &scan, remember, &finding);
+	if (!ret && files->count < fs->sb->rgcount)
+		ret = xr_fail(fs->msg, -EUCLEAN, "there are %zu files for %" PRIu32 " realtime groups; run xfs_repair -n",
+			      files->count, fs->sb->rgcount);
+	if (ret)
+		xr_table_clear(files);
 	if (ret == -ENOENT)
 		return xr_fail(fs->msg, -EUCLEAN,
 			       "the metadata directory has no directory of realtime groups; run xfs_repair -n");

@@ -23,7 +23,8 @@ enum xr_rtfile { XR_RT_BITMAP, XR_RT_SUMMARY, XR_RT_RMAP, XR_RT_REFCOUNT };
 
 /*
  * Find the files of all realtime groups: (group, enum xr_rtfile) leads to the number of an inode, as the directory has it. One look at the directory,
- * because one for each file would cost the square of the number of groups. -EUCLEAN, said: there is no such directory; -EIO, -ENOMEM.
+ * because one for each file would cost the square of the number of groups. -EUCLEAN, said: there is no such directory, or it has less files than there
+ * are groups, whose number is not bounded by anything else; -EIO, -ENOMEM; nothing was found then.
  */
 int xr_rtfiles_find(const struct xr_fs *fs, struct xr_table *files);
 

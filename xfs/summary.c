@@ -48,7 +48,7 @@ struct refcounts {
 	const struct xr_fs *fs;
 	const char *of;
 	uint32_t group, magic, header, pointer;
-	uint64_t base; /* added to a pointer it is an fs block */
+	uint64_t base; /* added to a pointer it is an fs block, of that group where pointers have 4 bytes */
 };
 
 static uint64_t child(const struct refcounts *t, const uint8_t *pointer)
@@ -73,7 +73,7 @@ static int last_is_cow(const struct refcounts *t, uint64_t fsb, uint32_t levels,
 	if (!levels || levels > REFCOUNT_MAX_LEVEL)
 		return xr_fail(t->fs->msg, -EUCLEAN, "%s group %u: a refcount btree of %u levels", t->of, t->group, levels);
 	while (levels--) {
-		if (!xr_fsb_ok(sb, fsb, 1))
+		if (!xr_fsb_ok(sb, fsb, 1) || (t->pointer == 4 && fsb >> sb->agblklog != t->group))
 			return xr_fail(t->fs->msg, -EUCLEAN, "%s group %u: its refcount btree points to block %llu", t->of,
 				       t->group, (unsigned long long)(fsb - t->base));
 		ret = xr_buf_read(t->fs->cache, xr_fsb_daddr(sb, fsb), sb->blocksize >> XR_BB_SHIFT, &buf);
@@ -151,13 +151,13 @@ static int add_rt_refcounts(struct xr_summary *summary, const struct xr_fs *fs, 
 	const struct refcounts tree = {fs, "realtime", rgno, XR_RTREFC_MAGIC, XFS_BTREE_LBLOCK_CRC_LEN, 8, 0};
 	uint32_t room, level, numrecs, max;
 	const uint8_t *root = xr_inode_fork(inode, XR_DATA_FORK, &room), *body = root + ROOT_HEADER;
-	bool cow = false;
+	bool cow = false, fits = room >= ROOT_HEADER;
 	int ret = 0;
 
-	level = xr_be16(root);
-	numrecs = xr_be16(root + 2);
-	max = (room - ROOT_HEADER) / (level ? 2 * KEY + tree.pointer : RECORD);
-	if (room < ROOT_HEADER || numrecs > max || (level && !numrecs))
+	level = fits ? xr_be16(root) : 0;
+	numrecs = fits ? xr_be16(root + 2) : 0;
+	max = fits ? (room - ROOT_HEADER) / (level ? 2 * KEY + tree.pointer : RECORD) : 0;
+	if (!fits || numrecs > max || (level && !numrecs))
 		return xr_fail(fs->msg, -EUCLEAN, "realtime group %u: the root of its refcount btree is damaged", rgno);
 	if (level)
 		ret = last_is_cow(&tree, child(&tree, body + KEY * max + tree.pointer * (numrecs - 1)), level, &cow);

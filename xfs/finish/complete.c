@@ -208,8 +208,18 @@ static void forget(struct xr_work *work)
 
 int xr_work_undo(struct xr_work *work)
 {
+	struct xr_table rtfiles = *xr_tx_rtfiles(work->tx);
+	int ret;
+
+	/* They stay what they are. */
+	*xr_tx_rtfiles(work->tx) = (struct xr_table){0};
 	forget(work);
-	return xr_tx_begin(&work->tx, &work->replay->sb, work->replay->cache, work->log, work->head, work->replay->msg);
+	ret = xr_tx_begin(&work->tx, &work->replay->sb, work->replay->cache, work->log, work->head, work->replay->msg);
+	if (ret)
+		xr_table_clear(&rtfiles);
+	else
+		*xr_tx_rtfiles(work->tx) = rtfiles;
+	return ret;
 }
 
 static int attempt(struct xr_work *work)

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "ag.h"
+#include "rtgroup.h"
 #include "rtspace.h"
 
 /* The leftovers of one group. */
@@ -67,10 +68,24 @@ static int free_section(struct xr_work *work, enum xr_section section, uint32_t 
 	return ret;
 }
 
+static int free_realtime(struct xr_work *work)
+{
+	int ret = xr_rtgroup_find(work->tx);
+
+	if (!ret)
+		return free_section(work, XR_REALTIME, work->replay->sb.rgcount);
+	if (ret != -EUCLEAN || !work->careful)
+		return ret;
+	xr_say(work->replay->msg, XR_WARN,
+	       "realtime groups: their copy-on-write leftovers stay allocated until xfs_repair frees them");
+	work->stats->groups_kept++;
+	return 0;
+}
+
 int xr_work_cow(struct xr_work *work)
 {
 	const struct xr_sb *sb = &work->replay->sb;
 	int ret = free_section(work, XR_DATA, sb->agcount);
 
-	return ret || !sb->has_rtgroups ? ret : free_section(work, XR_REALTIME, sb->rgcount);
+	return ret || !sb->has_rtgroups ? ret : free_realtime(work);
 }

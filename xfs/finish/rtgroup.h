@@ -18,4 +18,7 @@
  */
 int xr_rtgroup_file(struct xr_tx *tx, uint32_t rgno, enum xr_rtfile which, struct xr_tx_inode *inode);
 
+/* Find the files of all groups, before a loop over groups: there are not less files than groups. Errors as above. */
+int xr_rtgroup_find(struct xr_tx *tx);
+
 #endif

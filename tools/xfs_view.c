@@ -2,14 +2,18 @@
 /*
  * xfs_view: mount an unmounted XFS filesystem as it will be after recovery, read-only, without root
  *
- * The log is replayed in memory as for xfs_replay --tree; then FUSE asks, and viewops.c answers.
+ * The log is replayed in memory as for xfs_replay --tree; then FUSE asks, and viewops.c answers. Who answers is the process that replayed: views of
+ * pages cannot be made in a child. So the process that goes to the background is made before anything else, and the first one waits only to hear
+ * whether there is a mount.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "view.h"
 
@@ -142,7 +146,45 @@ static int mount_args(const struct call *call, struct fuse_args *args)
 	return failed ? -ENOMEM : 0;
 }
 
-static int serve(struct view *view, const struct call *call)
+/* Go on in a child. The first process ends here: with 0 when the child is ready(), with 1 when it ends before. */
+static int begin_in_background(const struct xr_msg *msg, int *tell)
+{
+	int ends[2];
+	pid_t child;
+	char byte;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return xr_fail(msg, -errno, "cannot go to the background: %s; -f stays in the foreground", strerror(errno));
+	child = fork();
+	if (child < 0)
+		return xr_fail(msg, -errno, "cannot go to the background: %s; -f stays in the foreground", strerror(errno));
+	if (child) {
+		close(ends[1]);
+		_exit(read(ends[0], &byte, 1) == 1 ? 0 : 1);
+	}
+	close(ends[0]);
+	*tell = ends[1];
+	return 0;
+}
+
+/* There is a mount: leave the terminal, and let the first process end. */
+static int ready(int tell)
+{
+	int null;
+
+	if (tell < 0)
+		return 0;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || fflush(stdout) || setsid() < 0 || chdir("/"))
+		return -errno;
+	for (int fd = 0; fd <= 2; fd++)
+		if (dup2(null, fd) < 0)
+			return -errno;
+	close(null);
+	return write(tell, "", 1) == 1 && !close(tell) ? 0 : -errno;
+}
+
+static int serve(struct view *view, const struct call *call, int tell)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse_session *session = NULL;
@@ -153,7 +195,7 @@ static int serve(struct view *view, const struct call *call)
 		ret = session && !fuse_set_signal_handlers(session) ? 0 : -EINVAL;
 	}
 	if (!ret && !fuse_session_mount(session, call->mountpoint)) {
-		ret = fuse_daemonize(call->foreground);
+		ret = ready(tell);
 		if (!ret)
 			ret = fuse_session_loop(session) < 0 ? -EIO : 0;
 		fuse_session_unmount(session);
@@ -173,7 +215,7 @@ int main(int argc, char **argv)
 	struct view *view = calloc(1, sizeof(*view));
 	struct report report;
 	struct call call;
-	int ret = parse(&call, argc, argv);
+	int tell = -1, ret = parse(&call, argc, argv);
 
 	if (ret || !view) {
 		free(view);
@@ -182,13 +224,15 @@ int main(int argc, char **argv)
 	report_init(&report, &call.options);
 	report.msg.verbosity = call.options.verbose ? XR_DETAIL : XR_WARN;
 	ret = check_mountpoint(call.mountpoint, &report.msg);
+	if (!ret && !call.foreground)
+		ret = begin_in_background(&report.msg, &tell);
 	if (ret) {
 		free(view);
 		return 1;
 	}
 	ret = recover(view, &call.options, &report);
 	if (!ret)
-		ret = serve(view, &call);
+		ret = serve(view, &call, tell);
 	run_close(&view->run);
 	free(view);
 	return ret != 0;

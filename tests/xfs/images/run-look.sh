@@ -101,6 +101,20 @@ check_view() {
   [ ! -s "$work/said" ] || fail "xfs_view says: $(cat "$work/said")"
   same_as_mounted "$work/viewed.txt" "what xfs_view shows"
 
+  # In the background, with files in so many extents that reading them needs views of scattered pages.
+  view_pid=
+  mkdir "$work/shipped"
+  zstd -q -d --sparse --long=29 "$(dirname "$0")/shipped/exchange.img.zst" -o "$work/shipped/img"
+  "$view" "$work/shipped/img" "$work/view" || fail "xfs_view in the background: exit $?"
+  undo+=("umount $work/view")
+  (cd "$work/view" && find . -type f -exec md5sum {} +) >"$work/viewed" || fail "xfs_view in the background cannot be read"
+  [ "$(wc -l <"$work/viewed")" -gt 500 ] || fail "only $(wc -l <"$work/viewed") files are in the view"
+  undo_one
+  kernel_mount "$work/shipped"
+  mount_image "$work/shipped" ro
+  (cd "$work/mnt" && md5sum --quiet -c "$work/viewed") >&2 || fail "files in the view are others than the kernel's"
+  unmount_image
+
   # Whoever can read the image needs no root, where fusermount3 is setuid.
   command -v setpriv >/dev/null && [ -u "$(command -v fusermount3)" ] || return 0
   other=$(stat -c %a /dev/fuse)

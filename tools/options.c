@@ -109,6 +109,8 @@ static int check(struct options *o)
 	if (o->apply_item && (o->stop_at || o->until_bad || o->apply_undo || o->pass2_only || o->look))
 		return wrong("--apply-item needs a clean log and writes: give nothing that salvages, leaves work, or only looks, "
 			     "but -n");
+	if (o->logdev && !strcmp(o->logdev, o->image))
+		return wrong("-l names the image itself: an internal log needs no -l, an external one is on another device");
 	if (o->json && o->log_html)
 		return wrong("--log=html writes a page to standard output: give no --json");
 	if (o->json && o->look == LOOK_CAT)

@@ -60,6 +60,31 @@ static int fit(const struct run *run, struct xr_dev *dev, bool alone)
 	return ret;
 }
 
+/* A kernel refuses it, too. What looks at log and disk apart shows what there is of them. */
+static int check_size(const struct run *run, const struct xr_dev *dev)
+{
+	const struct options *o = run->options;
+	uint64_t bytes = xr_sb_bytes(&run->sb);
+	bool apart = o->look == LOOK_LOG || o->look == LOOK_TREE_BEFORE;
+
+	if (dev->size >= bytes)
+		return 0;
+	xr_say(run->msg, apart ? XR_WARN : XR_ERROR,
+	       "%s: ends at byte %llu, the filesystem on it at %llu: it was cut short: copy it again, all of it", o->image,
+	       (unsigned long long)dev->size, (unsigned long long)bytes);
+	return apart ? 0 : -EUCLEAN;
+}
+
+/* The filesystem on the image, or on what is to be its copy: one that we may touch, and that is all there. */
+static int read_sb(struct run *run, const struct xr_dev *dev)
+{
+	int ret = xr_sb_read(&run->sb, dev, run->msg);
+
+	if (!ret)
+		ret = xr_sb_gate(&run->sb, false, run->msg);
+	return ret ? ret : check_size(run, dev);
+}
+
 /* Copy an image to a new one and open that, for --output. */
 static int open_copy(struct run *run, struct xr_dev *dev, const char *name, const char *out, struct xr_copy *copy)
 {
@@ -71,6 +96,8 @@ static int open_copy(struct run *run, struct xr_dev *dev, const char *name, cons
 	ret = xr_inuse_lock(&from);
 	if (!ret && dev == &run->data)
 		ret = fit(run, &from, true);
+	if (!ret && dev == &run->data) /* before time is spent on a copy */
+		ret = read_sb(run, &from);
 	if (!ret)
 		ret = xr_copy_begin(copy, &from, out, XR_COPY_CLONE, &run->report->progress, run->msg);
 	xr_dev_close(&from);
@@ -110,21 +137,6 @@ static int open_log_dev(struct run *run)
 	return open_dev(run, &run->logdev, o->logdev, "log device", !o->dry_run, run->log_out, &run->log_copy);
 }
 
-/* A kernel refuses it, too. What looks at log and disk apart shows what there is of them. */
-static int check_size(const struct run *run)
-{
-	const struct options *o = run->options;
-	uint64_t bytes = xr_sb_bytes(&run->sb);
-	bool apart = o->look == LOOK_LOG || o->look == LOOK_TREE_BEFORE;
-
-	if (run->data.size >= bytes)
-		return 0;
-	xr_say(run->msg, apart ? XR_WARN : XR_ERROR,
-	       "%s: ends at byte %llu, the filesystem on it at %llu: it was cut short: copy it again, all of it", o->image,
-	       (unsigned long long)run->data.size, (unsigned long long)bytes);
-	return apart ? 0 : -EUCLEAN;
-}
-
 /* Realtime blocks are never in the log: the device must be there, be large enough, and be nobody else's. */
 static int check_realtime(struct run *run)
 {
@@ -158,12 +170,8 @@ static int open_all(struct run *run)
 	const struct options *o = run->options;
 	int ret = open_dev(run, &run->data, o->image, "image", !o->dry_run, o->output, &run->copy);
 
-	if (!ret)
-		ret = xr_sb_read(&run->sb, &run->data, run->msg);
-	if (!ret)
-		ret = xr_sb_gate(&run->sb, false, run->msg);
-	if (!ret)
-		ret = check_size(run);
+	if (!ret && !o->output)
+		ret = read_sb(run, &run->data);
 	if (!ret)
 		ret = check_realtime(run);
 	if (!ret && o->logdev)

@@ -169,8 +169,8 @@ static int no_record(const struct xr_log *log, uint32_t block)
 {
 	return xr_fail(
 		log->msg, -EUCLEAN,
-		"no log record where the log should end, before block %u: the log is damaged; xfs_repair -L would discard it",
-		block);
+		"no log record where the log should end, before block %u: the log is damaged%s; xfs_repair -L would discard it",
+		block, log->sb->logstart ? "" : ", or this is another filesystem's log device");
 }
 
 /* An empty log: its first block was never written to. Then nothing else may have been. */
@@ -548,6 +548,19 @@ static int check_sb_lsn(const struct xr_log *log, const struct xr_head *head)
 		       xr_lsn_cycle(lsn), xr_lsn_block(lsn), head->cycle, head->head);
 }
 
+/* mkfs.xfs and xfs_repair write a record to a new log, but kernels take one without for clean, and so does who follows them. */
+static int check_zeros(const struct xr_log *log)
+{
+	const char *what = log->sb->logstart ? "was all of the image copied?" : "is this the right log device?";
+	uint64_t lsn = log->sb->lsn;
+
+	if (log->sb->v5 && lsn != UINT64_MAX && lsn > xr_lsn(1, 0))
+		return xr_fail(log->msg, -EUCLEAN, "superblock: its LSN %u:%u is ahead of the log, which is all zeros: %s",
+			       xr_lsn_cycle(lsn), xr_lsn_block(lsn), what);
+	xr_say(log->msg, XR_WARN, "%s: the log is all zeros, as no program leaves one: %s", log->dev->name, what);
+	return 0;
+}
+
 int xr_head_find(struct xr_log *log, struct xr_head *head)
 {
 	struct xr_record rec;
@@ -555,6 +568,8 @@ int xr_head_find(struct xr_log *log, struct xr_head *head)
 
 	*head = (struct xr_head){0};
 	error = find_head(log, head);
+	if (!error && head->empty)
+		error = check_zeros(log);
 	if (error || head->empty)
 		return error;
 	error = last_record(log, head, log->bbs, &rec);

@@ -8,11 +8,16 @@
 #include "log.h"
 
 #include <errno.h>
+#include "format.h"
 #include "ring.h"
 
 static int check_place(const struct xr_log *log)
 {
 	uint64_t bbs = log->dev->size >> XR_BB_SHIFT;
+	uint8_t magic[4];
+
+	if (!log->sb->logstart && bbs && !xr_dev_read(log->dev, magic, sizeof(magic), 0) && xr_be32(magic) == XFS_SB_MAGIC)
+		return xr_fail(log->msg, -EUCLEAN, "%s: holds a filesystem, no log: name the right log device", log->dev->name);
 
 	if (log->daddr <= bbs && log->bbs <= bbs - log->daddr)
 		return 0;

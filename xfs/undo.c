@@ -376,7 +376,7 @@ static int check_devs(const struct apply *a, struct xr_dev *const devs[XR_ROLES]
 		if (a->info.dev[role].used != (devs[role] != NULL))
 			return xr_fail(a->msg, -EINVAL, "%s: %s", a->file.name,
 				       devs[role] ? "the log was not on a device of its own: give no log device"
-						  : "it undoes changes of a log device too: name that");
+						  : "it undoes changes of a log device too: name that with -l");
 		if (devs[role] && devs[role]->size != a->info.dev[role].size)
 			return xr_fail(a->msg, -EINVAL,
 				       "%s: has %" PRIu64 " bytes, %s was made for %" PRIu64 ": it is another image",

@@ -59,11 +59,28 @@ static void records(uint32_t n, uint32_t len)
 		lb_record(&lb, 100 + n, len);
 }
 
+/* An external log that is a filesystem is the wrong device. */
+static void test_filesystem_for_log(void **state)
+{
+	struct xr_log log;
+
+	(void)state;
+	lb_begin(&lb, 1, 0);
+	assert_int_equal(xr_dev_write(&lb.dev, "XFSB", 4, 0), 0);
+	assert_int_equal(xr_log_open(&log, &lb.sb, &lb.dev, &lb.dev, lb_process, &lb.said.msg), -EUCLEAN);
+	assert_said(&lb.said, "holds a filesystem, no log");
+}
+
 static void test_empty(void **state)
 {
 	(void)state;
 	assert_int_equal(lb_find(&lb), 0);
 	assert_true(lb.head.empty && lb.head.clean);
+	assert_said(&lb.said, "the log is all zeros, as no program leaves one: was all of the image copied?");
+	lb.sb.lsn = xr_lsn(1, 1);
+	assert_int_equal(lb_find(&lb), -EUCLEAN);
+	assert_said(&lb.said, "its LSN 1:1 is ahead of the log, which is all zeros");
+	lb.sb.lsn = 0;
 	lb_begin(&lb, 2, 700);
 	lb_zero(&lb, 0, 1);
 	assert_int_equal(lb_find(&lb), -EUCLEAN);
@@ -657,6 +674,7 @@ int main(void)
 		ON_LOG(test_long_single),
 		ON_LOG(test_mixed_sizes),
 		cmocka_unit_test_setup_teardown(test_long_log, open_long_log, close_log),
+		cmocka_unit_test_setup_teardown(test_filesystem_for_log, open_long_log, close_log),
 		ON_LOG(test_torn),
 		ON_LOG(test_torn_at_zero),
 		ON_LOG(test_torn_to_clean),

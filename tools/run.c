@@ -307,6 +307,19 @@ bool run_salvaged(const struct run *run)
 	return run->head.cut || run->options->nskips || run->given_up;
 }
 
+/* A kernel that replays a new label puts it in front of the realtime device too, and mounts nothing where the two differ. */
+static void check_label(struct run *run)
+{
+	const struct xr_sb *sb = &run->replay.sb;
+
+	run->label_changed = sb->has_rtgroups && !sb->has_zones && memcmp(sb->fname, run->sb.fname, sizeof(sb->fname)) != 0;
+	if (run->label_changed)
+		xr_say(run->msg, XR_WARN,
+		       "%s: the log gives it another label, which the realtime device has a copy of: that is not written to, and "
+		       "xfs_repair has to renew it",
+		       run->options->image);
+}
+
 int run_replay(struct run *run)
 {
 	struct xr_replay *r = &run->replay;
@@ -327,6 +340,7 @@ int run_replay(struct run *run)
 		return ret;
 	/* What was left out, or nothing at all, says nothing about the filesystem. */
 	r->trivial &= r->stats.log.committed && !run_salvaged(run);
+	check_label(run);
 	report_replay(run->report, r);
 	report_pending(run->report, r);
 	ret = salvage_report(run);
@@ -351,7 +365,7 @@ bool run_finished(const struct run *run)
 
 bool run_damaged(const struct run *run)
 {
-	return run->summary.damaged || run->kept;
+	return run->summary.damaged || run->kept || run->label_changed;
 }
 
 /* The steps cannot be repeated, so what they build on has to be written first. */

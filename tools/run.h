@@ -28,6 +28,7 @@ struct run {
 	struct xr_summary summary;
 	bool completed; /* all that was interrupted is, but for what damage kept from it */
 	bool kept; /* ... and that did: see struct xr_complete_stats */
+	bool label_changed; /* by the log; the realtime device has the old one */
 	bool contradicted; /* something that was interrupted cannot be completed on this filesystem */
 	bool given_up; /* ... and so is left out, on request */
 };

@@ -69,6 +69,7 @@ static void decode_rest(struct xr_sb *sb, const uint8_t *raw)
 	sb->ifree = xr_be64(raw + DSB(ifree));
 	sb->fdblocks = xr_be64(raw + DSB(fdblocks));
 	sb->frextents = xr_be64(raw + DSB(frextents));
+	memcpy(sb->fname, raw + DSB(fname), sizeof(sb->fname));
 	memcpy(sb->uuid, raw + DSB(uuid), sizeof(sb->uuid));
 	memcpy(sb->meta_uuid, sb->uuid, sizeof(sb->meta_uuid));
 	/* Kernels before 2.6.30 put features2 at an offset of their compiler's choice: both places count. */

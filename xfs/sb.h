@@ -24,6 +24,7 @@ struct xr_sb {
 	uint32_t rgcount, rgextents; /* realtime groups, and realtime extents in each but the last, which may have fewer */
 	uint8_t rgblklog;
 	uint64_t rtstart; /* the realtime section begins there, on the data device; 0: it has a device of its own */
+	char fname[12]; /* the label, not terminated if it is that long */
 	uint8_t uuid[16], meta_uuid[16]; /* meta_uuid: what metadata blocks carry; equals uuid without that feature */
 
 	/* Derived. */

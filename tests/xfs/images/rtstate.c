@@ -201,6 +201,9 @@ static int show_file(void *arg, const struct xr_tree_entry *entry)
 	xr_bmap_free(&map);
 	if (!(inode->flags2 & XFS_DIFLAG2_METADATA))
 		return 0;
+	if (fs->sb->has_zones && strstr(entry->path, ".rmap"))
+		printf("%s: %" PRIu32 " blocks in use\n", entry->path,
+		       xr_be32(inode->raw + offsetof(struct xfs_dinode, di_cowextsize)));
 	if (inode->format == XR_DINODE_FMT_META_BTREE)
 		show_meta_btree(fs, entry);
 	else if (strstr(entry->path, ".bitmap") || strstr(entry->path, ".summary"))

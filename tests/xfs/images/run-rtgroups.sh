@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Realtime groups that are damaged: what else there is in the filesystem is recovered as if there were none, and said to be all. Pass 2 alone, left to
-# a kernel, does the same with them as without. shipped/metadir.img.zst gets such groups in its superblock, and no files for them. No mount, no root.
+# a kernel, does the same with them as without. shipped/metadir.img.zst gets such groups in its superblock, and no files for them. Last, a label that
+# the log changes. No mount, no root.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -51,4 +52,11 @@ files "$work/img" "$work/ours"
 files "$work/whole" "$work/theirs"
 [ "$(wc -l <"$work/theirs")" -gt 20 ] || fail "--tree: $(head -5 "$work/theirs")"
 diff -u "$work/theirs" "$work/ours" >&2 || fail "the groups' damage reached other files"
+# The log of a filesystem that grew has its label too, which cannot be put in front of the realtime device.
+zstd -q -d --sparse --long=29 "$(dirname "$0")/shipped/rtgrow.img.zst" -o "$work/grow"
+xfs_db -x -c 'sb 0' -c 'write -d fname "before"' "$work/grow" >"$work/said" 2>&1
+grep -q before "$work/said" || fail "no other label: $(cat "$work/said")"
+run 8 "$work/grow"
+grep -q 'the log gives it another label' "$work/said" || fail "label: $(cat "$work/said")"
+run 0 "$work/grow"
 echo "damaged realtime groups: equal in $(wc -l <"$work/ours") files"

@@ -44,12 +44,13 @@ static void run(const uint8_t *data, size_t size)
 	int fd = memfd_create("undo", MFD_CLOEXEC);
 	struct xr_undo_info info;
 	uint64_t bytes;
+	bool ended;
 	char name[64];
 
 	assert_true(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	if (!xr_undo_info(name, &info, &said.msg))
-		xr_undo_apply(name, devs, &bytes, &said.msg);
+		xr_undo_apply(name, devs, &bytes, &ended, &said.msg);
 	close(fd);
 	put_superblock(); /* it may have been what was undone */
 }

@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "inuse.h"
+#include "quarantine.h"
 #include "salvage.h"
 
 /* --- opening --- */
@@ -223,6 +224,7 @@ int run_apply_undo(struct run *run, const struct options *o, struct report *repo
 	struct xr_dev *const devs[XR_ROLES] = {&run->data, o->logdev ? &run->logdev : NULL};
 	struct xr_undo_info info;
 	uint64_t bytes;
+	bool ended;
 	int ret;
 
 	init(run, o, report);
@@ -234,9 +236,9 @@ int run_apply_undo(struct run *run, const struct options *o, struct report *repo
 	if (!ret && o->logdev)
 		ret = open_undone(run, &run->logdev, o->logdev, "log device", 0, 0);
 	if (!ret)
-		ret = xr_undo_apply(o->apply_undo, devs, &bytes, run->msg);
+		ret = xr_undo_apply(o->apply_undo, devs, &bytes, &ended, run->msg);
 	if (!ret)
-		xr_say(run->msg, XR_INFO, "%s: is as it was: %llu bytes were put back from %s", o->image,
+		xr_say(run->msg, XR_INFO, "%s: %s%llu bytes were put back from %s", o->image, ended ? "is as it was: " : "",
 		       (unsigned long long)bytes, o->apply_undo);
 	return ret;
 }
@@ -334,8 +336,12 @@ int run_replay(struct run *run)
 	r->progress_arg = run->report;
 	if (!ret && r->stats.fragments && run->options->pass2_only)
 		ret = refuse_fragments(run);
-	if (!ret)
-		ret = xr_replay_apply(r, &run->head);
+	if (ret) { /* the image still has what was to be left out */
+		for (unsigned i = 0; i < run->options->nskips; i++)
+			xr_quarantine_undo(&run->skips[i]);
+		return ret;
+	}
+	ret = xr_replay_apply(r, &run->head);
 	if (ret)
 		return ret;
 	/* What was left out, or nothing at all, says nothing about the filesystem. */

@@ -101,6 +101,8 @@ static int write_file(const char *name, const uint8_t *data, size_t size, const 
 		ret = cannot(msg, "write", name);
 	if (close(fd) && !ret)
 		ret = cannot(msg, "write", name);
+	if (ret)
+		unlink(name);
 	return ret;
 }
 
@@ -120,12 +122,20 @@ int xr_quarantine(struct xr_replay *replay, struct xr_skip *skip, const struct x
 		ret = data ? write_file(skip->file, data, size, replay->msg)
 			   : xr_fail(replay->msg, -ENOMEM, "no memory for a log item");
 		free(data);
+		skip->kept = !ret;
 	}
 	if (!ret)
 		xr_say(replay->msg, XR_WARN, "log record at LSN %u:%u, transaction %#x: %s item %u is left out%s%s",
 		       xr_lsn_cycle(item->lsn), xr_lsn_block(item->lsn), trans->tid, xr_item_type_name(item->type), item->number,
 		       skip->file ? ", and kept in " : "", skip->file ? skip->file : "");
 	return ret;
+}
+
+void xr_quarantine_undo(struct xr_skip *skip)
+{
+	if (skip->kept)
+		unlink(skip->file);
+	skip->kept = false;
 }
 
 /* --- reading --- */

@@ -17,6 +17,9 @@
  */
 int xr_quarantine(struct xr_replay *replay, struct xr_skip *skip, const struct xr_trans *trans, const struct xr_item *item);
 
+/* Nothing was replayed: remove the file, if the item is in it, so that the next run can make it. */
+void xr_quarantine_undo(struct xr_skip *skip);
+
 /* An item from its file. */
 struct xr_quarantined {
 	uint8_t uuid[16];

@@ -50,7 +50,7 @@ struct xr_skip {
 	uint64_t lsn; /* of the record in which it begins */
 	uint32_t tid, number;
 	const char *file; /* new, it keeps the item (quarantine.h); NULL: none does */
-	bool met;
+	bool met, kept; /* met in the log; in the file */
 	/* What it would have changed, once it was met: blocks, or nothing. */
 	struct xr_extent target;
 	uint64_t ino; /* an inode item's; 0 */

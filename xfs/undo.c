@@ -404,10 +404,9 @@ int xr_undo_info(const char *name, struct xr_undo_info *info, const struct xr_ms
 	return error;
 }
 
-int xr_undo_apply(const char *name, struct xr_dev *const devs[XR_ROLES], uint64_t *bytes, const struct xr_msg *msg)
+int xr_undo_apply(const char *name, struct xr_dev *const devs[XR_ROLES], uint64_t *bytes, bool *ended, const struct xr_msg *msg)
 {
 	struct apply *a = calloc(1, sizeof(*a));
-	bool ended = false;
 	int error;
 
 	if (!a)
@@ -417,13 +416,15 @@ int xr_undo_apply(const char *name, struct xr_dev *const devs[XR_ROLES], uint64_
 	if (!error)
 		error = check_devs(a, devs);
 	if (!error)
-		error = walk(a, devs, false, bytes, &ended);
-	if (!error && !ended)
+		error = walk(a, devs, false, bytes, ended);
+	if (!error && !*ended)
 		xr_say(msg, XR_WARN,
-		       "%s: the run that made it was interrupted, or the file was cut: everything that it keeps is put back",
+		       "%s: the run that made it was interrupted, or the file was cut: all that it keeps is put back; what was "
+		       "cut off "
+		       "stays changed",
 		       name);
 	if (!error)
-		error = walk(a, devs, true, bytes, &ended);
+		error = walk(a, devs, true, bytes, ended);
 	for (unsigned role = 0; role < XR_ROLES && !error; role++)
 		error = devs[role] ? xr_dev_flush(devs[role]) : 0;
 	xr_dev_close(&a->file);

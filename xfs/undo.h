@@ -56,8 +56,8 @@ int xr_undo_info(const char *name, struct xr_undo_info *info, const struct xr_ms
  * Put back everything that the file keeps, to the devices that its header names, which are open for writing and of its sizes, and
  * bring it to stable storage; *bytes is how much. Checked first, before anything is written: every record, and that the devices are those of the
  * filesystem the file was made for. A file that ends in the middle of a record is warned of and good: what that would have undone was never
- * written. Can be repeated. -EINVAL: other devices; -EUCLEAN: the file is damaged; said.
+ * written; *ended is false then, as where the end is missing. Can be repeated. -EINVAL: other devices; -EUCLEAN: the file is damaged; said.
  */
-int xr_undo_apply(const char *name, struct xr_dev *const devs[XR_ROLES], uint64_t *bytes, const struct xr_msg *msg);
+int xr_undo_apply(const char *name, struct xr_dev *const devs[XR_ROLES], uint64_t *bytes, bool *ended, const struct xr_msg *msg);
 
 #endif

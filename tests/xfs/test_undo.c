@@ -151,8 +151,9 @@ static void is_as_before(void)
 static int apply(void)
 {
 	uint64_t bytes;
+	bool ended;
 
-	return xr_undo_apply(name, devs, &bytes, &t.msg);
+	return xr_undo_apply(name, devs, &bytes, &ended, &t.msg);
 }
 
 static void flip(off_t at)
@@ -285,12 +286,13 @@ static void test_other_image(void **state)
 {
 	struct xr_dev *const alone[XR_ROLES] = {&data, NULL};
 	uint64_t bytes;
+	bool ended;
 
 	(void)state;
 	overwrite(&data, 8192, 4096);
 	end_undo();
 	assert_int_equal(xr_dev_read(&data, before, SIZE, 0), 0);
-	assert_int_equal(xr_undo_apply(name, alone, &bytes, &t.msg), -EINVAL);
+	assert_int_equal(xr_undo_apply(name, alone, &bytes, &ended, &t.msg), -EINVAL);
 	assert_said(&t, "log device too");
 	data.size -= 512;
 	assert_int_equal(apply(), -EINVAL);

@@ -59,7 +59,13 @@ check_undo() {
   tool 1 --apply-undo clean img
   said "no undo file"
   tool 0 --apply-undo undo img
+  said "img: is as it was"
   same img dirty "--apply-undo does not restore the image"
+  head -c $(($(stat -c %s undo) / 2)) undo >half
+  copy clean other
+  tool 0 --apply-undo half other
+  said "what was cut off stays changed"
+  ! grep -q "is as it was" out || fail "half an undo file is said to undo everything"
 
   all=$(cat count)
   for point in 1 2 3 $((all / 4)) $((all / 2)) $((all * 3 / 4)) $((all - 3)) $((all - 2)) $((all - 1)); do
@@ -165,6 +171,8 @@ check_items() {
   copy dirty img
   tool 1 --skip-item "$lsn:0x7e57:9=kept" img
   said "nothing to leave out"
+  tool 1 --skip-item "$lsn:$item=kept" --skip-item "$lsn:0x7e57:9=kept2" img
+  { [ ! -e kept ] && [ ! -e kept2 ]; } || fail "an item was kept, though nothing was replayed"
   tool 1 --skip-item "$lsn=kept" img
   tool 1 --skip-item "$lsn:$item=kept" --pass2-only img
   tool 2 --skip-item "$lsn:$item=kept" -n img

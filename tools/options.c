@@ -2,6 +2,7 @@
 /* The command line: one table for getopt_long(), one help text, and the combinations that make no sense. */
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -151,12 +152,28 @@ bool options_bytes(const char *text, uint64_t *bytes)
 	return *bytes % 512 == 0;
 }
 
-static bool parse_lsn(const char *text, uint64_t *lsn)
+/* A number of 32 bits, written without sign or space, with end behind it; *text is then what follows. */
+static bool parse_u32(const char **text, int base, char end, uint32_t *n)
 {
-	unsigned cycle, block;
-	int used = 0;
+	unsigned long long value;
+	char *behind;
 
-	if (sscanf(text, "%9u:%9u%n", &cycle, &block, &used) != 2 || text[used] || !cycle)
+	if (base == 16 ? !isxdigit((unsigned char)**text) : !isdigit((unsigned char)**text))
+		return false;
+	value = strtoull(*text, &behind, base);
+	if (*behind != end || value > UINT32_MAX)
+		return false;
+	*n = (uint32_t)value;
+	*text = behind + (end != '\0');
+	return true;
+}
+
+/* CYCLE:BLOCK, with end behind it */
+static bool parse_lsn(const char **text, char end, uint64_t *lsn)
+{
+	uint32_t cycle, block;
+
+	if (!parse_u32(text, 10, ':', &cycle) || !parse_u32(text, 10, end, &block) || !cycle)
 		return false;
 	*lsn = (uint64_t)cycle << 32 | block;
 	return true;
@@ -166,14 +183,13 @@ static bool parse_lsn(const char *text, uint64_t *lsn)
 static int add_skip(struct options *o, const char *text)
 {
 	struct skip_option *skip = &o->skips[o->nskips];
-	unsigned cycle, block, tid, number;
-	int used = 0;
 
 	if (o->nskips == MAX_SKIPS)
 		return wrong("--skip-item: no more than 64 items");
-	if (sscanf(text, "%9u:%9u:%x:%9u=%n", &cycle, &block, &tid, &number, &used) != 4 || !used || !text[used] || !cycle)
+	if (!parse_lsn(&text, ':', &skip->lsn) || !parse_u32(&text, 16, ':', &skip->tid) ||
+	    !parse_u32(&text, 10, '=', &skip->number) || !*text)
 		return wrong("--skip-item needs an item as messages have it, and a file: CYCLE:BLOCK:TID:NUMBER=FILE");
-	*skip = (struct skip_option){(uint64_t)cycle << 32 | block, tid, number, text + used};
+	skip->file = text;
 	o->nskips++;
 	return 0;
 }
@@ -195,6 +211,7 @@ bool options_stdout_taken(const struct options *o)
 
 int options_parse(struct options *o, int argc, char **argv)
 {
+	const char *text;
 	char unknown[160];
 	int c, ret = 0;
 
@@ -259,7 +276,8 @@ int options_parse(struct options *o, int argc, char **argv)
 				return wrong("--log shows text, --log=html a page");
 			break;
 		case STOP_AT:
-			if (!parse_lsn(optarg, &o->stop_at))
+			text = optarg;
+			if (!parse_lsn(&text, '\0', &o->stop_at))
 				return wrong("--stop-at needs an LSN as messages have it, CYCLE:BLOCK");
 			break;
 		case SKIP_ITEM:

@@ -228,6 +228,18 @@ check_refusals() {
   tool 2 --log img
   same img img.before "an image that was cut short was changed"
 
+  for option in -1:2 1:-2 ' 1:2' '1: 2' 1:2x 1: :2 1 0:2 4294967296:2; do
+    tool 1 --stop-at "$option" dirty
+    said "--stop-at needs an LSN"
+    tool 1 --skip-item "$option:0x1:0=x" dirty
+    said "--skip-item needs an item"
+  done
+  tool 1 --stop-at 4294967295:0 dirty
+  said "there is no record of LSN 4294967295:0"
+  for option in 1:2:x:0=x 1:2:-1:0=x 1:2:1:-0=x 1:2:1:0 1:2:1:0= 1:2:0x123456789:0=x; do
+    tool 1 --skip-item "$option" dirty
+    said "--skip-item needs an item"
+  done
   for option in -q -nq --none --tree=x -l --output; do
     tool 1 "$option"
     [ "$(wc -l <said)" = 1 ] || fail "$option: more than one line: $(cat said)"

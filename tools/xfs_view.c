@@ -130,6 +130,14 @@ static int recover(struct view *view, const struct options *options, struct repo
 	return ret;
 }
 
+/* Without its root nothing of a filesystem can be reached: better no mount than one that only fails. */
+static int check_root(const struct view *view)
+{
+	struct xr_inode root;
+
+	return xr_inode_read(&view->fs, view->fs.sb->rootino, &root);
+}
+
 /* The options for FUSE: what a read-only view of somebody else's disk needs comes first, so that the user's override it. */
 static int mount_args(const struct call *call, struct fuse_args *args)
 {
@@ -231,6 +239,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	ret = recover(view, &call.options, &report);
+	if (!ret)
+		ret = check_root(view);
 	if (!ret)
 		ret = serve(view, &call, tell);
 	run_close(&view->run);

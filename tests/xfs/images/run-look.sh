@@ -101,6 +101,12 @@ check_view() {
   [ ! -s "$work/said" ] || fail "xfs_view says: $(cat "$work/said")"
   same_as_mounted "$work/viewed.txt" "what xfs_view shows"
 
+  # A root that cannot be read.
+  cp --sparse=always "$K/img" "$work/rootless"
+  xfs_db -x -c 'sb 0' -c 'addr rootino' -c 'write -c core.magic 0' "$work/rootless" >/dev/null
+  "$view" "$work/rootless" "$work/view" 2>"$work/said" && fail "xfs_view mounts without a root"
+  grep -q 'xfs_view: inode' "$work/said" || fail "said of a damaged root: $(cat "$work/said")"
+
   # In the background, with files in so many extents that reading them needs views of scattered pages.
   view_pid=
   mkdir "$work/shipped"

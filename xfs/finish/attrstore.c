@@ -30,6 +30,7 @@
 #define SF_MAX 255u /* a name or value of so many bytes is too long for the inode */
 #define MIN_FORK 40u /* room for the root of a btree */
 #define MIN_DATA 56u /* the same for the data fork, whose root has a pointer more */
+#define LENT_BYTES 192u /* the usual border between the forks */
 #define DATA_BYTES 200u /* that a new attribute fork leaves to the data fork, where there is room */
 
 static int cannot(const struct xr_attr_list *list, int error, const char *what)
@@ -112,16 +113,23 @@ static uint64_t near_inode(const struct xr_attr_list *list)
 
 /* --- the form --- */
 
-/* The attribute fork is to hold blocks, or nothing yet: a list of extents. */
+/*
+ * The attribute fork is to hold blocks, or nothing yet: a list of extents. That needs less room than attributes did, and the data fork gets
+ * back what it had lent, up to the usual border; not where its form does not depend on its room, or it is the root of a btree of its size.
+ */
 static void begin_extents(struct xr_attr_list *list)
 {
+	uint8_t *raw = list->inode->raw;
 	struct xr_forks forks;
 
-	if (list->inode->raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL)
+	if (raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL)
 		return;
-	xr_forks_of(xr_tx_sb(list->work->tx), list->inode->raw, &forks);
-	memset(list->inode->raw + forks.attr, 0, forks.attr_size);
-	list->inode->raw[DI(aformat)] = XFS_DINODE_FMT_EXTENTS;
+	xr_forks_of(xr_tx_sb(list->work->tx), raw, &forks);
+	memset(raw + forks.attr, 0, forks.attr_size);
+	raw[DI(aformat)] = XFS_DINODE_FMT_EXTENTS;
+	if (raw[DI(format)] != XFS_DINODE_FMT_DEV && raw[DI(format)] != XFS_DINODE_FMT_BTREE &&
+	    raw[DI(forkoff)] < LENT_BYTES / 8 && forks.data_size + forks.attr_size >= LENT_BYTES + MIN_FORK)
+		raw[DI(forkoff)] = LENT_BYTES / 8;
 }
 
 /* Bytes that the data fork has in use. A btree uses all that it has. */

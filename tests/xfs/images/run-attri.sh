@@ -23,7 +23,7 @@ mount_image "$D" rw
 dir=$work/mnt
 long=$(printf 'v%.0s' $(seq 200))
 declare -A ino
-for file in none short leaf node values; do
+for file in none short lent leaf node values; do
   : >"$dir/$file"
   ino[$file]=$(stat -c %i "$dir/$file")
 done
@@ -32,6 +32,7 @@ mkdir "$dir/directory"
 ino[link]=$(stat -c %i "$dir/link")
 ino[directory]=$(stat -c %i "$dir/directory")
 setfattr -n user.old -v 1 "$dir/short"
+setfattr -n user.old -v "${long::180}" "$dir/lent" # so long that the data fork lends room
 setfattr -h -n trusted.old -v 1 "$dir/link"
 for i in $(seq 6); do
   setfattr -n "user.some$i" -v "$long" "$dir/leaf"
@@ -52,6 +53,7 @@ all() {
   attri 1 none 0 first 10
   attri 1 short 0 second 20
   attri 3 short 0 old 60000
+  attri 1 lent 0 more 200
   attri 1 leaf 4 secure 100
   attri 1 leaf 2 trusted 0
   attri 2 leaf 0 some2 0
@@ -130,6 +132,12 @@ for what in "$K" "$T"; do
 done
 [ -s "$K.renewed" ] || fail "the kernel renews no ctime any more"
 diff -u "$K.renewed" "$T.renewed" >&2 || fail "other inodes than the kernel's have a new ctime"
+# Where the attribute forks begin
+borders() {
+  sed -n 's/^\(inode [0-9]*:\) xflags .* \(forkoff [0-9]*\) .*/\1 \2/p' "$1.txt"
+}
+[ "$(borders "$K" | wc -l)" -ge ${#ino[@]} ] || fail "the snapshot knows no forks"
+diff -u <(borders "$K") <(borders "$T") >&2 || fail "attribute forks begin elsewhere than the kernel's"
 diff -u <(counts "$K") <(counts "$T") >&2 || fail "other change counts than the kernel's"
 diff -u "$K.names" "$T.names" || fail "xfs_replay's recovery is not the kernel's"
 kernel_mount "$T"

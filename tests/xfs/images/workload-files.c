@@ -142,6 +142,49 @@ int op_swap_extents(struct work *w)
 	return a < 0 ? rc : close_with(a, rc);
 }
 
+/* Linux 6.10's exchange of ranges, which older headers do not know */
+struct exchange_range {
+	int32_t file1;
+	uint32_t pad;
+	uint64_t offset1, offset2, length, flags;
+};
+
+enum { EXCHANGE_TO_EOF = 1, EXCHANGE_FILE1_WRITTEN = 8 };
+
+int exchange_ranges(struct work *w, int a, int b, uint64_t blocks)
+{
+	struct exchange_range range = {.file1 = a,
+				       .offset1 = work_random(w, blocks) * 16384,
+				       .offset2 = work_random(w, blocks) * 16384,
+				       .length = (1 + work_random(w, blocks / 2)) * 16384};
+
+	if (chance(w, 30))
+		range.flags |= EXCHANGE_FILE1_WRITTEN;
+	if (chance(w, 30))
+		range.offset1 = range.offset2 = 0; /* all of both: the marks of shared blocks are exchanged, too */
+	if (chance(w, 30)) {
+		range.flags |= EXCHANGE_TO_EOF;
+		range.length = 0;
+	}
+	return result(ioctl(b, _IOW('X', 129, struct exchange_range), &range));
+}
+
+int op_exchange_ranges(struct work *w)
+{
+	int a = open_node(w, pick(w, K_FILE), O_RDWR), b, rc;
+
+	if (a < 0)
+		return a;
+	if (chance(w, 50))
+		b = open_node(w, pick(w, K_FILE), O_RDWR);
+	else
+		b = fragmented_file(w, pick_dir(w));
+	rc = b < 0 ? b : exchange_ranges(w, a, b, 30);
+	if (b >= 0)
+		close(b);
+	return close_with(a, rc);
+}
+
 int op_attributes(struct work *w)
 {
 	struct timespec times[2] = {{.tv_sec = (time_t)work_random(w, 5000000000u), .tv_nsec = (long)work_random(w, 999999999)},

@@ -46,6 +46,7 @@ int op_truncate(struct work *w);
 int op_fallocate(struct work *w);
 int op_sparse(struct work *w);
 int op_swap_extents(struct work *w);
+int op_exchange_ranges(struct work *w);
 int op_attributes(struct work *w);
 int op_flags(struct work *w);
 int op_setxattr(struct work *w);

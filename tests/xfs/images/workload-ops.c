@@ -264,6 +264,7 @@ static const struct {
 	{"clone", op_clone, 30},
 	{"crowd", op_crowd, 2},
 	{"tmpfile", op_tmpfile, 15},
+	{"exchange-ranges", op_exchange_ranges, 20}, /* the last, so that nothing else is chosen otherwise where it is left out */
 };
 
 #define OPS (sizeof(ops) / sizeof(ops[0]))
@@ -295,7 +296,8 @@ static int run_op(struct work *w, size_t which)
 {
 	int rc;
 
-	if ((ops[which].fn == op_clone && !w->reflink) || (ops[which].fn == op_swap_extents && !w->swap))
+	if ((ops[which].fn == op_clone && !w->reflink) || (ops[which].fn == op_swap_extents && !w->swap) ||
+	    (ops[which].fn == op_exchange_ranges && !w->exchange))
 		return 0;
 	rc = ops[which].fn(w);
 	if (rc && !legal_refusal(rc)) {
@@ -315,7 +317,7 @@ int work_step(struct work *w)
 	size_t i = 0;
 
 	for (size_t k = 0; k < OPS; k++)
-		total += ops[k].weight;
+		total += ops[k].fn == op_exchange_ranges && !w->exchange ? 0 : ops[k].weight;
 	at = (unsigned)work_random(w, total);
 	while (at >= ops[i].weight)
 		at -= ops[i++].weight;

@@ -37,7 +37,7 @@ struct options {
 	uint64_t seed, ops, tail_ops, sync_every, freeze_every, orphans, cow;
 	const char *wrap; /* directory with log_head_lsn and log_tail_lsn */
 	const char *shutdown;
-	int reflink, tidy, race, scatter, swap;
+	int reflink, tidy, race, scatter, swap, exchange, names;
 };
 
 static int said(int rc, const char *what)
@@ -345,13 +345,71 @@ static int clone_pieces(int to, int from, uint64_t seed)
 	return 0;
 }
 
+/* Two files of many extents exchange ranges. Now and then one loses some of its mappings, so that holes and pieces are exchanged, too. */
+static void exchange_forever(int root, int a, const char *name, uint64_t seed)
+{
+	struct work dice = {.rng = seed};
+	int file[2] = {a, make_fragmented(root, name, 400)};
+
+	while (file[1] >= 0) {
+		int one = file[work_random(&dice, 2)], other = file[work_random(&dice, 2)];
+		off_t at = (off_t)work_random(&dice, 400) * 16384;
+
+		if (exchange_ranges(&dice, one, other, 400) == -EIO || ftruncate(one, 400 * 16384))
+			return;
+		if (work_random(&dice, 4) == 0 && fallocate(one, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, 1 << 20))
+			return;
+		if (work_random(&dice, 4) == 0 && fallocate(other, 0, at, 1 << 16))
+			return;
+	}
+}
+
+/*
+ * Names of files come and go: with parent pointers each is an attribute, too, and moving a name replaces one. The names are long, and some stay
+ * for a while: the attributes fill several leaves.
+ */
+static void rename_forever(int root, const char *dir, uint64_t seed)
+{
+	struct work dice = {.rng = seed};
+	char names[2][200];
+	int rc = mkdirat(root, dir, 0700);
+
+	while (!rc || errno != EIO) {
+		for (unsigned i = 0; i < 2; i++) {
+			unsigned n = (unsigned)work_random(&dice, 100);
+
+			snprintf(names[i], sizeof(names[i]), "%s/%0*u", dir, (int)(2 + n * 37 % 150), n);
+		}
+		switch (work_random(&dice, 8)) {
+		case 0:
+			rc = symlinkat(names[0], root, names[1]);
+			break;
+		case 1:
+			rc = mknodat(root, names[0], S_IFREG | 0600, 0);
+			break;
+		case 2:
+			rc = unlinkat(root, names[0], 0);
+			break;
+		case 3:
+			rc = renameat(root, names[0], root, names[1]);
+			break;
+		case 4:
+			rc = renameat2(root, names[0], root, names[1], RENAME_EXCHANGE);
+			break;
+		default:
+			rc = linkat(root, names[0], root, names[1], 0);
+		}
+	}
+}
+
 /* One of those that race: for ever, until the shutdown ends it. Says by a byte that it has begun. */
 static void racer(int root, const struct options *o, unsigned n, int begun)
 {
-	char name[64];
+	char name[64], other[64];
 	int from = -1, to;
 
 	snprintf(name, sizeof(name), "race %ju source %u", (uintmax_t)o->seed, n);
+	snprintf(other, sizeof(other), "race %ju other %u", (uintmax_t)o->seed, n);
 	if (o->reflink) {
 		from = make_fragmented(root, name, 400);
 		if (from < 0)
@@ -365,6 +423,10 @@ static void racer(int root, const struct options *o, unsigned n, int begun)
 	if (n == 0) /* push the others' chains into the log in the middle */
 		while (write(to, "x", 1) == 1 && !fsync(to))
 			;
+	else if (o->exchange && n % 4 == 1)
+		exchange_forever(root, to, other, o->seed + n);
+	else if (o->names && n % 4 != 0)
+		rename_forever(root, other, o->seed + n);
 	else if (n % 2 && o->reflink)
 		while (!ioctl(to, FICLONE, from) && !ftruncate(to, 0))
 			;
@@ -430,6 +492,7 @@ static int run(const char *mnt, const struct options *o)
 		return rc;
 	w.reflink = o->reflink;
 	w.swap = o->swap;
+	w.exchange = o->exchange;
 	rc = all_ops(&w, o);
 	/* Writeback goes on behind our back and may have moved the tail over the log's end since: once more round, then. */
 	for (unsigned turn = 0; !rc && o->wrap && turn < WRAP_TURNS; turn++) {
@@ -465,7 +528,7 @@ static int run(const char *mnt, const struct options *o)
 static int usage(void)
 {
 	fputs("usage: workload [--seed=N] [--ops=N] [--tail-ops=N] [--sync-every=N] [--freeze-every=N] [--wrap=SYSFS-LOG-DIR]\n"
-	      "                [--orphans=N] [--cow=N] [--race] [--scatter] [--tidy] [--reflink] [--swap] "
+	      "                [--orphans=N] [--cow=N] [--race] [--scatter] [--tidy] [--reflink] [--swap] [--exchange] [--names] "
 	      "[--shutdown=flush|noflush|none] "
 	      "MOUNTPOINT\n",
 	      stderr);
@@ -475,11 +538,23 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	struct options o = {.seed = 1, .ops = 1000, .shutdown = "flush"};
-	const struct option longs[] = {{"seed", 1, NULL, 's'},        {"ops", 1, NULL, 'o'},          {"tail-ops", 1, NULL, 't'},
-				       {"sync-every", 1, NULL, 'y'},  {"freeze-every", 1, NULL, 'f'}, {"wrap", 1, NULL, 'w'},
-				       {"orphans", 1, NULL, 'u'},     {"cow", 1, NULL, 'c'},          {"race", 0, &o.race, 1},
-				       {"scatter", 0, &o.scatter, 1}, {"swap", 0, &o.swap, 1},        {"tidy", 0, &o.tidy, 1},
-				       {"reflink", 0, &o.reflink, 1}, {"shutdown", 1, NULL, 'd'},     {NULL, 0, NULL, 0}};
+	const struct option longs[] = {{"seed", 1, NULL, 's'},
+				       {"ops", 1, NULL, 'o'},
+				       {"tail-ops", 1, NULL, 't'},
+				       {"sync-every", 1, NULL, 'y'},
+				       {"freeze-every", 1, NULL, 'f'},
+				       {"wrap", 1, NULL, 'w'},
+				       {"orphans", 1, NULL, 'u'},
+				       {"cow", 1, NULL, 'c'},
+				       {"race", 0, &o.race, 1},
+				       {"scatter", 0, &o.scatter, 1},
+				       {"swap", 0, &o.swap, 1},
+				       {"tidy", 0, &o.tidy, 1},
+				       {"exchange", 0, &o.exchange, 1},
+				       {"names", 0, &o.names, 1},
+				       {"reflink", 0, &o.reflink, 1},
+				       {"shutdown", 1, NULL, 'd'},
+				       {NULL, 0, NULL, 0}};
 	uint64_t *numbers[128] = {['s'] = &o.seed,         ['o'] = &o.ops,     ['t'] = &o.tail_ops, ['y'] = &o.sync_every,
 				  ['f'] = &o.freeze_every, ['u'] = &o.orphans, ['c'] = &o.cow};
 	int c;

@@ -26,6 +26,7 @@ struct work {
 	uint64_t done, refused; /* operations that succeeded; that the filesystem refused for a legal reason */
 	bool reflink; /* clone files */
 	bool swap; /* exchange extents: without rmapbt some kernels cannot recover from that */
+	bool exchange; /* exchange ranges of files, where the filesystem can */
 	uint8_t *data; /* WORK_DATA random bytes to write from */
 };
 
@@ -43,5 +44,11 @@ int work_step(struct work *w);
 
 /* Do every operation once, so that none is missing. Returns as work_step(). */
 int work_each(struct work *w);
+
+/*
+ * Exchange mappings of random ranges of two open files (the same one, too), which begin at random in the first blocks of 16 KiB: those of
+ * this many, or all up to the end with the sizes. 0 or -errno.
+ */
+int exchange_ranges(struct work *w, int a, int b, uint64_t blocks);
 
 #endif

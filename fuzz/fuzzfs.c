@@ -42,6 +42,7 @@ void fuzz_fs_make_log(struct test_fs *fs, struct lb *lb)
 	fuzz_fs_make(fs);
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fs->dev.fd);
 	lb_open(lb, name);
+	lb->dev.name = fs->dev.name; /* which outlives this function */
 	lb_zero(lb, 0, lb->log.bbs);
 }
 

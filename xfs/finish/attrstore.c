@@ -173,8 +173,7 @@ static int make_fork(struct xr_attr_list *list)
 }
 
 /*
- * Where the attribute fork has to begin for so many bytes to fit: it may grow over what the data fork does not use, while its content is in the inode
- * and so about to be put anew. 0: they do not fit.
+ * Where the attribute fork has to begin for so many bytes to fit: it may grow over what the data fork does not use. 0: they do not fit.
  */
 static uint8_t fork_for(const struct xr_attr_list *list, uint64_t bytes)
 {
@@ -186,7 +185,7 @@ static uint8_t fork_for(const struct xr_attr_list *list, uint64_t bytes)
 		return list->inode->raw[DI(forkoff)];
 	used = used > MIN_DATA ? used : MIN_DATA;
 	room = forks.data_size + forks.attr_size;
-	if (list->inode->raw[DI(aformat)] != XFS_DINODE_FMT_LOCAL || bytes > room || (room - bytes) / 8 * 8 < used)
+	if (bytes > room || (room - bytes) / 8 * 8 < used)
 		return 0;
 	return (uint8_t)((room - bytes) / 8);
 }
@@ -231,6 +230,7 @@ static int store_in_inode(struct xr_attr_list *list)
 		ret = xr_bmap_free_fork(list->work->tx, list->inode, true, release, list);
 	if (ret)
 		return ret;
+	raw[DI(forkoff)] = fork_for(list, short_bytes(list)); /* now that no extents are in the fork */
 	xr_forks_of(xr_tx_sb(list->work->tx), raw, &forks);
 	memset(raw + forks.attr, 0, forks.attr_size);
 	if (fork_goes(list)) {
@@ -489,7 +489,6 @@ int xr_attr_list_store(struct xr_attr_list *list)
 		return 0;
 	ret = make_fork(list);
 	if (!ret && xr_attr_list_short(list)) {
-		list->inode->raw[DI(forkoff)] = fork_for(list, short_bytes(list));
 		ret = store_in_inode(list);
 	} else if (!ret) {
 		begin_extents(list);

@@ -42,6 +42,7 @@ void test_fs_make(struct test_fs *fs, const char *options, const char *proto)
 		 image, TEST_FS_UUID, options, proto_name, image, directory, directory);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(xr_dev_open(&fs->dev, image, true, &fs->t.msg), 0);
+	fs->dev.name = "test"; /* the file has none any more, nor does this function's array live on */
 	snprintf(command, sizeof(command), "rm -r %s", directory);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(vmap_process_create(NULL, &fs->process), 0);

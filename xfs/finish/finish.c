@@ -19,6 +19,17 @@
 #define UNMOUNT_MAGIC 0x556e
 #define UNMOUNT_BYTES 8u
 
+/* No quota inode is 0 on the disk as mkfs.xfs may leave it, all ones as kernels write it; below a metadata directory the field is not used. */
+static void mark_no_quota(uint8_t *raw)
+{
+	static const size_t fields[] = {offsetof(struct xfs_dsb, sb_uquotino), offsetof(struct xfs_dsb, sb_gquotino),
+					offsetof(struct xfs_dsb, sb_pquotino)};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (!xr_be64(raw + fields[i]))
+			xr_put_be64(raw + fields[i], NULLFSINO);
+}
+
 int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const struct xr_summary *summary,
 			 const struct xr_head *head, const struct xr_msg *msg)
 {
@@ -39,6 +50,8 @@ int xr_finish_superblock(const struct xr_sb *sb, struct xr_cache *cache, const s
 	if (sb->rextents && !(sb->has_rtgroups && summary->damaged))
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_frextents), summary->frextents);
 	if (sb->v5) {
+		if (!sb->has_metadir)
+			mark_no_quota(buf.data);
 		xr_put_be64(buf.data + offsetof(struct xfs_dsb, sb_lsn), xr_lsn(head->cycle, head->head));
 		xr_crc_update(buf.data, buf.size, offsetof(struct xfs_dsb, sb_crc));
 	}

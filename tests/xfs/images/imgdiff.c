@@ -43,18 +43,8 @@ static int internal_log(const uint8_t *sb, struct range *log)
 
 static void hide_superblock(uint8_t *sector)
 {
-	static const size_t quota_inodes[] = {160, 168, 232};
-	static const uint8_t none[2][8] = {
-		{0}, {255, 255, 255, 255, 255, 255, 255, 255}}; /* mkfs's, and the kernel's when it writes */
-
 	memset(sector + 224, 0, 4); /* checksum */
 	memset(sector + 240, 0, 8); /* sb_lsn */
-	for (size_t i = 0; i < 3; i++) {
-		uint8_t *ino = sector + quota_inodes[i];
-
-		if (!memcmp(ino, none[1], 8))
-			memcpy(ino, none[0], 8);
-	}
 }
 
 /* The first byte at or after at that is data in fd; end where there is none. */

@@ -37,17 +37,6 @@
 #define OP_BYTES sizeof(struct xlog_op_header)
 #define HEADER_BYTES sizeof(struct xfs_trans_header)
 
-#ifdef __SANITIZE_ADDRESS__
-#define ISOLATE true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ISOLATE true
-#endif
-#endif
-#ifndef ISOLATE
-#define ISOLATE false
-#endif
-
 struct chunk {
 	struct chunk *next;
 	size_t size, used;
@@ -346,7 +335,7 @@ static int isolate(struct assembly *as, struct open *open)
 static int finish_region(struct assembly *as, struct open *open)
 {
 	struct xr_item *item = last_item(open);
-	int error = ISOLATE && open->last != UNWANTED ? isolate(as, open) : 0;
+	int error = XR_ISOLATED && open->last != UNWANTED ? isolate(as, open) : 0;
 
 	if (error)
 		return error;

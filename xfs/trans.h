@@ -15,6 +15,18 @@ struct xr_region {
 	uint32_t size; /* bytes */
 };
 
+/* Whether every region is a copy in a block of its own, so that ASan sees a read behind its end. */
+#ifdef __SANITIZE_ADDRESS__
+#define XR_ISOLATED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define XR_ISOLATED true
+#endif
+#endif
+#ifndef XR_ISOLATED
+#define XR_ISOLATED false
+#endif
+
 struct xr_item {
 	uint16_t type; /* XFS_LI_... */
 	uint16_t count; /* regions it must have: 1 to 257 */
